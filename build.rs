@@ -1,0 +1,54 @@
+//! Builds `init` for the same target and leaves its path in `INIT_ELF`, which the
+//! launcher embeds. A nested cargo, because init needs its own flags and must not
+//! share features with the launcher; its target directory is below OUT_DIR, as
+//! sharing the outer one would wait for a lock this build holds.
+
+use std::{env, error::Error, path::PathBuf, process::Command};
+
+/// Settings of the outer build that must not reach the init's.
+fn is_outer(name: &str) -> bool {
+    let prefixes = ["CARGO_PROFILE_", "CARGO_FEATURE_", "CARGO_CFG_", "CARGO_TARGET_", "CARGO_BUILD_"];
+    prefixes.iter().any(|p| name.starts_with(p))
+        || matches!(
+            name,
+            "CARGO_ENCODED_RUSTFLAGS"
+                | "RUSTFLAGS"
+                | "RUSTC_WRAPPER"
+                | "RUSTC_WORKSPACE_WRAPPER"
+                | "TARGET"
+                | "HOST"
+                | "OUT_DIR"
+                | "PROFILE"
+                | "DEBUG"
+                | "OPT_LEVEL"
+                | "NUM_JOBS"
+        )
+}
+
+fn main() -> Result<(), Box<dyn Error>> {
+    for input in ["build.rs", "Cargo.toml", "Cargo.lock", "init/Cargo.toml", "init/build.rs", "init/init.ld", "init/src"] {
+        println!("cargo:rerun-if-changed={input}");
+    }
+    let here = PathBuf::from(env::var("CARGO_MANIFEST_DIR")?);
+    let target = env::var("TARGET")?;
+    let target_dir = PathBuf::from(env::var("OUT_DIR")?).join("init");
+    let mut cargo = Command::new(env::var("CARGO")?);
+    for (name, _) in env::vars() {
+        if is_outer(&name) {
+            cargo.env_remove(name);
+        }
+    }
+    // musl: rustc would add its own crt1.o, whose _start clashes with ours.
+    let flags = ["-Crelocation-model=static", "-Cforce-unwind-tables=no", "-Clink-self-contained=no"];
+    cargo
+        .args(["build", "--release", "--locked", "-p", "init", "--target", &target, "--target-dir"])
+        .arg(&target_dir)
+        .arg("--manifest-path")
+        .arg(here.join("Cargo.toml"))
+        .env("CARGO_ENCODED_RUSTFLAGS", flags.join("\x1f"));
+    if !cargo.status()?.success() {
+        return Err("building init failed".into());
+    }
+    println!("cargo:rustc-env=INIT_ELF={}", target_dir.join(&target).join("release/init").display());
+    Ok(())
+}

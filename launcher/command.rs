@@ -1,0 +1,22 @@
+//! What one call of `launch` is to do.
+
+use crate::spec::Spec;
+use std::path::PathBuf;
+
+#[derive(Clone, Debug, PartialEq)]
+pub enum Command {
+    Run { spec: Box<Spec>, mode: Mode, json: bool },
+    Inject { rootfs: PathBuf },
+    /// Text for standard output, exit 0.
+    Print(String),
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Mode {
+    #[default]
+    Run,
+    /// Print the steps in words and as shell commands; change nothing.
+    Explain,
+    /// Run, then print the microseconds of each step.
+    Trace,
+}

@@ -1,0 +1,150 @@
+//! What the user asked for: plain data, filled by the command line (and later by
+//! config.json), without a look at the host. `plan` turns it into steps.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+/// One container. Paths are as the user wrote them.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Spec {
+    /// Root file system on the host.
+    pub rootfs: PathBuf,
+    /// Program and arguments; never empty after parsing.
+    pub command: Vec<OsString>,
+    /// In the order given: a later one replaces an earlier one of the same name.
+    pub env: Vec<EnvItem>,
+    /// `USER[:GROUP]`, names of the image or numbers, checked by `user::parse`.
+    pub user: Option<UserSpec>,
+    /// Absolute, inside the container.
+    pub workdir: Option<PathBuf>,
+    /// At most 64 bytes (HOST_NAME_MAX); the container's name where absent.
+    pub hostname: Option<String>,
+    pub read_only: bool,
+    /// Writes go to a layer that vanishes with the container.
+    pub ephemeral: bool,
+    /// Volumes and tmpfs, mounted in the user's order.
+    pub mounts: Vec<MountOp>,
+    pub limits: Limits,
+    pub net: Net,
+    /// Run the payload as process 1 itself, without our init.
+    pub no_init: bool,
+    pub tty: Tty,
+    pub caps: Caps,
+    /// Let set-user-ID programs and file capabilities raise privileges.
+    pub new_privileges: bool,
+    /// Seconds from SIGTERM or SIGHUP to SIGKILL; docker's default is 10.
+    pub stop_timeout: u32,
+    /// What stands in the way of a start on purpose (for tests of failure).
+    pub fault: Option<Fault>,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub enum EnvItem {
+    /// `-e K=V`
+    Set(OsString, OsString),
+    /// `-e K`: the caller's value, nothing if the caller has none.
+    FromCaller(OsString),
+    /// `--env-file FILE`: K=V or K per line, `#` comments.
+    File(PathBuf),
+}
+
+/// Each part is a number or a name to be looked up in the rootfs.
+#[derive(Clone, Debug, PartialEq)]
+pub struct UserSpec {
+    pub user: Id,
+    pub group: Option<Id>,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub enum Id {
+    Number(u32),
+    Name(String),
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub enum MountOp {
+    /// `-v SRC:DST[:ro]`: a host file or directory, with what is mounted below it.
+    Bind { source: PathBuf, target: PathBuf, read_only: bool },
+    /// `--tmpfs DST[:size=..,mode=..,exec]`; `data` is for mount(2).
+    Tmpfs { target: PathBuf, flags: TmpfsFlags, data: String },
+}
+
+/// Docker's defaults for --tmpfs: noexec, nosuid, nodev.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct TmpfsFlags {
+    pub exec: bool,
+    pub suid: bool,
+    pub dev: bool,
+    pub read_only: bool,
+}
+
+/// None: no limit asked for.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Limits {
+    /// Bytes.
+    pub memory: Option<u64>,
+    /// Docker's meaning: memory plus swap, in bytes. Default: equal to `memory`, so no swap.
+    pub memory_swap: Option<Swap>,
+    /// Thousandths of a processor: `--cpus 0.5` is 500.
+    pub cpus_milli: Option<u64>,
+    /// Docker's scale, 2 to 262144, 1024 is normal.
+    pub cpu_shares: Option<u64>,
+    /// cgroup v2's scale, 1 to 10000, 100 is normal.
+    pub cpu_weight: Option<u64>,
+    pub pids: Option<u64>,
+    /// List form of cpuset(7), syntax already checked: `0-2,7`.
+    pub cpuset_cpus: Option<String>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Swap {
+    /// Memory and swap together, bytes.
+    Total(u64),
+    Unlimited,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Net {
+    /// A network namespace with nothing but loopback.
+    #[default]
+    None,
+    /// The caller's network.
+    Host,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Tty {
+    /// A pseudo-terminal when standard input and output are terminals.
+    #[default]
+    Auto,
+    Always,
+    Never,
+}
+
+/// Capability numbers of capabilities(7) on top of docker's default set.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Caps {
+    pub add: u64,
+    pub drop: u64,
+    /// Keep everything the caller has.
+    pub privileged: bool,
+}
+
+/// Fails or kills the launcher at the given step, counted from 1 over the whole plan.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fault {
+    Fail(usize),
+    Kill(usize),
+}
+
+impl Limits {
+    pub fn any(&self) -> bool {
+        *self != Limits::default()
+    }
+}
+
+impl Spec {
+    pub fn new() -> Spec {
+        Spec { stop_timeout: 10, ..Spec::default() }
+    }
+}
