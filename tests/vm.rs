@@ -1,0 +1,135 @@
+//! The container tests again, in a virtual machine with a pure cgroup v2: as root, as
+//! an ordinary user with a delegated cgroup, and on an initramfs, whose root cannot
+//! be pivoted. The tests are the ordinary ones: their executable goes into the machine
+//! and finds LAUNCH_VM=1, the launcher's path in LAUNCH_BIN and busybox in its place.
+
+use std::error::Error;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+use std::{env, fs};
+
+type Result<T> = std::result::Result<T, Box<dyn Error>>;
+
+/// Integration tests that make sense in the machine.
+const TESTS: [&str; 1] = ["containers"];
+const HARNESS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/vm/run");
+
+fn missing() -> Option<&'static str> {
+    let found = |name: &str| {
+        env::split_paths(&env::var_os("PATH").unwrap_or_default()).any(|d| d.join(name).exists())
+    };
+    let cache = env::var_os("XDG_CACHE_HOME")
+        .map(PathBuf::from)
+        .or_else(|| env::var_os("HOME").map(|h| Path::new(&h).join(".cache")));
+    let kernel = cache.is_some_and(|c| c.join("launch-vm/kernel/vmlinux").exists());
+    match () {
+        () if cfg!(not(target_arch = "x86_64")) => Some("the machine is x86_64"),
+        () if !found("qemu-system-x86_64") => Some("no qemu-system-x86_64"),
+        () if !found("cpio") => Some("no cpio"),
+        () if !Path::new("/bin/busybox").exists() => Some("no /bin/busybox (busybox-static)"),
+        () if !kernel && !found("apt-get") => Some("no kernel and no apt-get to fetch one"),
+        () => None,
+    }
+}
+
+/// True when `test` cannot run here. Says so past the test runner's capture.
+fn skipped(test: &str, reason: Option<&str>) -> bool {
+    let Some(reason) = reason else { return false };
+    assert!(env::var_os("MUST_RUN").is_none_or(|v| v != "1"), "MUST_RUN=1, but {reason}");
+    writeln!(std::io::stdout(), "SKIP {test}: {reason}").ok();
+    true
+}
+
+fn vm(args: &[&str]) -> Result<Output> {
+    Ok(Command::new(HARNESS).args(args).output()?)
+}
+
+fn text(output: &Output) -> String {
+    let (out, err) = (&output.stdout, &output.stderr);
+    format!("{}{}", String::from_utf8_lossy(out), String::from_utf8_lossy(err))
+}
+
+/// The executable of another integration test, made by the cargo that runs us: it knows
+/// which of the files in `deps` is current, and makes it when only this test was asked for.
+fn executable(test: &str) -> Result<PathBuf> {
+    let me = env::current_exe()?;
+    let profile = me.ancestors().nth(2).ok_or("no profile directory")?;
+    let mut cargo = Command::new(env!("CARGO"));
+    cargo.args(["test", "--no-run", "--quiet", "--message-format=json", "--test", test]);
+    match profile.file_name().and_then(|n| n.to_str()) {
+        Some("debug") | None => {}
+        Some(name) => drop(cargo.args(["--profile", name])),
+    }
+    let triple = profile.parent().and_then(Path::file_name).and_then(|n| n.to_str());
+    if let Some(triple) = triple.filter(|t| t.contains("-linux-")) {
+        cargo.args(["--target", triple]);
+    }
+    let output = cargo.current_dir(env!("CARGO_MANIFEST_DIR")).output()?;
+    let lines = String::from_utf8_lossy(&output.stdout);
+    let found =
+        lines.lines().filter_map(|l| l.split_once(r#""executable":""#)?.1.split('"').next());
+    let is_it = |p: &&str| p.rsplit('/').next().is_some_and(|n| n.starts_with(&format!("{test}-")));
+    match found.filter(is_it).last() {
+        Some(path) => Ok(PathBuf::from(path)),
+        None => Err(format!("cargo made no {test}: {}", text(&output)).into()),
+    }
+}
+
+/// Runs the tests in a machine with these harness options, and passes on what they print.
+fn containers(name: &str, options: &[&str]) -> Result<()> {
+    if skipped(name, missing()) {
+        return Ok(());
+    }
+    for test in TESTS {
+        let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests").join(test);
+        if !source.with_extension("rs").exists() && !source.join("main.rs").exists() {
+            skipped(name, Some(&format!("no integration test {test}")));
+            continue;
+        }
+        let exe = executable(test)?;
+        let (exe, size) = (exe.display().to_string(), fs::metadata(&exe)?.len() >> 20);
+        let launch = concat!(env!("CARGO_BIN_EXE_launch"), ":/usr/bin/launch");
+        let memory = (384 + 3 * size).to_string();
+        let mut args =
+            vec!["-M", &memory, "-t", "600", "-m", "overlay,veth,bridge,tun", "-f", launch];
+        args.extend(["-e", "LAUNCH_VM=1", "-e", "LAUNCH_BIN=/usr/bin/launch"]);
+        args.extend(options);
+        args.extend(["--", &exe, "--test-threads=1"]);
+        let output = vm(&args)?;
+        // One line per test shows which part ran; the rest only when it went wrong.
+        let text = text(&output);
+        for line in text.lines().filter(|l| l.starts_with("SKIP") || l.starts_with("test result")) {
+            writeln!(std::io::stdout(), "{name}: {line}").ok();
+        }
+        assert!(output.status.success(), "{name}: {}\n{text}", output.status);
+    }
+    Ok(())
+}
+
+#[test]
+fn machine_has_cgroup_v2_and_returns_the_status() -> Result<()> {
+    if skipped("machine_has_cgroup_v2_and_returns_the_status", missing()) {
+        return Ok(());
+    }
+    let script = "cat /sys/fs/cgroup/cgroup.subtree_control; exit 7";
+    let output = vm(&["--", "/bin/busybox", "sh", "-c", script])?;
+    assert_eq!(output.status.code(), Some(7), "{}", text(&output));
+    assert!(text(&output).contains("cpuset cpu io memory pids"), "{}", text(&output));
+    Ok(())
+}
+
+#[test]
+fn containers_as_root() -> Result<()> {
+    containers("containers_as_root", &[])
+}
+
+#[test]
+fn containers_as_a_user_with_a_delegated_cgroup() -> Result<()> {
+    containers("containers_as_a_user_with_a_delegated_cgroup", &["-u", "1000"])
+}
+
+#[test]
+fn containers_on_an_initramfs() -> Result<()> {
+    containers("containers_on_an_initramfs", &["-r"])
+}
