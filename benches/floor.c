@@ -1,0 +1,185 @@
+/* The floor: the fewest system calls that start a container, without libc.
+ *
+ *   floor 0 -     -      ROOTFS COMMAND [ARG...]    no limit
+ *   floor 1 BYTES PREFIX ROOTFS COMMAND [ARG...]    cgroup v1, memory hierarchy
+ *   floor 2 BYTES PREFIX ROOTFS COMMAND [ARG...]    cgroup v2
+ *
+ * The cgroup is PREFIX and our pid, made and removed here. Any failing call ends with
+ * its line and 125, so that a floor that does less than it should is noticed.
+ * With -DPAYLOAD: a program that only exits.
+ */
+#include <linux/sched.h>
+#include <stddef.h>
+#include <sys/syscall.h>
+
+#define RUN __attribute__((used, noreturn)) static
+
+#ifdef __x86_64__
+__asm__(".globl _start\n_start: xor %ebp,%ebp\n mov %rsp,%rdi\n and $-16,%rsp\n call run");
+static long sys(long n, long a, long b, long c, long d, long e)
+{
+	long r;
+	register long r10 __asm__("r10") = d;
+	register long r8 __asm__("r8") = e;
+	__asm__ volatile("syscall" : "=a"(r) : "a"(n), "D"(a), "S"(b), "d"(c), "r"(r10), "r"(r8)
+			 : "rcx", "r11", "memory");
+	return r;
+}
+#else /* aarch64 */
+__asm__(".globl _start\n_start: mov x29,#0\n mov x0,sp\n bl run");
+static long sys(long n, long a, long b, long c, long d, long e)
+{
+	register long x8 __asm__("x8") = n, x0 __asm__("x0") = a, x1 __asm__("x1") = b;
+	register long x2 __asm__("x2") = c, x3 __asm__("x3") = d, x4 __asm__("x4") = e;
+	__asm__ volatile("svc 0" : "+r"(x0) : "r"(x8), "r"(x1), "r"(x2), "r"(x3), "r"(x4) : "memory");
+	return x0;
+}
+#endif
+
+#ifdef PAYLOAD
+RUN void run(long *sp)
+{
+	(void)sp;
+	for (;;)
+		sys(SYS_exit_group, 0, 0, 0, 0, 0);
+}
+#else
+
+enum { AT_CWD = -100, O_WR = 1, O_PATHS = 010000000, O_DIR = 0200000, SIG_CHLD = 17 };
+enum { M_NOSUID = 2, M_NODEV = 4, M_NOEXEC = 8, M_BIND = 4096, M_REC = 16384, M_PRIVATE = 1 << 18 };
+enum { M_STRICTATIME = 1 << 24, DETACH = 2, S_CHR = 020000 };
+
+static void put(char *to, const char *s, long number)
+{
+	char digits[20];
+	int n = 0;
+	while (*s)
+		*to++ = *s++;
+	do
+		digits[n++] = '0' + number % 10;
+	while (number /= 10);
+	while (n)
+		*to++ = digits[--n];
+	*to = 0;
+}
+
+static size_t len(const char *s)
+{
+	size_t n = 0;
+	while (s[n])
+		n++;
+	return n;
+}
+
+/* Every call through here: a wrong floor must not look like a fast one. */
+static long must(long r, int line)
+{
+	char text[64];
+	if (r >= 0)
+		return r;
+	put(text, "floor: errno ", -r);
+	put(text + len(text), " at line ", line);
+	size_t end = len(text);
+	text[end] = '\n';
+	sys(SYS_write, 2, (long)text, end + 1, 0, 0);
+	for (;;)
+		sys(SYS_exit_group, 125, 0, 0, 0, 0);
+}
+#define DO(n, ...) must(CALL(n, __VA_ARGS__, 0, 0, 0, 0), __LINE__)
+#define CALL(n, a, b, c, d, e, ...) sys(SYS_##n, (long)(a), (long)(b), (long)(c), (long)(d), (long)(e))
+
+static char path[512];
+
+static const char *below(const char *name)
+{
+	static size_t dir;
+	if (!dir)
+		dir = len(path);
+	for (size_t i = 0; i == 0 || name[i - 1]; i++)
+		path[dir + i] = name[i];
+	return path;
+}
+
+static void store(const char *file, const char *value)
+{
+	long fd = DO(openat, AT_CWD, file, O_WR);
+	DO(write, fd, value, len(value));
+	DO(close, fd);
+}
+
+static void make_dev(void)
+{
+	static const struct { const char *name; int major, minor; } nodes[] = {
+		{ "dev/null", 1, 3 }, { "dev/zero", 1, 5 }, { "dev/full", 1, 7 },
+		{ "dev/random", 1, 8 }, { "dev/urandom", 1, 9 }, { "dev/tty", 5, 0 },
+	};
+	static const char *const links[][2] = {
+		{ "/proc/self/fd", "dev/fd" }, { "/proc/self/fd/0", "dev/stdin" },
+		{ "/proc/self/fd/1", "dev/stdout" }, { "/proc/self/fd/2", "dev/stderr" },
+	};
+	DO(mount, "tmpfs", "dev", "tmpfs", M_NOSUID | M_STRICTATIME, "mode=755");
+	for (int i = 0; i < 6; i++)
+		DO(mknodat, AT_CWD, nodes[i].name, S_CHR | 0666, nodes[i].major << 8 | nodes[i].minor);
+	for (int i = 0; i < 4; i++)
+		DO(symlinkat, links[i][0], AT_CWD, links[i][1]);
+}
+
+static void loopback_up(void)
+{
+	struct { char name[16]; short flags; char rest[22]; } request = { "lo", 1, { 0 } };
+	long fd = DO(socket, 2 /* AF_INET */, 2 /* SOCK_DGRAM */, 0);
+	DO(ioctl, fd, 0x8914 /* SIOCSIFFLAGS */, &request);
+	DO(close, fd);
+}
+
+RUN void child(char version, const char *root, char **argv, char **envp)
+{
+	if (version == '1')
+		store(below("/tasks"), "0");
+	/* After joining: made by clone it would be rooted at the parent's cgroup. */
+	DO(unshare, CLONE_NEWCGROUP);
+	DO(umask, 0);
+	DO(mount, 0, "/", 0, M_REC | M_PRIVATE);
+	DO(mount, root, root, 0, M_BIND);
+	DO(chdir, root);
+	DO(mount, "proc", "proc", "proc", M_NOSUID | M_NODEV | M_NOEXEC);
+	make_dev();
+	DO(pivot_root, ".", ".");
+	DO(umount2, ".", DETACH);
+	DO(chdir, "/");
+	DO(umask, 022);
+	DO(sethostname, "floor", 5);
+	loopback_up();
+	DO(execve, argv[0], argv, envp);
+	__builtin_unreachable();
+}
+
+RUN void run(long *sp)
+{
+	char **argv = (char **)(sp + 1), **envp = argv + sp[0] + 1;
+	if (sp[0] < 6)
+		must(-22, __LINE__);
+	char version = argv[1][0];
+	struct clone_args args = { .exit_signal = SIG_CHLD };
+	args.flags = CLONE_NEWPID | CLONE_NEWNS | CLONE_NEWUTS | CLONE_NEWIPC | CLONE_NEWNET;
+	if (version != '0') {
+		put(path, argv[3], DO(getpid, 0));
+		DO(mkdirat, AT_CWD, path, 0755);
+		store(below(version == '1' ? "/memory.limit_in_bytes" : "/memory.max"), argv[2]);
+		below("");
+	}
+	if (version == '2') {
+		args.flags |= CLONE_INTO_CGROUP;
+		args.cgroup = DO(openat, AT_CWD, path, O_PATHS | O_DIR);
+	}
+	long pid = DO(clone3, &args, sizeof args);
+	if (pid == 0)
+		child(version, argv[4], argv + 5, envp);
+	int status = 0;
+	DO(wait4, pid, &status, 0, 0);
+	if (version != '0')
+		DO(unlinkat, AT_CWD, below(""), 0x200 /* AT_REMOVEDIR */);
+	for (;;)
+		sys(SYS_exit_group, status & 127 ? 128 + (status & 127) : status >> 8 & 255, 0, 0, 0, 0);
+}
+#endif

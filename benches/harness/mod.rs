@@ -1,0 +1,53 @@
+//! The benchmark's own tools.
+
+pub mod bench;
+pub mod latency;
+pub mod memory;
+pub mod peers;
+pub mod rate;
+pub mod stats;
+pub mod sys;
+
+pub type Error = Box<dyn std::error::Error>;
+pub type Result<T> = std::result::Result<T, Error>;
+
+pub const LIMIT: u64 = 200 << 20;
+
+#[derive(Clone, Copy)]
+pub enum Section {
+    Latency,
+    Rate,
+    Memory,
+    Smallest,
+}
+
+impl Section {
+    pub fn named(name: &str) -> Result<Self> {
+        Ok(match name {
+            "latency" => Self::Latency,
+            "rate" => Self::Rate,
+            "memory" => Self::Memory,
+            "smallest" => Self::Smallest,
+            _ => return Err(format!("unknown section {name}").into()),
+        })
+    }
+}
+
+pub struct Options {
+    pub rounds: usize,
+    pub rate_rounds: usize,
+    pub gap_ms: u64,
+    /// What the containers of the latency table run.
+    pub payload: String,
+    /// Names; empty means all.
+    pub only: Vec<String>,
+    pub sections: Vec<Section>,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        let sections = vec![Section::Latency, Section::Rate, Section::Memory, Section::Smallest];
+        let payload = "/bin/true".into();
+        Self { payload, rounds: 60, rate_rounds: 7, gap_ms: 50, only: Vec::new(), sections }
+    }
+}

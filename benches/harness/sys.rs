@@ -1,0 +1,121 @@
+//! What std lacks: wait4 with resource usage, a private mount namespace, a watchdog.
+//! The only unsafe code of the benchmark.
+
+#![allow(unsafe_code)]
+
+use super::Result;
+use std::ffi::CString;
+use std::io::Error;
+use std::process::Command;
+use std::ptr::null;
+use std::sync::atomic::{AtomicBool, AtomicI32, Ordering};
+use std::time::{Duration, Instant};
+
+/// A launch that takes longer hangs.
+const LIMIT_S: u32 = 30;
+
+static RUNNING: AtomicI32 = AtomicI32::new(0);
+static STOP: AtomicBool = AtomicBool::new(false);
+
+pub struct Ended {
+    /// As a shell counts: 128 + signal.
+    pub status: i32,
+    pub cpu: Duration,
+}
+
+pub struct Timed {
+    pub wall: Duration,
+    pub cpu: Duration,
+    pub status: i32,
+}
+
+fn check(result: i32) -> Result<i32> {
+    if result < 0 { Err(Error::last_os_error().into()) } else { Ok(result) }
+}
+
+pub fn is_root() -> bool {
+    // SAFETY: no arguments, cannot fail.
+    unsafe { libc::geteuid() == 0 }
+}
+
+/// Waits for one child, or for any with -1.
+pub fn wait(pid: i32) -> Result<Ended> {
+    let mut status = 0;
+    // SAFETY: rusage is plain integers, for which zero is a value.
+    let mut usage: libc::rusage = unsafe { std::mem::zeroed() };
+    // SAFETY: both point to live variables of the types the call fills.
+    check(unsafe { libc::wait4(pid, &raw mut status, 0, &raw mut usage) })?;
+    let signal = status & 0x7f;
+    let status = if signal == 0 { status >> 8 & 0xff } else { 128 + signal };
+    let time =
+        |t: libc::timeval| Duration::from_micros((t.tv_sec as u64) * 1_000_000 + t.tv_usec as u64);
+    Ok(Ended { status, cpu: time(usage.ru_utime) + time(usage.ru_stime) })
+}
+
+/// From before the start to after the end of one process.
+pub fn time(command: &mut Command) -> Result<Timed> {
+    // SAFETY: sets a timer; its signal has a handler by then.
+    unsafe { libc::alarm(LIMIT_S) };
+    let start = Instant::now();
+    let pid = command.spawn()?.id() as i32;
+    RUNNING.store(pid, Ordering::Relaxed);
+    let ended = wait(pid)?;
+    let wall = start.elapsed();
+    RUNNING.store(0, Ordering::Relaxed);
+    // SAFETY: takes the timer away.
+    unsafe { libc::alarm(0) };
+    Ok(Timed { wall, cpu: ended.cpu, status: ended.status })
+}
+
+pub fn kill(pid: i32) {
+    // SAFETY: no memory is involved; a process that is gone is an error we ignore.
+    unsafe { libc::kill(pid, libc::SIGKILL) };
+}
+
+/// Nothing that is mounted or hidden from here on reaches the machine, and what peers
+/// leave in /run ends with us.
+pub fn private_mounts() -> Result<()> {
+    let mount = |kind: Option<&str>, at: &str, flags| -> Result<i32> {
+        let (kind, at) = (kind.map(CString::new).transpose()?, CString::new(at)?);
+        let kind = kind.as_ref().map_or(null(), |k| k.as_ptr());
+        // SAFETY: all strings end with NUL and live until the call returns.
+        check(unsafe { libc::mount(kind, at.as_ptr(), kind, flags, null()) })
+    };
+    // SAFETY: no memory is involved; we have a single thread.
+    check(unsafe { libc::unshare(libc::CLONE_NEWNS) })?;
+    mount(None, "/", libc::MS_REC | libc::MS_PRIVATE)?;
+    mount(Some("tmpfs"), "/run", libc::MS_NOSUID | libc::MS_NODEV)?;
+    Ok(())
+}
+
+/// crun 1.8 refuses a hybrid whose unified hierarchy has any controller.
+pub fn hide(path: &str) -> Result<()> {
+    let path = CString::new(path)?;
+    // SAFETY: the string ends with NUL and lives until the call returns.
+    check(unsafe { libc::umount2(path.as_ptr(), libc::MNT_DETACH) })?;
+    Ok(())
+}
+
+extern "C" fn on_signal(signal: i32) {
+    if signal == libc::SIGALRM {
+        let pid = RUNNING.load(Ordering::Relaxed);
+        if pid > 0 {
+            kill(pid);
+        }
+    } else {
+        STOP.store(true, Ordering::Relaxed);
+    }
+}
+
+/// A hanging launcher is killed; an interrupted benchmark still cleans up.
+pub fn watch() {
+    let handler = on_signal as extern "C" fn(i32);
+    for signal in [libc::SIGALRM, libc::SIGINT, libc::SIGTERM, libc::SIGHUP] {
+        // SAFETY: the handler only touches atomics and calls kill.
+        unsafe { libc::signal(signal, handler as libc::sighandler_t) };
+    }
+}
+
+pub fn interrupted() -> Result<()> {
+    if STOP.load(Ordering::Relaxed) { Err("interrupted".into()) } else { Ok(()) }
+}
