@@ -40,6 +40,10 @@ impl Ready {
     /// `id` must be a new one for each container.
     pub fn command(&self, bench: &Bench, job: &Job, id: usize) -> Command {
         let mut command = Command::new(&self.program);
+        if self.launcher.program == PAYLOAD {
+            command = Command::new(bench.root.join(job.argv[0].trim_start_matches('/')));
+            command.args(&job.argv[1..]);
+        }
         command.args((self.launcher.args)(bench, job, id));
         if self.launcher.appends {
             command.args(job.argv);
@@ -126,6 +130,7 @@ fn nspawn(bench: &Bench, _: &Job, id: usize) -> Vec<String> {
 }
 
 const FLOOR: &str = ":floor";
+const PAYLOAD: &str = ":payload";
 const LAUNCH: &str = env!("CARGO_BIN_EXE_launch");
 
 macro_rules! launchers {
@@ -149,12 +154,14 @@ pub static ALL: [Launcher; 12] = launchers![
     "unshare" "unshare", false, true, unshare, "chroot; no /dev, no loopback";
     "unshare-dev" "unshare", false, true, unshare_dev, "chroot; the rest by a shell script";
     "nspawn" "systemd-nspawn", false, true, nspawn, "";
-    "true" "/bin/busybox", false, true, |_, _, _| vec![], "no container: the payload alone";
+    "true" PAYLOAD, false, false, |_, _, _| vec![], "no container: the payload alone";
 ];
 
 fn find(bench: &Bench, program: &str) -> Option<PathBuf> {
-    if program == FLOOR {
-        return Some(bench.floor.clone());
+    match program {
+        FLOOR => return Some(bench.floor.clone()),
+        PAYLOAD => return Some(bench.root.clone()),
+        _ => {}
     }
     let path = env::var_os("PATH").unwrap_or_default();
     let mut paths = env::split_paths(&path).chain([PathBuf::from("/usr/sbin")]);
