@@ -1,0 +1,279 @@
+//! Limits by cgroups: which directories to create, what to write into them, how a
+//! process gets in, and how everything goes away again. Version 1, version 2, and
+//! the hybrid with some controllers on each; only hierarchies that carry a limit.
+//!
+//! `probe` and `plan` change nothing; `create`, `write` and what `end` has change one
+//! thing each, so that the caller's list of steps is the only order there is.
+
+mod end;
+mod limits;
+mod probe;
+mod v1;
+mod v2;
+
+pub use end::{MemoryReport, kill, memory_report, remove};
+pub use probe::{Layout, probe};
+
+use crate::error::{Error, Result};
+use crate::spec::Limits;
+use limits::Want;
+use rustix::fs::{Mode, OFlags};
+use rustix::io::Errno;
+use std::path::{Path, PathBuf};
+
+/// Everything one container needs; the order of `dirs`, then `writes`, then `join` is
+/// the order to do it in, and undoing goes backwards.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Cgroups {
+    /// To be made in this order; each one's parent is a cgroup that exists.
+    pub dirs: Vec<PathBuf>,
+    pub writes: Vec<Write>,
+    pub join: Join,
+    /// Limits that cannot be enforced for this user, one sentence each.
+    pub warnings: Vec<String>,
+    memory: Option<Memory>,
+    /// Version 1: the hierarchies used, as mount options (`memory`, `cpu,cpuacct`).
+    carried: Vec<String>,
+}
+
+/// One value for one file of a cgroup.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Write {
+    pub file: PathBuf,
+    pub value: String,
+    /// `--mem`: which of the user's options this is for.
+    pub option: &'static str,
+    /// `--mem 200M`, for messages.
+    pub asked: String,
+    /// What takes this back, where removing the directory is not enough.
+    pub undo: Option<(PathBuf, String)>,
+}
+
+/// How a process enters. Both parts at once on a hybrid host.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Join {
+    /// Version 1: `tasks` files; a process writes `0` to each to move itself.
+    pub tasks: Vec<PathBuf>,
+    /// Version 2: the directory for CLONE_INTO_CGROUP; where clone3 is refused the
+    /// child writes `0` to `cgroup.procs` in it.
+    pub unified: Option<PathBuf>,
+}
+
+/// Where the kernel counts what `memory_report` tells.
+#[derive(Clone, Debug, PartialEq)]
+struct Memory {
+    dir: PathBuf,
+    v2: bool,
+    limit: u64,
+}
+
+/// One mount of what a container is shown at /sys/fs/cgroup.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ViewMount {
+    pub fstype: &'static str,
+    /// Below /sys/fs/cgroup; empty for that directory itself.
+    pub target: String,
+    /// For mount(2): the controllers of a version 1 hierarchy.
+    pub data: String,
+}
+
+/// Why a wish cannot be granted here.
+#[derive(Clone, Debug, PartialEq)]
+struct Unmet {
+    asked: String,
+    reason: String,
+    hint: String,
+}
+
+/// `id` names the cgroup (`launch-ID`); `rootless` turns limits that the host does not
+/// let this user set into warnings. Errors: a value the kernel would refuse, or,
+/// for root, a controller that is missing or out of reach.
+pub fn plan(layout: &Layout, limits: &Limits, id: &str, rootless: bool) -> Result<Cgroups> {
+    check_id(id)?;
+    let name = format!("launch-{id}");
+    let mut out = Cgroups::default();
+    let (old, rest): (Vec<Want>, Vec<Want>) =
+        limits::wants(limits)?.into_iter().partition(|w| layout.v1_of(w.controller).is_some());
+    let mut unmet = v1::plan(layout, &old, &name, &mut out)?;
+    match &layout.unified {
+        Some(unified) if !rest.is_empty() => {
+            unmet.extend(v2::plan(unified, &rest, &name, rootless, &mut out)?);
+        }
+        _ => unmet.extend(rest.iter().map(|w| absent(w))),
+    }
+    if let (Some(first), false) = (unmet.first(), rootless) {
+        return Err(Error::new(format!("{}: {}", first.asked, first.reason)).hint(&first.hint));
+    }
+    warn(&unmet, &mut out.warnings);
+    Ok(out)
+}
+
+/// One sentence per reason, however many limits fall to it.
+fn warn(unmet: &[Unmet], warnings: &mut Vec<String>) {
+    let mut told: Vec<&str> = Vec::new();
+    for u in unmet {
+        if told.contains(&u.reason.as_str()) {
+            continue;
+        }
+        told.push(&u.reason);
+        let same: Vec<&str> =
+            unmet.iter().filter(|o| o.reason == u.reason).map(|o| o.asked.as_str()).collect();
+        let is = if same.len() == 1 { "is" } else { "are" };
+        let options = same.join(", ");
+        warnings.push(format!("{options} {is} not enforced: {} (hint: {})", u.reason, u.hint));
+    }
+}
+
+/// Names become directories: no separators, no dots in front, nothing odd.
+fn check_id(id: &str) -> Result<()> {
+    let plain = |b: u8| b.is_ascii_alphanumeric() || b"_.-".contains(&b);
+    if id.is_empty() || id.len() > 64 || id.starts_with('.') || !id.bytes().all(plain) {
+        return Err(Error::new(format!("name {id:?}: only [a-zA-Z0-9_.-], 1 to 64 of them")));
+    }
+    Ok(())
+}
+
+/// A controller that no mounted hierarchy has; the kernel's own list tells why.
+fn absent(want: &Want) -> Unmet {
+    let c = want.controller;
+    let table = read(Path::new("/proc/cgroups")).unwrap_or_default();
+    let table = String::from_utf8_lossy(&table).into_owned();
+    let row = table.lines().map(|l| l.split_whitespace().collect::<Vec<_>>()).find(|r| r[0] == c);
+    let (reason, hint) = match row.as_deref() {
+        Some([_, _, _, "0"]) => (
+            format!("the {c} controller is switched off in this kernel"),
+            format!("boot with cgroup_enable={c}, or without cgroup_disable={c}"),
+        ),
+        Some([_, "0", ..]) => (
+            format!("no cgroup mount has the {c} controller"),
+            format!("mount -t cgroup -o {c} cgroup DIR, or cgroup2 with {c} enabled"),
+        ),
+        Some(_) => (
+            format!("no mount of the {c} controller's hierarchy can be reached"),
+            "mount it below /sys/fs/cgroup".to_owned(),
+        ),
+        None => (
+            format!("this kernel has no {c} controller"),
+            format!("a kernel with {} is needed", config(c)),
+        ),
+    };
+    Unmet { asked: want.asked.clone(), reason, hint }
+}
+
+fn config(controller: &str) -> &'static str {
+    match controller {
+        "memory" => "CONFIG_MEMCG",
+        "cpu" => "CONFIG_CGROUP_SCHED",
+        "pids" => "CONFIG_CGROUP_PIDS",
+        _ => "CONFIG_CPUSETS",
+    }
+}
+
+/// Makes one directory of `Cgroups::dirs`.
+pub fn create(dir: &Path) -> Result<()> {
+    let what = || format!("create cgroup {}", dir.display());
+    rustix::fs::mkdir(dir, Mode::from_raw_mode(0o755)).map_err(|e| {
+        let error = Error::os(what(), e);
+        match e {
+            Errno::ROFS => error.hint("the cgroup file system is mounted read-only here"),
+            Errno::AGAIN | Errno::NOSPC => error.hint("this kernel's limit on cgroups is reached"),
+            _ => error,
+        }
+    })
+}
+
+/// Writes one value. The file is never created: what is not a cgroup has none.
+pub fn write(w: &Write) -> Result<()> {
+    put(&w.file, &w.value).map_err(|e| {
+        let what = format!("{}: write {} to {}", w.asked, w.value, w.file.display());
+        let error = Error::os(what, e);
+        match e {
+            Errno::NOENT => error.hint("this kernel was built without that limit"),
+            Errno::INVAL | Errno::RANGE => error.hint("an enclosing cgroup may allow less"),
+            Errno::BUSY => error.hint("other processes are in that cgroup"),
+            _ => error,
+        }
+    })
+}
+
+/// Takes back what removing the directories does not; nothing for most writes.
+pub fn unwrite(w: &Write) -> Result<()> {
+    let Some((file, value)) = &w.undo else { return Ok(()) };
+    put(file, value).map_err(|e| Error::os(format!("write {value} to {}", file.display()), e))
+}
+
+fn put(file: &Path, value: &str) -> rustix::io::Result<()> {
+    let fd = rustix::fs::open(file, OFlags::WRONLY | OFlags::CLOEXEC, Mode::empty())?;
+    loop {
+        match rustix::io::write(&fd, value.as_bytes()) {
+            Err(Errno::INTR) => continue,
+            done => return done.map(drop),
+        }
+    }
+}
+
+/// A whole file of /proc or of a cgroup; one allocation for the usual few kilobytes.
+fn read(file: &Path) -> rustix::io::Result<Vec<u8>> {
+    let fd = rustix::fs::open(file, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())?;
+    let mut buf = vec![0; 8192];
+    let mut len = 0;
+    loop {
+        if len == buf.len() {
+            buf.resize(len * 2, 0);
+        }
+        match rustix::io::read(&fd, &mut buf[len..]) {
+            Ok(0) => break,
+            Ok(n) => len += n,
+            Err(Errno::INTR) => {}
+            Err(e) => return Err(e),
+        }
+    }
+    buf.truncate(len);
+    Ok(buf)
+}
+
+/// The words of a file, empty when it cannot be read.
+fn words(file: &Path) -> Vec<String> {
+    let text = read(file).unwrap_or_default();
+    String::from_utf8_lossy(&text).split_whitespace().map(str::to_owned).collect()
+}
+
+fn writable(path: &Path) -> rustix::io::Result<()> {
+    use rustix::fs::{Access, AtFlags, CWD};
+    rustix::fs::accessat(CWD, path, Access::WRITE_OK, AtFlags::EACCESS)
+}
+
+/// Some swap area is in use: its lines follow a heading.
+fn host_has_swap() -> bool {
+    read(Path::new("/proc/swaps")).is_ok_and(|t| t.split(|&b| b == b'\n').count() > 2)
+}
+
+/// The kernel was built with swap; without, cgroups have no files for it.
+fn host_can_swap() -> bool {
+    rustix::fs::access("/proc/swaps", rustix::fs::Access::EXISTS).is_ok()
+}
+
+/// What a container with its own cgroup namespace is shown at /sys/fs/cgroup; every
+/// mount to be read-only. Empty when the host has nothing that could be shown.
+pub fn container_view(layout: &Layout, cgroups: &Cgroups) -> Vec<ViewMount> {
+    let view = |fstype, target: &str, data: &str| ViewMount {
+        fstype,
+        target: target.to_owned(),
+        data: data.to_owned(),
+    };
+    if cgroups.carried.is_empty() {
+        let pure = layout.v1.is_empty() && layout.unified.is_some();
+        let shown = pure || cgroups.join.unified.is_some();
+        return if shown { vec![view("cgroup2", "", "")] } else { Vec::new() };
+    }
+    let mut list = vec![view("tmpfs", "", "mode=755,size=64k")];
+    list.extend(cgroups.carried.iter().map(|c| view("cgroup", c, c)));
+    if cgroups.join.unified.is_some() {
+        list.push(view("cgroup2", "unified", ""));
+    }
+    list
+}
+
+#[cfg(test)]
+#[path = "cgroup/tests.rs"]
+mod tests;
