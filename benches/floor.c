@@ -4,6 +4,9 @@
  *   floor 1 BYTES PREFIX ROOTFS COMMAND [ARG...]    cgroup v1, memory hierarchy
  *   floor 2 BYTES PREFIX ROOTFS COMMAND [ARG...]    cgroup v2
  *
+ * 0+, 1+, 2+: with the other mounts a full container has: /sys, /dev/pts, /dev/shm,
+ * /dev/mqueue, /run and /tmp.
+ *
  * The cgroup is PREFIX and our pid, made and removed here. Any failing call ends with
  * its line and 125, so that a floor that does less than it should is noticed.
  * With -DPAYLOAD: a program that only exits.
@@ -124,6 +127,19 @@ static void make_dev(void)
 		DO(symlinkat, links[i][0], AT_CWD, links[i][1]);
 }
 
+static void other_mounts(void)
+{
+	DO(mount, "sysfs", "sys", "sysfs", 1 | M_NOSUID | M_NODEV | M_NOEXEC);
+	DO(mkdirat, AT_CWD, "dev/pts", 0755);
+	DO(mount, "devpts", "dev/pts", "devpts", M_NOSUID | M_NOEXEC, "newinstance,ptmxmode=0666,mode=0620,gid=5");
+	DO(mkdirat, AT_CWD, "dev/shm", 0755);
+	DO(mount, "shm", "dev/shm", "tmpfs", M_NOSUID | M_NODEV | M_NOEXEC, "mode=1777");
+	DO(mkdirat, AT_CWD, "dev/mqueue", 0755);
+	DO(mount, "mqueue", "dev/mqueue", "mqueue", M_NOSUID | M_NODEV | M_NOEXEC);
+	DO(mount, "tmpfs", "run", "tmpfs", M_NOSUID | M_NODEV, "mode=755");
+	DO(mount, "tmpfs", "tmp", "tmpfs", M_NOSUID | M_NODEV, "mode=1777");
+}
+
 static void loopback_up(void)
 {
 	struct { char name[16]; short flags; char rest[22]; } request = { "lo", 1, { 0 } };
@@ -132,9 +148,9 @@ static void loopback_up(void)
 	DO(close, fd);
 }
 
-RUN void child(char version, const char *root, char **argv, char **envp)
+RUN void child(const char *version, const char *root, char **argv, char **envp)
 {
-	if (version == '1')
+	if (version[0] == '1')
 		store(below("/tasks"), "0");
 	/* After joining: made by clone it would be rooted at the parent's cgroup. */
 	DO(unshare, CLONE_NEWCGROUP);
@@ -144,6 +160,8 @@ RUN void child(char version, const char *root, char **argv, char **envp)
 	DO(chdir, root);
 	DO(mount, "proc", "proc", "proc", M_NOSUID | M_NODEV | M_NOEXEC);
 	make_dev();
+	if (version[1])
+		other_mounts();
 	DO(pivot_root, ".", ".");
 	DO(umount2, ".", DETACH);
 	DO(chdir, "/");
@@ -174,7 +192,7 @@ RUN void run(long *sp)
 	}
 	long pid = DO(clone3, &args, sizeof args);
 	if (pid == 0)
-		child(version, argv[4], argv + 5, envp);
+		child(argv[1], argv[4], argv + 5, envp);
 	int status = 0;
 	DO(wait4, pid, &status, 0, 0);
 	if (version != '0')

@@ -15,8 +15,8 @@ Usage: benches/launch [OPTIONS]      (as root)
   --rounds N     rounds of the latency table (60)
   --gap MS       pause before each launch (50); the back to back figures have none
   --payload P    run this in the latency table: /bin/true, or /payload, which only exits
-  --only A,B     only these: true floor floor-free launch launch-free launch-no-init
-                 crun runc bwrap unshare unshare-dev nspawn (the floor always runs)
+  --only A,B     only these: floor-full floor-free launch launch-free launch-no-init
+                 crun runc bwrap unshare unshare-dev nspawn true (and the floor)
   --section S,T  only these: latency, rate, memory, smallest
   --quick        few rounds: a look, not a result
 ";

@@ -114,7 +114,7 @@ pub fn run(bench: &Bench, ready: &[Ready], options: &Options) -> Result<()> {
 
 /// Peers against ours: how many times longer they take.
 fn pairs(ready: &[Ready], cold: &[Series], warm: &[Series]) {
-    let find = |name| ready.iter().position(|r| r.launcher.name == name);
+    let find = |name: &str| ready.iter().position(|r| r.launcher.name == name);
     if !PAIRS.iter().any(|(_, ours)| find(ours).is_some()) {
         return println!();
     }

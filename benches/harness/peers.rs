@@ -63,13 +63,13 @@ fn root(bench: &Bench) -> std::path::Display<'_> {
     bench.root.display()
 }
 
-fn floor(bench: &Bench, job: &Job, _: usize) -> Vec<String> {
+fn floor(bench: &Bench, job: &Job, more: &str) -> Vec<String> {
     match &bench.cgroup {
         Some(c) => {
-            let prefix = c.parent.join("floor-");
-            strings![c.version, job.limit, prefix.display(), root(bench)]
+            let (version, prefix) = (format!("{}{more}", c.version), c.parent.join("floor-"));
+            strings![version, job.limit, prefix.display(), root(bench)]
         }
-        None => strings!["0", "-", "-", root(bench)],
+        None => strings![format!("0{more}"), "-", "-", root(bench)],
     }
 }
 
@@ -140,8 +140,9 @@ macro_rules! launchers {
 }
 
 /// name, program, limits memory, takes the command as arguments, arguments, remark
-pub static ALL: [Launcher; 12] = launchers![
-    "floor" FLOOR, true, true, floor, "fewest system calls";
+pub static ALL: [Launcher; 13] = launchers![
+    "floor" FLOOR, true, true, |b, j, _| floor(b, j, ""), "fewest system calls";
+    "floor-full" FLOOR, true, true, |b, j, _| floor(b, j, "+"), "all mounts of launch";
     "floor-free" FLOOR, false, true, |b, _, _| strings!["0", "-", "-", root(b)], "";
     "launch" LAUNCH, true, true, |b, j, _| strings!["--memory", j.limit, root(b), "--"],
         "with init";
