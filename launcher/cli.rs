@@ -1,0 +1,248 @@
+//! The command line: argv to a Command. No look at the host, no output.
+
+pub mod caps;
+mod flags;
+mod given;
+mod help;
+mod limits;
+mod mounts;
+mod process;
+mod suggest;
+#[cfg(test)]
+mod tests;
+mod topics;
+
+use crate::command::{Command, Mode};
+use crate::error::{Error, Result};
+use crate::quote::quote;
+use crate::spec::Spec;
+use flags::{Draft, Flag};
+use given::Given;
+use lexopt::{Arg, Parser};
+use std::ffi::OsString;
+use std::os::unix::ffi::OsStrExt;
+use std::path::PathBuf;
+
+type Words = std::vec::IntoIter<OsString>;
+type Verb = fn(Words) -> Result<Command>;
+
+/// First words that are not a ROOTFS; a directory of that name is written `./run`.
+const VERBS: [(&str, Verb); 4] =
+    [("run", run), ("inject", inject), ("help", help), ("version", version)];
+
+/// `args` without the program's own name.
+pub fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Command> {
+    let mut words = args.into_iter().collect::<Vec<_>>().into_iter();
+    let first = words.as_slice().first();
+    match first.and_then(|word| VERBS.iter().find(|(name, _)| word == name)) {
+        Some((_, verb)) => {
+            words.next();
+            verb(words)
+        }
+        None => run(words),
+    }
+}
+
+fn run(words: Words) -> Result<Command> {
+    let mut words = Parser::from_args(words);
+    let mut draft = Draft { spec: Spec::new(), explain: false, trace: false, json: false };
+    let rootfs = loop {
+        let name = match words.next().map_err(unexpected)? {
+            None => return Err(Error::new("ROOTFS and COMMAND are missing").hint(USAGE)),
+            Some(Arg::Value(rootfs)) => break rootfs,
+            Some(Arg::Long(name)) => format!("--{name}"),
+            Some(Arg::Short(name)) => format!("-{name}"),
+        };
+        let flag = flags::find(&name).ok_or_else(|| unknown(&name))?;
+        if let Some(text) = apply(flag, &name, &mut words, &mut draft)? {
+            return Ok(Command::Print(text));
+        }
+    };
+    draft.spec.rootfs = root(rootfs)?;
+    draft.spec.command = command(words.raw_args().map_err(unexpected)?.collect())?;
+    finish(draft)
+}
+
+const USAGE: &str = "launch [OPTIONS] ROOTFS COMMAND [ARG...], for example: launch ./rootfs /bin/sh
+      launch --help says more";
+
+/// Carries out one option. Some(text) ends the command line: help or version.
+fn apply(flag: &Flag, name: &str, words: &mut Parser, draft: &mut Draft) -> Result<Option<String>> {
+    let long = name.starts_with("--");
+    match flag.arg {
+        flags::Arg::Help => return Ok(Some(help::overview())),
+        flags::Arg::Version => return Ok(Some(version_text())),
+        flags::Arg::Switch(set) => {
+            // Of a group like -it only the switch itself is taken.
+            let value = if long { words.optional_value() } else { None };
+            let on = match value.as_ref().map(|v| v.as_bytes()) {
+                None | Some(b"true") => true,
+                Some(b"false") => false,
+                Some(_) => {
+                    let value = value.unwrap_or_default();
+                    return Err(Given { name, value: &value }.bad("true or false, or nothing"));
+                }
+            };
+            set(draft, on)?;
+        }
+        flags::Arg::Value(metavar, set) => {
+            let value = value(name, metavar, words)?;
+            set(draft, Given { name, value: &value })?;
+        }
+    }
+    Ok(None)
+}
+
+fn value(name: &str, metavar: &str, words: &mut Parser) -> Result<OsString> {
+    let missing = || Error::new(format!("{name} needs a value: {name} {metavar}"));
+    let Some(attached) = words.optional_value() else {
+        let value = words.value().map_err(|_| missing())?;
+        // The value was forgotten and the next option is about to be swallowed.
+        if value.to_str().is_some_and(|v| v.starts_with("--") && flags::find(v).is_some()) {
+            return Err(
+                missing().hint(format!("{} follows where the value should be", value.display()))
+            );
+        }
+        return Ok(value);
+    };
+    // -mem 200M is -m with the value em, but never meant so.
+    let joined = format!("-{name}{}", attached.display());
+    if !name.starts_with("--") && flags::find(&joined).is_some() {
+        return Err(Error::new(format!("unknown option '{}'", &joined[1..]))
+            .hint(format!("did you mean {joined}?")));
+    }
+    Ok(attached)
+}
+
+fn unknown(name: &str) -> Error {
+    let error = Error::new(format!("unknown option {}", quote(name)));
+    match suggest::nearest(name, flags::spellings().filter(|s| s.starts_with("--"))) {
+        Some(near) => error.hint(format!("did you mean {near}?")),
+        None => error.hint("launch --help lists the options"),
+    }
+}
+
+/// A switch in short form with a value: `-t=yes`.
+fn unexpected(error: lexopt::Error) -> Error {
+    match error {
+        lexopt::Error::UnexpectedValue { option, value } => {
+            Error::new(format!("{option} takes no value, but has {}", quote(&value)))
+        }
+        other => Error::new(other.to_string()),
+    }
+}
+
+fn root(word: OsString) -> Result<PathBuf> {
+    if word.is_empty() {
+        return Err(Error::new("ROOTFS is empty").hint(USAGE));
+    }
+    if let Some((verb, _)) = VERBS.iter().find(|(name, _)| word == *name) {
+        let said = format!("'{verb}' must be the first word after launch");
+        return Err(Error::new(said).hint(format!("a directory of that name is written ./{verb}")));
+    }
+    if word.as_bytes().len() >= 4096 {
+        return Err(Error::new(format!("ROOTFS {}: longer than 4095 bytes", quote(&word))));
+    }
+    Ok(PathBuf::from(word))
+}
+
+/// The words after ROOTFS, one `--` before them left out.
+fn command(mut words: Vec<OsString>) -> Result<Vec<OsString>> {
+    match words.first() {
+        Some(first) if first == "--" => drop(words.remove(0)),
+        Some(first) if first.as_bytes().starts_with(b"-") => {
+            let error = Error::new(format!(
+                "{} stands after ROOTFS, where COMMAND should be",
+                quote(first)
+            ));
+            return Err(
+                error.hint("options go before ROOTFS: launch [OPTIONS] ROOTFS COMMAND [ARG...]")
+            );
+        }
+        _ => {}
+    }
+    match words.first() {
+        None => Err(Error::new("COMMAND is missing").hint(USAGE)),
+        Some(first) if first.is_empty() => Err(Error::new("COMMAND is empty").hint(USAGE)),
+        Some(_) => Ok(words),
+    }
+}
+
+fn finish(draft: Draft) -> Result<Command> {
+    limits::check(&draft)?;
+    mounts::check(&draft)?;
+    process::check(&draft)?;
+    let mode = match (draft.explain, draft.trace) {
+        (true, true) => {
+            return Err(Error::new("--explain changes nothing and --trace runs: give one of them"));
+        }
+        (true, false) => Mode::Explain,
+        (false, true) => Mode::Trace,
+        (false, false) => Mode::Run,
+    };
+    if draft.json && mode == Mode::Run {
+        return Err(Error::new("--json needs --explain or --trace"));
+    }
+    Ok(Command::Run { spec: Box::new(draft.spec), mode, json: draft.json })
+}
+
+fn inject(words: Words) -> Result<Command> {
+    let usage = "launch inject ROOTFS";
+    let mut words = Parser::from_args(words);
+    let mut rootfs = None;
+    while let Some(word) = words.next().map_err(unexpected)? {
+        match word {
+            Arg::Long("help") | Arg::Short('h') => return Ok(Command::Print(INJECT.to_owned())),
+            Arg::Long(name) => {
+                return Err(Error::new(format!(
+                    "inject has no option {}",
+                    quote(format!("--{name}"))
+                ))
+                .hint(usage));
+            }
+            Arg::Short(name) => {
+                return Err(Error::new(format!("inject has no option '-{name}'")).hint(usage));
+            }
+            Arg::Value(word) if rootfs.is_none() => rootfs = Some(word),
+            Arg::Value(word) => {
+                return Err(Error::new(format!("one word too many: {}", quote(&word))).hint(usage));
+            }
+        }
+    }
+    match rootfs {
+        Some(word) if !word.is_empty() => Ok(Command::Inject { rootfs: PathBuf::from(word) }),
+        _ => Err(Error::new("inject: ROOTFS is missing").hint(usage)),
+    }
+}
+
+const INJECT: &str = "\
+launch inject ROOTFS
+
+Writes launch's init to ROOTFS/sbin/init, so that the directory can be booted, or run
+by other programs. What was there is kept as /sbin/init.orig. Doing it again changes
+nothing. launch itself does not need it: it brings its init along.
+";
+
+fn help(mut words: Words) -> Result<Command> {
+    let topic = words.next();
+    if let Some(extra) = words.next() {
+        return Err(Error::new(format!("one word too many: {}", quote(&extra)))
+            .hint("launch help [OPTION|TOPIC]"));
+    }
+    Ok(Command::Print(match topic {
+        None => help::overview(),
+        Some(word) if word == "inject" => INJECT.to_owned(),
+        Some(word) => help::about(&word.to_string_lossy())?,
+    }))
+}
+
+fn version(mut words: Words) -> Result<Command> {
+    match words.next() {
+        None => Ok(Command::Print(version_text())),
+        Some(word) => Err(Error::new(format!("one word too many: {}", quote(&word)))),
+    }
+}
+
+fn version_text() -> String {
+    concat!("launch ", env!("CARGO_PKG_VERSION"), "\n").to_owned()
+}

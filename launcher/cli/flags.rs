@@ -1,0 +1,329 @@
+//! The option table: one row per option. The parser, the help and the suggestions are
+//! all made from it; an option is added here and nowhere else.
+
+use crate::cli::given::Given;
+use crate::cli::{limits, mounts, process};
+use crate::error::{Error, Result};
+use crate::spec::{Spec, Tty};
+
+/// What the options have said so far.
+pub struct Draft {
+    pub spec: Spec,
+    pub explain: bool,
+    pub trace: bool,
+    pub json: bool,
+}
+
+pub struct Flag {
+    /// All spellings, short ones first.
+    pub names: &'static str,
+    pub arg: Arg,
+    pub group: Group,
+    /// One line of the overview.
+    pub help: &'static str,
+    /// What `launch help OPTION` adds.
+    pub doc: &'static str,
+}
+
+pub enum Arg {
+    /// Metavariable and parser.
+    Value(&'static str, fn(&mut Draft, Given) -> Result<()>),
+    /// Also written `--option=true` and `--option=false`.
+    Switch(fn(&mut Draft, bool) -> Result<()>),
+    Help,
+    Version,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Group {
+    Limits,
+    Files,
+    Process,
+    Isolation,
+    Look,
+    /// Taken for the sake of docker's users: already so.
+    Accepted,
+    /// For our own tests.
+    Hidden,
+}
+
+use Arg::{Switch, Value};
+use Group::*;
+
+/// The row that has this spelling, dashes included.
+pub fn find(name: &str) -> Option<&'static Flag> {
+    FLAGS.iter().find(|flag| flag.names.split(' ').any(|n| n == name))
+}
+
+/// Every spelling a user may mean.
+pub fn spellings() -> impl Iterator<Item = &'static str> {
+    FLAGS.iter().filter(|f| f.group != Hidden).flat_map(|f| f.names.split(' '))
+}
+
+pub static FLAGS: &[Flag] = &[
+    Flag {
+        names: "-m --mem --memory",
+        arg: Value("SIZE", limits::memory),
+        group: Limits,
+        help: "at most this much memory, and no swap: 200M, 1.5G",
+        doc: "Memory of all processes together, page cache included. Units are K, M, G and T,\n\
+              powers of 1024 in either case. When it is used up, the kernel kills a process\n\
+              inside, launch says so, and the status is 137 if it was the command.\n\
+              There is no swap unless --memory-swap allows it.",
+    },
+    Flag {
+        names: "--memory-swap",
+        arg: Value("SIZE", limits::memory_swap),
+        group: Limits,
+        help: "memory and swap together; -1: unlimited swap",
+        doc: "Docker's meaning: with --mem 200M --memory-swap 300M the container has 200M of\n\
+              memory and 100M of swap. Equal to --mem, or left away: no swap.",
+    },
+    Flag {
+        names: "--cpus",
+        arg: Value("N", limits::cpus),
+        group: Limits,
+        help: "processor time of at most N processors: 0.5, 2",
+        doc: "A ceiling, also when the machine is idle: --cpus 0.5 is 50 ms in each 100 ms.",
+    },
+    Flag {
+        names: "-c --cpu-shares",
+        arg: Value("N", limits::cpu_shares),
+        group: Limits,
+        help: "share of a busy machine, 2 to 262144, normal 1024",
+        doc: "Counts only while processors are short. The same as --cpu-weight on docker's scale.",
+    },
+    Flag {
+        names: "--cpu-weight",
+        arg: Value("N", limits::cpu_weight),
+        group: Limits,
+        help: "the same as 1 to 10000, normal 100",
+        doc: "Counts only while processors are short. The scale of cgroup v2.",
+    },
+    Flag {
+        names: "--cpuset-cpus",
+        arg: Value("LIST", limits::cpuset),
+        group: Limits,
+        help: "run only on these processors: 0-2,7",
+        doc: "Numbers as in /proc/cpuinfo.",
+    },
+    Flag {
+        names: "--pids-limit",
+        arg: Value("N", limits::pids),
+        group: Limits,
+        help: "at most N processes and threads; -1: any number",
+        doc: "The init counts as one. What would be one too many is refused\n\
+              with EAGAIN, so a fork bomb stays inside.",
+    },
+    Flag {
+        names: "-v --volume",
+        arg: Value("SRC:DST", mounts::volume),
+        group: Files,
+        help: "the host's SRC appears inside as DST; :ro read only",
+        doc: "SRC is a file or directory, relative to where you are: ./data, /srv, or . for\n\
+              this directory. It must exist. DST is absolute; it is made where it is missing.\n\
+              May be given many times; mounted in the order given.",
+    },
+    Flag {
+        names: "--tmpfs",
+        arg: Value("DST[:OPTS]", mounts::tmpfs),
+        group: Files,
+        help: "an empty directory in memory: /cache:size=64m",
+        doc: "OPTS, with commas: size=SIZE or size=N%, mode=OCTAL, uid=N, gid=N, nr_inodes=N, and\n\
+              ro, exec, suid, dev. Without them programs in it cannot be executed, as in docker.",
+    },
+    Flag {
+        names: "--read-only",
+        arg: Switch(|d, on| set(&mut d.spec.read_only, on)),
+        group: Files,
+        help: "no writes into ROOTFS (volumes are as given)",
+        doc: "/dev, /dev/shm, /tmp and /run stay writable, in memory.",
+    },
+    Flag {
+        names: "--ephemeral",
+        arg: Switch(|d, on| set(&mut d.spec.ephemeral, on)),
+        group: Files,
+        help: "writes go to memory and vanish at the end",
+        doc: "ROOTFS itself is not changed, so one directory serves many containers at a time,\n\
+              and / can be used as ROOTFS.",
+    },
+    Flag {
+        names: "-w --workdir",
+        arg: Value("DIR", process::workdir),
+        group: Files,
+        help: "directory to start in (/ where not given)",
+        doc: "Absolute, inside the container.",
+    },
+    Flag {
+        names: "-e --env",
+        arg: Value("NAME[=VALUE]", process::env),
+        group: Process,
+        help: "environment variable; NAME alone: with your value",
+        doc: "Nothing else of your environment gets in: the command has PATH, HOME, HOSTNAME,\n\
+              on a terminal TERM, and what -e and --env-file say, a later one replacing an\n\
+              earlier one. NAME alone does nothing where you have no such variable.",
+    },
+    Flag {
+        names: "--env-file",
+        arg: Value("FILE", process::env_file),
+        group: Process,
+        help: "the same from FILE, one on a line, # comments",
+        doc: "Nothing is unquoted or expanded: all after the first = is the value.",
+    },
+    Flag {
+        names: "-u --user",
+        arg: Value("USER[:GRP]", process::user),
+        group: Process,
+        help: "run as this user of ROOTFS, by name or number",
+        doc: "Names are looked up in the etc/passwd and etc/group of ROOTFS, never in the host's.\n\
+              See: launch help users",
+    },
+    Flag {
+        names: "-t --tty",
+        arg: Switch(|d, on| set(&mut d.spec.tty, if on { Tty::Always } else { Tty::Never })),
+        group: Process,
+        help: "a terminal of its own, even when launch has none",
+        doc: "Without -t and -T it gets one when both standard input and output are terminals.",
+    },
+    Flag {
+        names: "-T --no-tty",
+        arg: Switch(|d, on| set(&mut d.spec.tty, if on { Tty::Never } else { Tty::Auto })),
+        group: Process,
+        help: "no terminal of its own, even when launch has one",
+        doc: "The command then gets your descriptors 0, 1 and 2 as they are.",
+    },
+    Flag {
+        names: "--no-init",
+        arg: Switch(|d, on| set(&mut d.spec.no_init, on)),
+        group: Process,
+        help: "the command itself is process 1 and must act like it",
+        doc: "Without an init nobody reaps orphans, and signals whose default is to kill have\n\
+              no effect on a command that does not handle them.",
+    },
+    Flag {
+        names: "--stop-timeout",
+        arg: Value("SECS", process::stop_timeout),
+        group: Process,
+        help: "time from SIGTERM to SIGKILL (10 where not given)",
+        doc: "How long what is inside may take to end after launch was told to stop.",
+    },
+    Flag {
+        names: "--net --network",
+        arg: Value("none|host", process::net),
+        group: Isolation,
+        help: "none: only loopback (the default); host: yours",
+        doc: "With host it sees and can use every interface and listening socket of the host,\n\
+              abstract unix sockets included.",
+    },
+    Flag {
+        names: "--hostname",
+        arg: Value("NAME", process::hostname),
+        group: Isolation,
+        help: "the host name it sees",
+        doc: "At most 64 letters, digits, '.', '-' and '_'.",
+    },
+    Flag {
+        names: "--cap-add",
+        arg: Value("NAME", process::cap_add),
+        group: Isolation,
+        help: "give it a capability beyond docker's 14, or ALL",
+        doc: "Names of capabilities(7), with or without CAP_, in either case; a list with commas\n\
+              or many times. --cap-drop ALL --cap-add X leaves X alone.",
+    },
+    Flag {
+        names: "--cap-drop",
+        arg: Value("NAME", process::cap_drop),
+        group: Isolation,
+        help: "take one of the 14 away, or ALL",
+        doc: "The 14: CHOWN DAC_OVERRIDE FOWNER FSETID KILL SETGID SETUID SETPCAP\n\
+              NET_BIND_SERVICE NET_RAW SYS_CHROOT MKNOD AUDIT_WRITE SETFCAP. Names as for --cap-add.",
+    },
+    Flag {
+        names: "--privileged",
+        arg: Switch(|d, on| set(&mut d.spec.caps.privileged, on)),
+        group: Isolation,
+        help: "all your capabilities: as root, no protection",
+        doc: "For programs that administer the host from inside. Such a program can take over\n\
+              the host.",
+    },
+    Flag {
+        names: "--security-opt",
+        arg: Value("OPT", process::security_opt),
+        group: Isolation,
+        help: "no-new-privileges=false: set-user-ID programs work",
+        doc: "By default no program inside can gain privileges by being executed (su, sudo, ping\n\
+              with a file capability). no-new-privileges=true is that default.",
+    },
+    Flag {
+        names: "--explain",
+        arg: Switch(|d, on| set(&mut d.explain, on)),
+        group: Look,
+        help: "print what would be done, step by step, and do nothing",
+        doc: "Each step in words and as the shell command that does the same.",
+    },
+    Flag {
+        names: "--trace",
+        arg: Switch(|d, on| set(&mut d.trace, on)),
+        group: Look,
+        help: "run, then print the microseconds of each step",
+        doc: "The table goes to standard error.",
+    },
+    Flag {
+        names: "--json",
+        arg: Switch(|d, on| set(&mut d.json, on)),
+        group: Look,
+        help: "--explain or --trace as JSON",
+        doc: "One object per step.",
+    },
+    Flag {
+        names: "-h --help",
+        arg: Arg::Help,
+        group: Look,
+        help: "this text",
+        doc: "launch help OPTION says more about one option.",
+    },
+    Flag {
+        names: "-V --version",
+        arg: Arg::Version,
+        group: Look,
+        help: "the version",
+        doc: "Also: launch version",
+    },
+    Flag {
+        names: "-i --interactive",
+        arg: Switch(|_, on| always(on, "standard input is always passed through")),
+        group: Accepted,
+        help: "standard input is always passed through",
+        doc: "To give it none: launch ... </dev/null",
+    },
+    Flag {
+        names: "--init",
+        arg: Switch(|d, on| set(&mut d.spec.no_init, !on)),
+        group: Accepted,
+        help: "there is an init unless --no-init says otherwise",
+        doc: "The init is part of launch; nothing is written into ROOTFS.",
+    },
+    Flag {
+        names: "--rm",
+        arg: Switch(|_, on| always(on, "nothing of a container is ever left behind")),
+        group: Accepted,
+        help: "nothing of a container is ever left behind",
+        doc: "What it wrote into ROOTFS is: see --ephemeral.",
+    },
+    Flag {
+        names: "--fault",
+        arg: Value("fail:N|kill:N", process::fault),
+        group: Hidden,
+        help: "fail, or be killed, at step N",
+        doc: "For tests: at the Nth step of --explain, counted from 1.",
+    },
+];
+
+fn set<T>(place: &mut T, value: T) -> Result<()> {
+    *place = value;
+    Ok(())
+}
+
+fn always(on: bool, why: &str) -> Result<()> {
+    if on { Ok(()) } else { Err(Error::new(why)) }
+}

@@ -1,0 +1,152 @@
+//! The texts of `--help` and `launch help`, made from the option table.
+
+use crate::cli::flags::{self, Arg, FLAGS, Flag, Group};
+use crate::cli::suggest;
+use crate::cli::topics::TOPICS;
+use crate::error::{Error, Result};
+use crate::quote::quote;
+use std::fmt::Write;
+
+const INTRO: &str = "\
+launch runs a program in a container made from a directory.
+
+Usage: launch [OPTIONS] ROOTFS [--] COMMAND [ARG...]
+       launch inject ROOTFS         put launch's init into ROOTFS, to stay there
+       launch version
+       launch help [OPTION|TOPIC]   more about an option, or about:
+";
+
+const EXAMPLES: &str = "
+ROOTFS is the directory that becomes / inside; COMMAND is looked up in it. There
+are no other processes inside, no files but ROOTFS's, no network but loopback.
+
+Examples:
+  launch --mem 200M ./rootfs /app             a program with at most 200 MiB
+  launch --ephemeral / sh                     a shell on this machine's files;
+                                              what it writes vanishes at the end
+  launch -v ./src:/src:ro ./rootfs ls /src    with a directory of the host's
+  launch --explain --mem 200M ./rootfs /app   only say what would be done
+";
+
+const CODES: &str = "
+Exit status: COMMAND's own, 128+N if signal N killed it; 125 launch failed and
+COMMAND did not run, 126 COMMAND cannot be executed, 127 it is not in ROOTFS.
+";
+
+const HEADINGS: [(Group, &str); 5] = [
+    (Group::Limits, "Limits"),
+    (Group::Files, "Files"),
+    (Group::Process, "Process"),
+    (Group::Isolation, "Isolation"),
+    (Group::Look, "Information"),
+];
+
+/// Where the help of an option begins on its line.
+const COLUMN: usize = 26;
+
+/// `launch --help`.
+pub fn overview() -> String {
+    let names: Vec<&str> = TOPICS.iter().map(|(name, _)| *name).collect();
+    let mut text = format!("{INTRO}{:36}{}\n{EXAMPLES}", "", names.join(" "));
+    for (group, heading) in HEADINGS {
+        let _ = writeln!(text, "\n{heading}:");
+        for flag in FLAGS.iter().filter(|f| f.group == group) {
+            text.push_str(&row(flag));
+        }
+    }
+    let accepted = FLAGS.iter().filter(|f| f.group == Group::Accepted);
+    let names: Vec<&str> =
+        accepted.map(|f| f.names.split(' ').next().unwrap_or_default()).collect();
+    let _ = writeln!(text, "\nAccepted, being so anyway: {}", names.join(" "));
+    text + CODES
+}
+
+fn row(flag: &Flag) -> String {
+    let mut head = String::from("  ");
+    // The first short and the first long name; other spellings are in the longer help.
+    let mut names = flag.names.split(' ');
+    match names.next() {
+        Some(long) if long.starts_with("--") => head += &format!("    {long}"),
+        Some(short) => head += &format!("{short}, {}", names.next().unwrap_or_default()),
+        None => {}
+    }
+    if let Arg::Value(metavar, _) = flag.arg {
+        head += &format!(" {metavar}");
+    }
+    if head.len() >= COLUMN {
+        return format!("{head}\n{:COLUMN$}{}\n", "", flag.help);
+    }
+    format!("{head:COLUMN$}{}\n", flag.help)
+}
+
+/// `launch help WORD`: an option with or without its dashes, or a topic.
+pub fn about(word: &str) -> Result<String> {
+    if let Some((_, text)) = TOPICS.iter().find(|(name, _)| *name == word) {
+        return Ok((*text).to_owned());
+    }
+    let spellings = [word.to_owned(), format!("--{word}"), format!("-{word}")];
+    if let Some(flag) = spellings.iter().find_map(|s| flags::find(s)) {
+        return Ok(one(flag));
+    }
+    let known = TOPICS.iter().map(|(name, _)| *name);
+    let names = flags::spellings().map(|s| s.trim_start_matches('-')).filter(|s| s.len() > 1);
+    let error = Error::new(format!("no option and no topic is called {}", quote(word)));
+    Err(match suggest::nearest(word.trim_start_matches('-'), known.chain(names)) {
+        Some(near) => error.hint(format!("did you mean: launch help {near}")),
+        None => error.hint("launch --help lists them"),
+    })
+}
+
+fn one(flag: &Flag) -> String {
+    let metavar = match flag.arg {
+        Arg::Value(metavar, _) => format!(" {metavar}"),
+        _ => String::new(),
+    };
+    format!("{}{metavar}\n    {}\n\n{}\n", flag.names.replace(' ', ", "), flag.help, flag.doc)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_screen() {
+        let text = overview();
+        for line in text.lines() {
+            assert!(line.chars().count() <= 80, "{line}");
+        }
+        assert!(text.lines().count() <= 75, "{}", text.lines().count());
+        for flag in FLAGS {
+            let shown = flag.names.split(' ').all(|n| {
+                text.contains(n) || n == "--memory" || n == "--network" || n == "--interactive"
+            });
+            assert_eq!(shown, flag.group != Group::Hidden, "{}", flag.names);
+        }
+    }
+
+    #[test]
+    fn every_row_is_documented_once() {
+        let mut seen = Vec::new();
+        for flag in FLAGS {
+            assert!(!flag.help.is_empty() && !flag.doc.is_empty());
+            for name in flag.names.split(' ') {
+                assert!(!seen.contains(&name), "{name} twice");
+                seen.push(name);
+                let bare = name.trim_start_matches('-');
+                assert!(about(name).is_ok_and(|t| t.contains(flag.doc)), "{name}");
+                assert!(about(bare).is_ok(), "{bare}");
+            }
+        }
+        for (name, text) in TOPICS {
+            assert_eq!(about(name).expect(name), *text);
+            assert!(text.lines().all(|l| l.chars().count() <= 80), "{name}");
+        }
+    }
+
+    #[test]
+    fn unknown_word() {
+        let said = about("volums").expect_err("topic").to_string();
+        assert!(said.contains("launch help volume"), "{said}");
+        assert!(about("").is_err());
+    }
+}

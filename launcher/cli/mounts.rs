@@ -1,0 +1,126 @@
+//! `--volume` and `--tmpfs`.
+
+use crate::cli::flags::Draft;
+use crate::cli::given::Given;
+use crate::error::{Error, Result};
+use crate::quote::quote;
+use crate::size;
+use crate::spec::{MountOp, TmpfsFlags};
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Component, Path, PathBuf};
+
+/// `SRC:DST[:ro|rw]`
+pub fn volume(draft: &mut Draft, given: Given) -> Result<()> {
+    let parts: Vec<&[u8]> = given.value.as_bytes().split(|b| *b == b':').collect();
+    let (source, target, mode) = match parts[..] {
+        [source, target] => (source, target, &b"rw"[..]),
+        [source, target, mode] => (source, target, mode),
+        _ => return Err(given.bad("not of the form SRC:DST or SRC:DST:ro")),
+    };
+    given.check_path(source, "the source")?;
+    if !source.contains(&b'/') && source != b"." && source != b".." {
+        let hint = format!("a directory here is written ./{}", OsStr::from_bytes(source).display());
+        return Err(given.bad("there are no named volumes").hint(hint));
+    }
+    let read_only = match mode {
+        b"ro" => true,
+        b"rw" => false,
+        _ => return Err(given.bad("after the second ':' comes ro or rw")),
+    };
+    let target = target_path(given, target)?;
+    draft.spec.mounts.push(MountOp::Bind {
+        source: PathBuf::from(OsStr::from_bytes(source)),
+        target,
+        read_only,
+    });
+    Ok(())
+}
+
+/// `DST[:size=64m,mode=1777,uid=0,gid=0,nr_inodes=1k,exec,suid,dev,ro]`
+pub fn tmpfs(draft: &mut Draft, given: Given) -> Result<()> {
+    let bytes = given.value.as_bytes();
+    let (target, options) = match bytes.iter().position(|b| *b == b':') {
+        Some(at) => (&bytes[..at], Some(&bytes[at + 1..])),
+        None => (bytes, None),
+    };
+    let target = target_path(given, target)?;
+    let mut flags = TmpfsFlags::default();
+    let mut data: Vec<String> = Vec::new();
+    for word in options.into_iter().flat_map(|o| o.split(|b| *b == b',')) {
+        let word = std::str::from_utf8(word).map_err(|_| given.bad("not valid UTF-8"))?;
+        match word {
+            "ro" | "rw" => flags.read_only = word == "ro",
+            "exec" | "noexec" => flags.exec = word == "exec",
+            "suid" | "nosuid" => flags.suid = word == "suid",
+            "dev" | "nodev" => flags.dev = word == "dev",
+            _ => data.push(tmpfs_data(word).map_err(|why| given.bad(why))?),
+        }
+    }
+    draft.spec.mounts.push(MountOp::Tmpfs { target, flags, data: data.join(",") });
+    Ok(())
+}
+
+/// One option for the kernel, in the form every kernel reads alike.
+fn tmpfs_data(word: &str) -> std::result::Result<String, String> {
+    let known = "size, mode, uid, gid, nr_inodes, exec, suid, dev, ro";
+    let unknown = || format!("unknown tmpfs option {} ({known})", quote(word));
+    let (key, value) = word.split_once('=').ok_or_else(unknown)?;
+    let digits = |base: u32| !value.is_empty() && value.chars().all(|c| c.is_digit(base));
+    let number = |most: u32| value.parse::<u32>().ok().filter(|n| digits(10) && *n <= most);
+    let refuse = |want: &str| Err(format!("{key} {}: not {want}", quote(value)));
+    match key {
+        "size" if value.ends_with('%') => match value.strip_suffix('%').map(str::parse::<u8>) {
+            Some(Ok(1..=100)) if !value.starts_with('+') => Ok(format!("size={value}")),
+            _ => refuse("1% to 100% of the memory"),
+        },
+        "size" | "nr_inodes" => match size::parse(value) {
+            Ok(0) => refuse("more than 0"),
+            Ok(n) => Ok(format!("{key}={n}")),
+            Err(why) => Err(format!("{key} {}: {why}", quote(value))),
+        },
+        "mode" => match u32::from_str_radix(value, 8) {
+            Ok(mode) if digits(8) && mode <= 0o7777 => Ok(format!("mode={mode:o}")),
+            _ => refuse("an octal mode, for example 1777"),
+        },
+        "uid" | "gid" => match number(u32::MAX - 1) {
+            Some(id) => Ok(format!("{key}={id}")),
+            None => refuse("an id from 0 to 4294967294"),
+        },
+        _ => Err(unknown()),
+    }
+}
+
+fn target_path(given: Given, target: &[u8]) -> Result<PathBuf> {
+    let path = given.inside(OsStr::from_bytes(target), "the target")?;
+    let plain = normal(&path);
+    if path.components().any(|c| c == Component::ParentDir) {
+        return Err(given.bad("the target must not contain .."));
+    }
+    if plain == Path::new("/") {
+        return Err(given.bad("the target / would hide the whole root file system"));
+    }
+    if plain.starts_with("/proc") {
+        return Err(given.bad("nothing can be mounted over /proc"));
+    }
+    Ok(path)
+}
+
+/// Without `.`, doubled and trailing slashes.
+fn normal(path: &Path) -> PathBuf {
+    path.components().collect()
+}
+
+/// Two mounts at one place: the first could not be seen.
+pub fn check(draft: &Draft) -> Result<()> {
+    let mut seen = Vec::new();
+    for mount in &draft.spec.mounts {
+        let (MountOp::Bind { target, .. } | MountOp::Tmpfs { target, .. }) = mount;
+        let place = normal(target);
+        if seen.contains(&place) {
+            return Err(Error::new(format!("two mounts have the same target {}", quote(&place))));
+        }
+        seen.push(place);
+    }
+    Ok(())
+}

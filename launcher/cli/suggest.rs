@@ -1,0 +1,74 @@
+//! The nearest known word to a mistyped one.
+
+/// None where nothing is near enough to be worth a guess.
+pub fn nearest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    let close = |k: &'a str| {
+        let far = distance(word, k);
+        // A word begun rightly but not finished is as good as one wrong letter.
+        let begun = word.trim_matches('-').len() >= 2 && k.starts_with(word);
+        (if begun { far.min(1) } else { far }, k)
+    };
+    let most = 1 + word.trim_matches('-').chars().count() / 4;
+    known
+        .into_iter()
+        .map(close)
+        .filter(|(far, _)| *far <= most)
+        .min_by_key(|(far, _)| *far)
+        .map(|(_, k)| k)
+}
+
+/// Letters to insert, remove, replace or swap with the next (optimal string alignment).
+fn distance(a: &str, b: &str) -> usize {
+    let (a, b): (Vec<char>, Vec<char>) = (a.chars().take(64).collect(), b.chars().collect());
+    let mut before = vec![0; b.len() + 1];
+    let mut last: Vec<usize> = (0..=b.len()).collect();
+    for i in 1..=a.len() {
+        let mut row = vec![i; b.len() + 1];
+        for j in 1..=b.len() {
+            let replaced = last[j - 1] + usize::from(a[i - 1] != b[j - 1]);
+            row[j] = replaced.min(last[j] + 1).min(row[j - 1] + 1);
+            if i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1] {
+                row[j] = row[j].min(before[j - 2] + 1);
+            }
+        }
+        before = std::mem::replace(&mut last, row);
+    }
+    last[b.len()]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn distances() {
+        for (a, b, far) in [
+            ("", "", 0),
+            ("", "abc", 3),
+            ("abc", "", 3),
+            ("mem", "mem", 0),
+            ("mme", "mem", 1),
+            ("memry", "memory", 1),
+            ("kitten", "sitting", 3),
+        ] {
+            assert_eq!(distance(a, b), far, "{a} {b}");
+        }
+    }
+
+    #[test]
+    fn guesses() {
+        let known = ["--mem", "--memory", "--memory-swap", "--cpus", "--cpuset-cpus", "--hostname"];
+        for (word, near) in [
+            ("--memry", Some("--memory")),
+            ("--memor", Some("--memory")),
+            ("--cpu", Some("--cpus")),
+            ("--cpuset", Some("--cpuset-cpus")),
+            ("--host", Some("--hostname")),
+            ("--hostnmae", Some("--hostname")),
+            ("--frobnicate", None),
+            ("--", None),
+        ] {
+            assert_eq!(nearest(word, known), near, "{word}");
+        }
+    }
+}

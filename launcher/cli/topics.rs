@@ -1,0 +1,69 @@
+//! Longer help that belongs to no single option.
+
+pub static TOPICS: &[(&str, &str)] = &[
+    ("limits", LIMITS),
+    ("volumes", VOLUMES),
+    ("users", USERS),
+    ("exit-codes", EXIT_CODES),
+    ("rootless", ROOTLESS),
+];
+
+const LIMITS: &str = "\
+Limits hold for all processes of the container together. They are set in a
+cgroup that exists only as long as the container.
+
+  --mem 200M              memory, page cache included; no swap beyond it
+  --memory-swap 300M      memory and swap together: here 100M of swap
+  --cpus 0.5              processor time, here 50 ms of each 100 ms
+  --cpu-shares 512        weight against others while processors are short
+  --cpuset-cpus 0,2-3     only these processors
+  --pids-limit 64         processes and threads, launch's init counted
+
+Sizes are whole bytes, or have K, M, G or T in either case: powers of 1024, also
+1.5G. A limit that was asked for and cannot be set is an error; nothing runs
+without it. When the kernel kills for memory, launch says so with the limit and
+the peak.
+";
+
+const VOLUMES: &str = "\
+  -v SRC:DST[:ro]   the host's SRC, a file or directory, appears as DST inside
+
+SRC is taken from where you are: /srv/data, ./data, or . for this directory. A
+bare word is refused, because launch has no named volumes: write ./word. SRC
+must exist. DST begins with /; what is missing on the way to it is made.
+
+  --tmpfs DST[:size=64m,mode=1777]   an empty directory in memory
+
+Mounts are made in the order given. Two with the same DST are refused. Symbolic
+links in DST are followed inside ROOTFS only.
+";
+
+const USERS: &str = "\
+  -u USER[:GROUP]   each a name or a number
+
+Names are those of ROOTFS's own etc/passwd and etc/group. Numbers need no such
+files. Without GROUP: the user's own group and all groups that list the user;
+for a number that etc/passwd does not have, group 0. With GROUP: that alone.
+Without -u the command runs as user 0 with reduced capabilities.
+";
+
+const EXIT_CODES: &str = "\
+  0-124   of COMMAND itself (it may use 125 and above, too)
+  125     launch could not start it: bad option, missing right, limit not set
+  126     COMMAND was found but cannot be executed
+  127     COMMAND was not found in ROOTFS
+  128+N   COMMAND was killed by signal N: 130 Ctrl-C, 137 SIGKILL, 143 SIGTERM
+
+137 is also what the kernel's out-of-memory killer leaves; launch then says so.
+Every message of launch's own begins with 'launch: ' and goes to standard error.
+";
+
+const ROOTLESS: &str = "\
+Run by an ordinary user, launch makes a user namespace in which that user is
+root. No option is needed and no set-user-ID helper for it.
+
+Files written into ROOTFS belong to you. Other users than 0 inside need ranges
+for you in /etc/subuid and /etc/subgid, and programs newuidmap and newgidmap.
+Limits need a cgroup that is yours: with systemd, in a login session or below
+'systemd-run --user --scope -p Delegate=yes'. Without one, a limit is refused.
+";

@@ -1,0 +1,41 @@
+//! Words of the user in messages.
+
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
+
+/// Shows any bytes on one line of a terminal and harmlessly, the beginning of long ones.
+pub fn quote(value: impl AsRef<OsStr>) -> String {
+    const MOST: usize = 80;
+    let mut shown = String::from("'");
+    for chunk in value.as_ref().as_bytes().utf8_chunks() {
+        for c in chunk.valid().chars() {
+            match c {
+                c if c.is_control() => shown.extend(c.escape_default()),
+                c => shown.push(c),
+            }
+        }
+        for byte in chunk.invalid() {
+            shown.push_str(&format!("\\x{byte:02x}"));
+        }
+        if shown.chars().count() > MOST {
+            return shown.chars().take(MOST).chain("...'".chars()).collect();
+        }
+    }
+    shown.push('\'');
+    shown
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn quoting() {
+        assert_eq!(quote("200X"), "'200X'");
+        assert_eq!(quote(""), "''");
+        assert_eq!(quote("a\nb\x1b[2J"), "'a\\nb\\u{1b}[2J'");
+        assert_eq!(quote(OsStr::from_bytes(b"a\xffb")), "'a\\xffb'");
+        let long = quote("x".repeat(5000));
+        assert!(long.len() < 90 && long.ends_with("...'"), "{long}");
+    }
+}
