@@ -1,5 +1,6 @@
 //! The end of a cgroup: kill what is in it, tell what the kernel counted, remove it.
 
+use super::probe::is_cgroup;
 use super::{Cgroups, put, read};
 use crate::error::{Error, Result};
 use rustix::fs::{Mode, OFlags};
@@ -10,6 +11,8 @@ use std::time::{Duration, Instant};
 
 /// How long processes may take to die, and a cgroup to become empty.
 const PATIENCE: Duration = Duration::from_secs(2);
+/// The same for what somebody else left: it must not hold up every start.
+const SHORT_PATIENCE: Duration = Duration::from_millis(300);
 
 /// What the kernel counted in the container's memory cgroup. Bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -51,9 +54,13 @@ fn field(text: &str, name: &str) -> Option<u64> {
 /// Kills everything in `dir` and below. Returns once nothing is left in it, or with an
 /// error after two seconds. A directory that is not there is empty.
 pub fn kill(dir: &Path) -> Result<()> {
+    kill_within(dir, PATIENCE)
+}
+
+fn kill_within(dir: &Path, patience: Duration) -> Result<()> {
     // Version 2 since Linux 5.14: at once, and no fork escapes.
     let all = put(&dir.join("cgroup.kill"), "1").is_ok();
-    let mut pause = Pause::new();
+    let mut pause = Pause::new(patience);
     // Where the pids controller is at hand, nothing new comes while we kill.
     let mut first = true;
     loop {
@@ -111,7 +118,11 @@ fn processes(dir: &Path) -> Vec<i32> {
 /// Removes `dir` and the cgroups a payload may have made below it. Processes that are
 /// just dying are waited for, up to two seconds. Not being there is fine.
 pub fn remove(dir: &Path) -> Result<()> {
-    let mut pause = Pause::new();
+    remove_within(dir, PATIENCE)
+}
+
+fn remove_within(dir: &Path, patience: Duration) -> Result<()> {
+    let mut pause = Pause::new(patience);
     loop {
         match rustix::fs::rmdir(dir) {
             Ok(()) | Err(Errno::NOENT) => return Ok(()),
@@ -125,6 +136,25 @@ pub fn remove(dir: &Path) -> Result<()> {
             return Err(Error::os(format!("remove cgroup {}", dir.display()), Errno::BUSY)
                 .hint("processes that cannot be killed are still in it"));
         }
+    }
+}
+
+/// Kills and removes what a dead launcher left. True when it is gone; false, with nothing
+/// done, when it lies in a cgroup mount that this process does not see.
+pub fn clear_left_over(dir: &Path) -> Result<bool> {
+    if is_cgroup(dir).is_some() {
+        kill_within(dir, SHORT_PATIENCE)?;
+        return remove_within(dir, SHORT_PATIENCE).map(|()| true);
+    }
+    // Gone, perhaps with its parents: then the nearest that is there is a cgroup still.
+    let near = dir.ancestors().skip(1).find(|d| rustix::fs::statfs(*d).is_ok());
+    Ok(near.is_some_and(|d| is_cgroup(d).is_some()))
+}
+
+/// Undoes a controller switched on for our children; that the cgroup is gone is fine.
+pub fn switch_off(subtree_control: &Path, value: &str) {
+    if subtree_control.parent().is_some_and(|d| is_cgroup(d) == Some(true)) {
+        let _ = put(subtree_control, value);
     }
 }
 
@@ -156,15 +186,15 @@ fn children(dir: &Path, list: &mut Vec<PathBuf>) {
     }
 }
 
-/// Waits of 50 microseconds to 20 milliseconds, two seconds in all.
+/// Waits of 50 microseconds to 20 milliseconds, so many in all.
 struct Pause {
     next: Duration,
     end: Instant,
 }
 
 impl Pause {
-    fn new() -> Pause {
-        Pause { next: Duration::from_micros(50), end: Instant::now() + PATIENCE }
+    fn new(patience: Duration) -> Pause {
+        Pause { next: Duration::from_micros(50), end: Instant::now() + patience }
     }
 
     /// False when the time is up.

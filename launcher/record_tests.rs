@@ -1,0 +1,194 @@
+use super::*;
+use std::fs;
+use std::process::{Child, Command, Stdio};
+
+/// A directory of this test's own below the temporary one, gone at the end.
+struct Place(PathBuf);
+
+impl Place {
+    fn new(name: &str) -> Place {
+        let path = std::env::temp_dir().join(format!("launch-test-{name}-{}", new_id()));
+        assert!(fs::create_dir(&path).is_ok());
+        rustix::fs::chmod(&path, Mode::RWXU).expect("chmod");
+        Place(path)
+    }
+
+    fn create(&self, id: &str, items: &[RecordItem]) -> Result<Record> {
+        create_in(open_place(&self.0, true)?, &self.0, id, items)
+    }
+
+    fn names(&self) -> Vec<String> {
+        let entries = fs::read_dir(&self.0).expect("listed").flatten();
+        entries.map(|e| e.file_name().to_string_lossy().into_owned()).collect()
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}
+
+fn items() -> Vec<RecordItem> {
+    vec![
+        RecordItem::Cgroup("/sys/fs/cgroup/memory/launch-none with space".into()),
+        RecordItem::Subtree {
+            file: "/sys/fs/cgroup/no where/cgroup.subtree_control".into(),
+            value: "-memory".into(),
+        },
+    ]
+}
+
+#[test]
+fn what_is_written_is_read() {
+    let text = encode(&items()).expect("encodes");
+    assert_eq!(decode(&text), (items(), true));
+    assert_eq!(decode(b""), (vec![], true));
+    assert!(encode(&[RecordItem::Cgroup("/a\nb".into())]).is_none());
+    for cut in 0..text.len() {
+        let (some, _) = decode(&text[..cut]);
+        assert!(items().starts_with(&some), "cut at {cut}");
+        assert!(some.len() < 2);
+    }
+}
+
+#[test]
+fn only_our_own_kind_of_path_is_believed() {
+    for bad in [
+        "cgroup relative/launch-x",
+        "cgroup /sys/fs/cgroup/memory/../launch-x",
+        "cgroup /sys/fs/cgroup/memory",
+        "cgroup /",
+        "cgroup ",
+        "subtree -memory /etc/passwd",
+        "subtree +memory /sys/fs/cgroup/cgroup.subtree_control",
+        "subtree -memory",
+        "veth lch0",
+        "",
+    ] {
+        assert_eq!(decode(format!("{bad}\n").as_bytes()), (vec![], false), "{bad}");
+    }
+}
+
+#[test]
+fn names_are_eight_digits_and_differ() {
+    let ids: std::collections::HashSet<String> = (0..1000).map(|_| new_id()).collect();
+    assert!(ids.len() > 990);
+    assert!(ids.iter().all(|i| i.len() == 8 && i.bytes().all(|b| b.is_ascii_hexdigit())));
+}
+
+#[test]
+fn the_living_are_left_alone_and_the_dead_are_cleared() {
+    let place = Place::new("life");
+    let alive = place.create("a", &[]).expect("made");
+    let dead = place.create("b", &[]).expect("made");
+    drop(dead);
+    assert_eq!(sweep_place(&place.0), Vec::<String>::new());
+    assert_eq!(place.names(), ["a"]);
+    assert!(place.create("a", &[]).is_err_and(|e| e.to_string().contains("'a' is in use")));
+    alive.remove().expect("removed");
+    assert!(place.names().is_empty());
+}
+
+#[test]
+fn entries_of_a_later_version_are_kept() {
+    let place = Place::new("later");
+    fs::write(place.0.join("x"), "netns /run/launch/ns/x\n").expect("written");
+    fs::create_dir(place.0.join("state")).expect("made");
+    assert_eq!(sweep_place(&place.0), Vec::<String>::new());
+    assert_eq!(place.names().len(), 2);
+}
+
+#[test]
+fn directories_that_others_could_write_are_refused() {
+    let place = Place::new("mode");
+    rustix::fs::chmod(&place.0, Mode::from_raw_mode(0o777)).expect("chmod");
+    assert!(place.create("a", &[]).is_err_and(|e| e.to_string().contains("mode 0777")));
+    assert!(sweep_place(&place.0).is_empty());
+    let link = place.0.join("link");
+    std::os::unix::fs::symlink("/tmp", &link).expect("linked");
+    assert!(open_place(&link, true).is_err());
+    let file = place.0.join("file");
+    fs::write(&file, "").expect("written");
+    assert!(open_place(&file, true).is_err_and(|e| e.errno() == Some(Errno::NOTDIR)));
+    assert!(open_place(&place.0.join("no/such"), true).is_err());
+}
+
+#[test]
+fn places_of_users() {
+    let of = |env: Option<&str>| places_of(7, env.map(OsStr::new));
+    assert_eq!(of(None), [PathBuf::from("/tmp/launch-7")]);
+    assert_eq!(of(Some("relative")), of(None));
+    assert_eq!(of(Some("/run/user/7"))[0], Path::new("/run/user/7/launch"));
+}
+
+/// This test program again, running one ignored test in `place`.
+fn again(test: &str, place: &Path) -> Child {
+    let program = std::env::current_exe().expect("known");
+    Command::new(program)
+        .args(["--exact", &format!("record::tests::{test}"), "--ignored", "--nocapture"])
+        .env("LAUNCH_TEST_PLACE", place)
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("started")
+}
+
+fn given_place() -> Option<Place> {
+    std::env::var_os("LAUNCH_TEST_PLACE").map(|p| Place(p.into()))
+}
+
+#[test]
+#[ignore = "the other process of `the_record_of_a_killed_owner_is_cleared`"]
+fn owner() {
+    let Some(place) = given_place() else { return };
+    let record = place.create("owner", &items()[1..]).expect("made");
+    fs::write(place.0.join("state.ready"), "").expect("written");
+    std::thread::sleep(std::time::Duration::from_secs(60));
+    drop((record, std::mem::ManuallyDrop::new(place)));
+}
+
+#[test]
+fn the_record_of_a_killed_owner_is_cleared() {
+    let place = Place::new("killed");
+    let mut child = again("owner", &place.0);
+    let ready = place.0.join("state.ready");
+    while !ready.exists() {
+        std::thread::sleep(std::time::Duration::from_millis(1));
+    }
+    fs::remove_file(ready).expect("removed");
+    sweep_place(&place.0);
+    assert_eq!(place.names(), ["owner"], "still alive");
+    child.kill().expect("killed");
+    child.wait().expect("reaped");
+    sweep_place(&place.0);
+    assert!(place.names().is_empty(), "{:?}", place.names());
+}
+
+#[test]
+#[ignore = "the other process of `twenty_creators_and_sweepers`"]
+fn creator() {
+    let Some(place) = given_place() else { return };
+    let place = std::mem::ManuallyDrop::new(place);
+    for n in 0..200 {
+        let id = new_id();
+        let record = place.create(&id, &items()[1..]).expect("made");
+        assert!(sweep_place(&place.0).is_empty());
+        assert!(place.names().contains(&id), "a live record was swept");
+        match n % 3 {
+            0 => drop(record),
+            _ => record.remove().expect("removed"),
+        }
+    }
+}
+
+#[test]
+fn twenty_creators_and_sweepers() {
+    let place = Place::new("race");
+    let children: Vec<Child> = (0..20).map(|_| again("creator", &place.0)).collect();
+    for child in children {
+        let out = child.wait_with_output().expect("ended");
+        assert!(out.status.success(), "{}", String::from_utf8_lossy(&out.stdout));
+    }
+    sweep_place(&place.0);
+    assert!(place.names().is_empty());
+}
