@@ -1,0 +1,340 @@
+//! The child's life from clone to exec: one step after the other, as the plan says.
+//!
+//! Nothing here allocates, parses or formats. A step that fails is reported by its
+//! number and errno; the parent, which holds the same plan, finds the words.
+
+use crate::spec::Fault;
+use crate::step::{Bind, ChildStep, Mount, Overlay};
+use crate::sync::{Channel, Report};
+use crate::sys::{self, SharedTimes};
+use rustix::fd::{AsFd, AsRawFd, RawFd};
+use rustix::fs::{AtFlags, CWD, Mode, OFlags};
+use rustix::io::{Errno, Result};
+use rustix::mount::{
+    MountFlags, MountPropagationFlags, MoveMountFlags, OpenTreeFlags, UnmountFlags,
+};
+use std::ffi::CStr;
+
+/// The child's descriptors; all of them are close-on-exec.
+pub struct Context<'a> {
+    pub channel: Channel,
+    pub init: RawFd,
+    pub tasks: &'a [RawFd],
+    /// Sources opened below the old root; -1 until then.
+    pub slots: Vec<RawFd>,
+    pub old_root: RawFd,
+    /// The pty's other end, once there is one.
+    pub terminal: RawFd,
+    /// pivot_root was refused: the root is an initramfs, and cannot be let go.
+    pub moved: bool,
+    pub fault: Option<Fault>,
+    pub times: Option<SharedTimes>,
+}
+
+/// Runs the steps; never returns. `first` is the number of the first one in the whole plan.
+pub fn run(steps: &[ChildStep], mut cx: Context<'_>, first: usize) -> ! {
+    for (index, step) in steps.iter().enumerate() {
+        let before = cx.times.as_ref().map(|_| now());
+        let result = match cx.fault {
+            Some(Fault::Fail(at)) if at == first + index => Err(Errno::IO),
+            Some(Fault::Kill(at)) if at == first + index => {
+                cx.channel.send(&Report::Kill);
+                cx.channel.await_go()
+            }
+            _ => cx.step(step),
+        };
+        if let Err(errno) = result {
+            cx.channel.send(&Report::failed(index, errno));
+            break;
+        }
+        if let (Some(times), Some(before)) = (&cx.times, before) {
+            times.set(index, now().saturating_sub(before));
+        }
+    }
+    sys::exit_now(crate::error::Code::Ours as i32)
+}
+
+/// CLOCK_MONOTONIC in nanoseconds.
+pub fn now() -> u64 {
+    let t = rustix::time::clock_gettime(rustix::time::ClockId::Monotonic);
+    t.tv_sec as u64 * 1_000_000_000 + t.tv_nsec as u64
+}
+
+impl Context<'_> {
+    fn step(&mut self, step: &ChildStep) -> Result<()> {
+        match step {
+            ChildStep::DieWithParent | ChildStep::DieWithParentAgain => {
+                let kill = Some(rustix::process::Signal::KILL);
+                rustix::process::set_parent_process_death_signal(kill)
+            }
+            ChildStep::AwaitGo => self.channel.await_go(),
+            ChildStep::NewSession => rustix::process::setsid().map(drop),
+            ChildStep::DefaultSignals => {
+                rustix::process::umask(Mode::empty());
+                sys::default_dispositions();
+                Ok(())
+            }
+            ChildStep::PrivateMounts => self.private_mounts(),
+            ChildStep::OpenSource { slot, path } => {
+                let flags = OFlags::PATH | OFlags::CLOEXEC;
+                self.slots[*slot] = leak(rustix::fs::open(path.as_c_str(), flags, Mode::empty())?);
+                Ok(())
+            }
+            ChildStep::BindRoot { path } => {
+                // Twice by name: the second walk ends on top of the new mount.
+                rustix::process::chdir(path.as_c_str())?;
+                rustix::mount::mount_bind_recursive(c".", c".")?;
+                rustix::process::chdir(path.as_c_str())
+            }
+            ChildStep::Scratch { at, dirs } => scratch(at, dirs),
+            ChildStep::Overlay(overlay) => self.overlay(overlay),
+            ChildStep::MakeDir { path } => {
+                rustix::fs::mkdir(path.as_c_str(), Mode::from_raw_mode(0o755))
+            }
+            ChildStep::Enter { root } => rustix::process::chdir(root.as_c_str()),
+            ChildStep::Pivot => self.pivot(),
+            ChildStep::Mount(mount) => add_mount(mount),
+            ChildStep::MakeNode { path, mode, major, minor } => make_node(path, *mode, *major, *minor),
+            ChildStep::BindNode { slot, path } => self.bind_node(*slot, path),
+            ChildStep::MakeLink { path, target } => {
+                rustix::fs::symlink(target.as_c_str(), path.as_c_str())
+            },
+            ChildStep::Bind(bind) => self.bind(bind),
+            ChildStep::OpenTerminal { owner } => self.open_terminal(*owner),
+            ChildStep::DetachOldRoot => self.detach_old_root(),
+            other => self.late_step(other),
+        }
+    }
+
+    /// The steps after the old root is gone.
+    fn late_step(&mut self, step: &ChildStep) -> Result<()> {
+        match step {
+            ChildStep::RootAttributes { read_only } => root_attributes(*read_only),
+            ChildStep::JoinCgroup => self.tasks.iter().try_for_each(|fd| {
+                // "0" is the writer itself; see cgroup v1's `tasks`.
+                rustix::io::write(sys::borrow(*fd), b"0").map(drop)
+            }),
+            ChildStep::NewCgroupNamespace => sys::unshare(sys::ns::NEWCGROUP),
+            ChildStep::LoopbackUp => sys::loopback_up(),
+            ChildStep::Hostname(name) => rustix::system::sethostname(name.as_bytes()),
+            ChildStep::Chdir(dir) => change_directory(dir),
+            ChildStep::DropBounding { keep } => crate::caps::drop_bounding(*keep),
+            ChildStep::SetIds { uid, gid, groups } => {
+                if let Some(groups) = groups {
+                    rustix::thread::set_thread_groups(groups)?;
+                }
+                rustix::thread::set_thread_res_gid(*gid, *gid, *gid)?;
+                rustix::thread::set_thread_res_uid(*uid, *uid, *uid)
+            }
+            ChildStep::SetCapabilities { keep } => crate::caps::set(*keep),
+            ChildStep::NoNewPrivileges => rustix::thread::set_no_new_privs(true),
+            ChildStep::CloseOnExec => {
+                rustix::process::umask(Mode::from_raw_mode(0o022));
+                self.use_terminal()?;
+                sys::close_on_exec_from(3)
+            }
+            ChildStep::ExecInit { argv } => Err(sys::exec_fd(self.init, argv, self.channel.env())),
+            ChildStep::ExecPayload { candidates, argv } => {
+                sys::set_signal_mask(0)?;
+                Err(exec_first(candidates, argv, self.channel.env()))
+            }
+            _ => Err(Errno::NOSYS),
+        }
+    }
+
+    fn private_mounts(&mut self) -> Result<()> {
+        let private = MountPropagationFlags::PRIVATE | MountPropagationFlags::REC;
+        rustix::mount::mount_change(c"/", private)?;
+        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        self.old_root = leak(rustix::fs::open(c"/", flags, Mode::empty())?);
+        Ok(())
+    }
+
+    fn overlay(&self, o: &Overlay) -> Result<()> {
+        // lowerdir=. : the lower layer is where we stand, whatever its name and whatever
+        // covers that name by now.
+        rustix::process::fchdir(sys::borrow(self.slots[o.lower]))?;
+        let (fstype, flags) = (c"overlay", MountFlags::NODEV);
+        rustix::mount::mount(fstype, o.target.as_c_str(), fstype, flags, o.data.as_c_str())
+    }
+
+    /// Makes the current directory the root. The old one stays, stacked on the new, until
+    /// DetachOldRoot: a user namespace may mount proc and sysfs only while it sees the
+    /// host's. From here on every path is resolved inside the new root.
+    fn pivot(&mut self) -> Result<()> {
+        match rustix::process::pivot_root(c".", c".") {
+            Ok(()) => {}
+            // The root is an initramfs, which cannot be unmounted: cover it instead.
+            Err(Errno::INVAL) => {
+                rustix::mount::mount_move(c".", c"/")?;
+                rustix::process::chroot(c".")?;
+                self.moved = true;
+            }
+            Err(e) => return Err(e),
+        }
+        rustix::process::chdir(c"/")
+    }
+
+    fn bind_node(&self, slot: usize, path: &CStr) -> Result<()> {
+        let flags = OFlags::CREATE | OFlags::EXCL | OFlags::WRONLY | OFlags::CLOEXEC;
+        drop(rustix::fs::open(path, flags, Mode::from_raw_mode(0o666))?);
+        rustix::process::fchdir(sys::borrow(self.slots[slot]))?;
+        // The same name in the host's /dev, where we stand: `/dev/null` less its `/dev/`.
+        let name = CStr::from_bytes_with_nul(&path.to_bytes_with_nul()[5..]);
+        rustix::mount::mount_bind(name.map_err(|_| Errno::INVAL)?, path)
+    }
+
+    fn bind(&self, b: &Bind) -> Result<()> {
+        make_mount_point(b)?;
+        let source = sys::borrow(self.slots[b.slot]);
+        if b.directory {
+            rustix::process::fchdir(source)?;
+            rustix::mount::mount_bind_recursive(c".", b.target.as_c_str())?;
+        } else {
+            let flags = OpenTreeFlags::OPEN_TREE_CLONE
+                | OpenTreeFlags::OPEN_TREE_CLOEXEC
+                | OpenTreeFlags::AT_EMPTY_PATH;
+            let tree = rustix::mount::open_tree(source, c"", flags)?;
+            let empty = MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH;
+            rustix::mount::move_mount(tree, c"", CWD, b.target.as_c_str(), empty)?;
+        }
+        if b.read_only { read_only_mount(&b.target) } else { Ok(()) }
+    }
+
+    fn open_terminal(&mut self, owner: rustix::process::Uid) -> Result<()> {
+        let flags = OFlags::RDWR | OFlags::NOCTTY | OFlags::CLOEXEC;
+        let master = rustix::fs::open(c"/dev/pts/ptmx", flags, Mode::empty())?;
+        rustix::pty::unlockpt(&master)?;
+        let peer = sys::pty_peer(master.as_fd())?;
+        if !owner.is_root() {
+            rustix::fs::fchown(&peer, Some(owner), None)?;
+        }
+        rustix::process::ioctl_tiocsctty(&peer)?;
+        self.terminal = leak(peer);
+        self.channel.send_terminal(master.as_fd())
+    }
+
+    fn use_terminal(&self) -> Result<()> {
+        if self.terminal >= 0 {
+            let peer = sys::borrow(self.terminal);
+            rustix::stdio::dup2_stdin(peer)?;
+            rustix::stdio::dup2_stdout(peer)?;
+            rustix::stdio::dup2_stderr(peer)?;
+        }
+        Ok(())
+    }
+
+    fn detach_old_root(&self) -> Result<()> {
+        if self.moved {
+            return Ok(());
+        }
+        rustix::process::fchdir(sys::borrow(self.old_root))?;
+        rustix::mount::unmount(c".", UnmountFlags::DETACH)?;
+        rustix::process::chdir(c"/")
+    }
+}
+
+/// Keeps a descriptor open to the end of this process; all are close-on-exec.
+fn leak(fd: rustix::fd::OwnedFd) -> RawFd {
+    let raw = fd.as_raw_fd();
+    std::mem::forget(fd);
+    raw
+}
+
+fn scratch(at: &CStr, dirs: &[(std::ffi::CString, u32)]) -> Result<()> {
+    rustix::mount::mount(c"tmpfs", at, c"tmpfs", MountFlags::empty(), c"mode=700")?;
+    dirs.iter().try_for_each(|(dir, mode)| {
+        rustix::fs::mkdir(dir.as_c_str(), Mode::from_raw_mode(*mode))
+    })
+}
+
+fn add_mount(m: &Mount) -> Result<()> {
+    let flags = MountFlags::from_bits_retain(m.flags);
+    let mount = || {
+        let (source, target) = (m.source.as_c_str(), m.target.as_c_str());
+        rustix::mount::mount(source, target, m.fstype.as_c_str(), flags, m.data.as_c_str())
+    };
+    match mount() {
+        Err(Errno::NOENT) => {
+            rustix::fs::mkdir(m.target.as_c_str(), Mode::from_raw_mode(m.mode))?;
+            mount()
+        }
+        other => other,
+    }
+}
+
+fn make_node(path: &CStr, mode: u32, major: u32, minor: u32) -> Result<()> {
+    let kind = rustix::fs::FileType::CharacterDevice;
+    let device = rustix::fs::makedev(major, minor);
+    rustix::fs::mknodat(CWD, path, kind, Mode::from_raw_mode(mode), device)
+}
+
+/// Inside the new root, so wherever the image's symlinks lead, it is inside.
+fn make_mount_point(b: &Bind) -> Result<()> {
+    if rustix::fs::accessat(CWD, b.target.as_c_str(), rustix::fs::Access::EXISTS, AtFlags::empty())
+        .is_ok()
+    {
+        return Ok(());
+    }
+    for parent in &b.parents {
+        match rustix::fs::mkdir(parent.as_c_str(), Mode::from_raw_mode(0o755)) {
+            Ok(()) | Err(Errno::EXIST) => {}
+            Err(e) => return Err(e),
+        }
+    }
+    if b.directory {
+        return rustix::fs::mkdir(b.target.as_c_str(), Mode::from_raw_mode(0o755));
+    }
+    let flags = OFlags::CREATE | OFlags::EXCL | OFlags::WRONLY | OFlags::CLOEXEC;
+    rustix::fs::open(b.target.as_c_str(), flags, Mode::from_raw_mode(0o644)).map(drop)
+}
+
+/// With all that is mounted below it where the kernel can (5.12), else it alone.
+fn read_only_mount(target: &CStr) -> Result<()> {
+    match sys::mount_setattr(target, true, sys::attr::RDONLY) {
+        Err(Errno::NOSYS) => remount(target, MountFlags::RDONLY),
+        other => other,
+    }
+}
+
+fn root_attributes(read_only: bool) -> Result<()> {
+    let ro = if read_only { sys::attr::RDONLY } else { 0 };
+    match sys::mount_setattr(c"/", false, sys::attr::NODEV | ro) {
+        Err(Errno::NOSYS) => {
+            let ro = if read_only { MountFlags::RDONLY } else { MountFlags::empty() };
+            remount(c"/", MountFlags::NODEV | ro)
+        }
+        other => other,
+    }
+}
+
+/// A bind remount replaces all flags, and a user namespace may not clear one: repeat them.
+fn remount(target: &CStr, add: MountFlags) -> Result<()> {
+    let now = rustix::fs::statvfs(target)?.f_flag.bits() as u32;
+    let keep = MountFlags::NOSUID | MountFlags::NODEV | MountFlags::NOEXEC | MountFlags::RDONLY;
+    let flags = MountFlags::BIND | add | (MountFlags::from_bits_retain(now) & keep);
+    rustix::mount::mount_remount(target, flags, c"")
+}
+
+/// A directory outside the root has no absolute name; getcwd(2) then says so.
+fn change_directory(dir: &CStr) -> Result<()> {
+    rustix::process::chdir(dir)?;
+    if sys::directory_is_inside_root() { Ok(()) } else { Err(Errno::XDEV) }
+}
+
+/// execvp(3): the first that is there wins, and "permission denied" outlives "not found".
+fn exec_first(
+    candidates: &[std::ffi::CString],
+    argv: &sys::CStrings,
+    env: &sys::CStrings,
+) -> Errno {
+    let mut result = Errno::NOENT;
+    for path in candidates {
+        match sys::exec_path(path, argv, env) {
+            Errno::NOENT | Errno::NOTDIR => {}
+            Errno::ACCESS => result = Errno::ACCESS,
+            other => return other,
+        }
+    }
+    result
+}

@@ -1,0 +1,375 @@
+//! The plan in words and as shell commands, and the words for what failed in it.
+
+use crate::error::{Code, Error};
+use crate::plan::Plan;
+use crate::program;
+use crate::step::{ChildStep, HostStep, IdMap};
+use crate::sys::ns;
+use rustix::io::Errno;
+use std::ffi::{CStr, CString};
+use std::path::Path;
+
+/// `--explain`: every step in its order, each with the command that does the same by hand.
+pub fn text(plan: &Plan) -> String {
+    let mut out = String::from(
+        "# What would be done, in this order; each step with the shell command that comes\n\
+         # closest. Steps marked > happen inside, in the new namespaces.\n",
+    );
+    for (number, (inside, words, shell)) in rows(plan).iter().enumerate() {
+        let mark = if *inside { ">" } else { " " };
+        out.push_str(&format!("{:>3} {mark} {words}\n", number + 1));
+        for line in shell.iter().filter(|l| !l.is_empty()) {
+            out.push_str(&format!("        {line}\n"));
+        }
+    }
+    out.push_str("# At the end: wait for the payload, then undo the steps above in reverse.\n");
+    out
+}
+
+pub fn json(plan: &Plan) -> String {
+    let steps: Vec<_> = rows(plan)
+        .into_iter()
+        .enumerate()
+        .map(|(i, (inside, words, shell))| {
+            let side = if inside { "inside" } else { "outside" };
+            serde_json::json!({ "step": i + 1, "side": side, "words": words, "shell": shell })
+        })
+        .collect();
+    serde_json::json!({ "steps": steps }).to_string() + "\n"
+}
+
+/// The words of every step, for the report of `--trace`.
+pub fn names(plan: &Plan) -> Vec<String> {
+    rows(plan).into_iter().map(|(_, words, _)| words).collect()
+}
+
+type Row = (bool, String, Vec<String>);
+
+fn rows(plan: &Plan) -> Vec<Row> {
+    let outside = plan.host.iter().map(|s| (false, host_words(s), host_shell(s)));
+    let inside = plan.child.iter().map(|s| (true, child_words(s), child_shell(s, plan)));
+    outside.chain(inside).collect()
+}
+
+pub fn host_words(step: &HostStep) -> String {
+    match step {
+        HostStep::Record { id, .. } => format!("record container {id}, so that a later start can clear up"),
+        HostStep::MakeCgroup(dir) => format!("make cgroup {}", dir.display()),
+        HostStep::WriteCgroup(w) => {
+            format!("limit {}: {} = {}", w.option, file_name(&w.file), w.value)
+        }
+        HostStep::OpenTasks(_) => "open the cgroup's tasks files for the child".into(),
+        HostStep::SealInit => "put init into a sealed memfd".into(),
+        HostStep::Clone { flags, cgroup } => match cgroup {
+            Some(dir) => format!("clone into new namespaces ({}) and cgroup {}", flag_names(*flags), dir.display()),
+            None => format!("clone into new namespaces ({})", flag_names(*flags)),
+        },
+        HostStep::MapIds(IdMap::Single { uid, gid }) => format!("map user {uid} and group {gid} to 0 inside"),
+        HostStep::MapIds(IdMap::Subordinate { uids, gids, .. }) => format!(
+            "map the caller to 0, and subordinate ids from {} (groups {}) to 1 and up",
+            uids.0, gids.0
+        ),
+        HostStep::Go => "let the child go on".into(),
+    }
+}
+
+fn host_shell(step: &HostStep) -> Vec<String> {
+    match step {
+        HostStep::MakeCgroup(dir) => vec![format!("mkdir {}", quote_path(dir))],
+        HostStep::WriteCgroup(w) => {
+            vec![format!("echo {} > {}", quote(w.value.as_bytes()), quote_path(&w.file))]
+        }
+        HostStep::Clone { flags, cgroup } => {
+            let mut out = vec![format!("unshare {}--fork ...", unshare_options(*flags))];
+            if let Some(dir) = cgroup {
+                out.insert(0, format!("echo $$ > {}", quote_path(&dir.join("cgroup.procs"))));
+            }
+            out
+        }
+        HostStep::MapIds(IdMap::Single { uid, gid }) => vec![
+            "echo deny > /proc/$PID/setgroups".into(),
+            format!("echo 0 {uid} 1 > /proc/$PID/uid_map; echo 0 {gid} 1 > /proc/$PID/gid_map"),
+        ],
+        HostStep::MapIds(IdMap::Subordinate { uid, gid, uids, gids }) => vec![
+            format!("newuidmap $PID 0 {uid} 1 1 {} {}", uids.0, uids.1),
+            format!("newgidmap $PID 0 {gid} 1 1 {} {}", gids.0, gids.1),
+        ],
+        HostStep::Record { .. } | HostStep::OpenTasks(_) | HostStep::SealInit | HostStep::Go => Vec::new(),
+    }
+}
+
+fn child_words(step: &ChildStep) -> String {
+    match step {
+        ChildStep::DieWithParent => "die when the launcher dies".into(),
+        ChildStep::AwaitGo => "wait for the launcher's go".into(),
+        ChildStep::NewSession => "begin a new session, without a terminal".into(),
+        ChildStep::DefaultSignals => "reset signal dispositions and umask".into(),
+        ChildStep::PrivateMounts => "keep all mounts private".into(),
+        ChildStep::OpenSource { path, .. } => format!("open {}", lossy(path)),
+        ChildStep::BindRoot { path } => format!("bind rootfs {}", lossy(path)),
+        ChildStep::Scratch { at, .. } => format!("make room for throw-away layers (tmpfs over {}, seen by nobody else)", lossy(at)),
+        ChildStep::Overlay(o) => format!("put a throw-away layer over {}", o.source.display()),
+        ChildStep::MakeDir { path } => format!("make directory {}", lossy(path)),
+        ChildStep::Enter { root } => format!("enter {}", lossy(root)),
+        ChildStep::Pivot => "make it the root (pivot_root)".into(),
+        ChildStep::Mount(m) => format!("mount {} on {}", lossy(&m.fstype), lossy(&m.target)),
+        ChildStep::MakeNode { path, .. } => format!("make device {}", lossy(path)),
+        ChildStep::BindNode { path, .. } => format!("bind the host's {}", lossy(path)),
+        ChildStep::MakeLink { path, target } => format!("link {} to {}", lossy(path), lossy(target)),
+        ChildStep::Bind(b) => {
+            let ro = if b.read_only { ", read-only" } else { "" };
+            format!("volume {} on {}{ro}", b.source.display(), lossy(&b.target))
+        }
+        ChildStep::OpenTerminal { .. } => "open a pseudo-terminal".into(),
+        ChildStep::DetachOldRoot => "let the old root go".into(),
+        ChildStep::RootAttributes { read_only: true } => "make the root read-only, without devices".into(),
+        ChildStep::RootAttributes { read_only: false } => "make the root's devices unusable".into(),
+        ChildStep::JoinCgroup => "join the cgroup".into(),
+        ChildStep::NewCgroupNamespace => "make the cgroup the root of a cgroup namespace".into(),
+        ChildStep::LoopbackUp => "bring loopback up".into(),
+        ChildStep::Hostname(name) => format!("set hostname {}", lossy(name)),
+        ChildStep::Chdir(dir) => format!("enter {}", lossy(dir)),
+        ChildStep::DropBounding { .. } => "drop capabilities from the bounding set".into(),
+        ChildStep::SetIds { uid, gid, .. } => format!("become user {}:{}", uid.as_raw(), gid.as_raw()),
+        ChildStep::SetCapabilities { .. } => "keep only the allowed capabilities".into(),
+        ChildStep::NoNewPrivileges => "forbid new privileges".into(),
+        ChildStep::CloseOnExec => "leave descriptors 0 to 2 only".into(),
+        ChildStep::DieWithParentAgain => "die when the launcher dies (changing ids cleared it)".into(),
+        ChildStep::ExecInit { argv } => format!("run init with {}", command(&argv.list()[3..])),
+        ChildStep::ExecPayload { argv, .. } => format!("run {}", command(argv.list())),
+    }
+}
+
+fn child_shell(step: &ChildStep, plan: &Plan) -> Vec<String> {
+    let one = |s: String| vec![s];
+    match step {
+        ChildStep::PrivateMounts => one("mount --make-rprivate /".into()),
+        ChildStep::BindRoot { path } => {
+            let p = quote(path.to_bytes());
+            one(format!("mount --rbind {p} {p}; cd {p}"))
+        }
+        ChildStep::Scratch { at, dirs } => {
+            let dirs: Vec<_> = dirs.iter().map(|(d, _)| quote(d.to_bytes())).collect();
+            vec![format!("mount -t tmpfs tmpfs {}", lossy(at)), format!("mkdir {}", dirs.join(" "))]
+        }
+        ChildStep::Overlay(o) => vec![
+            format!("cd {}", quote_path(&o.source)),
+            format!("mount -t overlay -o {} overlay {}", lossy(&o.data), quote(o.target.to_bytes())),
+        ],
+        ChildStep::MakeDir { path } => one(format!("mkdir {}", quote(path.to_bytes()))),
+        ChildStep::Enter { root } => one(format!("cd {}", quote(root.to_bytes()))),
+        ChildStep::Pivot => one("pivot_root . .".into()),
+        ChildStep::Mount(m) => one(format!(
+            "mount -t {} -o {} {} {}",
+            lossy(&m.fstype),
+            mount_options(m.flags, &m.data),
+            quote(m.source.to_bytes()),
+            quote(m.target.to_bytes())
+        )),
+        ChildStep::MakeNode { path, mode, major, minor } => {
+            one(format!("mknod -m {:o} {} c {major} {minor}", mode & 0o7777, lossy(path)))
+        }
+        ChildStep::BindNode { path, .. } => one(format!("touch {0}; mount --bind $OLD{0} {0}", lossy(path))),
+        ChildStep::MakeLink { path, target } => one(format!("ln -s {} {}", lossy(target), lossy(path))),
+        ChildStep::Bind(b) => {
+            let target = quote(b.target.to_bytes());
+            let mut out = vec![format!("mount --rbind {} {target}", quote_path(&b.source))];
+            if b.read_only {
+                out.push(format!("mount -o remount,bind,ro {target}"));
+            }
+            out
+        }
+        ChildStep::DetachOldRoot => one("umount -l .".into()),
+        ChildStep::RootAttributes { read_only } => {
+            one(format!("mount -o remount,bind,nodev{} /", if *read_only { ",ro" } else { "" }))
+        }
+        ChildStep::JoinCgroup => plan
+            .cgroups
+            .iter()
+            .flat_map(|g| g.dirs.iter())
+            .map(|dir| format!("echo $$ > {}", quote_path(&dir.join("tasks"))))
+            .collect(),
+        ChildStep::NewCgroupNamespace => one("unshare --cgroup ...".into()),
+        other => late_shell(other, plan),
+    }
+}
+
+fn late_shell(step: &ChildStep, plan: &Plan) -> Vec<String> {
+    let one = |s: String| vec![s];
+    match step {
+        ChildStep::NewSession => one("setsid ...".into()),
+        ChildStep::DefaultSignals => one("env --default-signal ...; umask 022".into()),
+        ChildStep::LoopbackUp => one("ip link set lo up".into()),
+        ChildStep::Hostname(name) => one(format!("hostname {}", quote(name.to_bytes()))),
+        ChildStep::Chdir(dir) => one(format!("cd {}", quote(dir.to_bytes()))),
+        ChildStep::DropBounding { keep } | ChildStep::SetCapabilities { keep } => {
+            let names: Vec<_> = (0..64)
+                .filter(|n| keep & (1 << n) != 0)
+                .filter_map(|n| crate::cli::caps::name(n).map(|s| s.trim_start_matches("CAP_").to_lowercase()))
+                .collect();
+            let list = names.iter().map(|n| format!("+{n}")).collect::<Vec<_>>().join(",");
+            let option = match step {
+                ChildStep::DropBounding { .. } => "--bounding-set",
+                _ => "--inh-caps -all --ambient-caps -all # keep",
+            };
+            one(format!("setpriv {option} -all,{list} ..."))
+        }
+        ChildStep::SetIds { uid, gid, groups } => {
+            let groups = match groups {
+                Some(list) => {
+                    let list: Vec<_> = list.iter().map(|g| g.as_raw().to_string()).collect();
+                    format!("--groups {}", list.join(","))
+                }
+                None => "--keep-groups".into(),
+            };
+            one(format!("setpriv --reuid {} --regid {} {groups} ...", uid.as_raw(), gid.as_raw()))
+        }
+        ChildStep::NoNewPrivileges => one("setpriv --no-new-privs ...".into()),
+        ChildStep::ExecInit { argv } => {
+            one(format!("exec env -i {}/sbin/init -- {}", environment(plan), command(&argv.list()[3..])))
+        }
+        ChildStep::ExecPayload { argv, .. } => {
+            one(format!("exec env -i {}{}", environment(plan), command(argv.list())))
+        }
+        _ => Vec::new(),
+    }
+}
+
+fn environment(plan: &Plan) -> String {
+    plan.env.iter().map(|e| quote(e.to_bytes()) + " ").collect()
+}
+
+/// What failed in the child, with what to do about it where that is known.
+pub fn child_error(step: &ChildStep, errno: Errno, plan: &Plan) -> Error {
+    if let ChildStep::ExecPayload { candidates, argv } = step {
+        return program::exec_error(&plan.rootfs, candidates, &argv.list()[0], errno);
+    }
+    let error = Error::os(child_words(step), errno);
+    match (step, errno) {
+        (ChildStep::Mount(m), Errno::NOENT | Errno::ROFS | Errno::ACCESS | Errno::PERM) if missing(m, errno) => {
+            error.hint(format!("the rootfs has no {}, and it cannot be made there; add --ephemeral", lossy(&m.target)))
+        }
+        (ChildStep::Mount(_), Errno::PERM) if plan.rootless => {
+            error.hint("in a user namespace the kernel allows this only where the host's own /proc and /sys are fully visible; an outer container may hide parts of them")
+        }
+        (ChildStep::Overlay(_), Errno::NODEV) => error.hint("the kernel has no overlay file system (CONFIG_OVERLAY_FS)"),
+        (ChildStep::Overlay(_), Errno::PERM) if plan.rootless => error.hint("overlay in a user namespace needs Linux 5.11"),
+        (ChildStep::Overlay(_), Errno::INVAL) if plan.rootless => error.hint("something is mounted below it, which a user namespace may not look behind"),
+        (ChildStep::Chdir(dir), Errno::NOENT) => error.hint(format!("the working directory {} must exist in the rootfs", lossy(dir))),
+        (ChildStep::Chdir(_), Errno::XDEV) => Error::new(child_words(step) + ": leads out of the rootfs"),
+        (ChildStep::SetIds { .. }, Errno::INVAL) if plan.rootless => {
+            error.hint("this id is not in the range that /etc/subuid and /etc/subgid give the caller")
+        }
+        (ChildStep::OpenSource { path, .. }, Errno::ACCESS) if plan.rootless => {
+            error.hint(format!("{} must be reachable for the calling user", lossy(path)))
+        }
+        _ => error,
+    }
+    .code(Code::Ours)
+}
+
+fn missing(m: &crate::step::Mount, errno: Errno) -> bool {
+    errno != Errno::PERM || m.fstype.as_c_str() == c"tmpfs"
+}
+
+/// clone3 itself refused: namespaces are switched off, used up or not allowed.
+pub fn clone_error(errno: Errno, rootless: bool, cgroup: Option<&Path>) -> Error {
+    let error = Error::os("make new namespaces", errno);
+    let read = |path: &str| std::fs::read_to_string(path).ok().map(|t| t.trim().to_owned());
+    match errno {
+        Errno::PERM | Errno::ACCESS if rootless => {
+            if read("/proc/sys/kernel/unprivileged_userns_clone").as_deref() == Some("0") {
+                return error.hint("user namespaces are off for ordinary users: sysctl kernel.unprivileged_userns_clone=1");
+            }
+            if read("/proc/sys/kernel/apparmor_restrict_unprivileged_userns").as_deref() == Some("1") {
+                return error.hint("AppArmor restricts user namespaces: sysctl kernel.apparmor_restrict_unprivileged_userns=0");
+            }
+            error.hint("the kernel or an outer container forbids user namespaces to ordinary users")
+        }
+        Errno::PERM => error.hint("this needs CAP_SYS_ADMIN; run as an ordinary user to do without"),
+        Errno::NOSPC | Errno::USERS => error.hint("a limit in /proc/sys/user/ (such as max_user_namespaces) is reached or 0"),
+        Errno::NOSYS if cgroup.is_some() => error.hint("placing a process in a cgroup at birth needs Linux 5.7"),
+        Errno::AGAIN => error.hint("a limit on processes is reached (ulimit -u, or pids.max of the own cgroup)"),
+        Errno::INVAL => error.hint("the kernel lacks one of the namespaces (CONFIG_*_NS)"),
+        _ => error,
+    }
+}
+
+fn flag_names(flags: u64) -> String {
+    let names = [
+        (ns::NEWUSER, "user"),
+        (ns::NEWPID, "pid"),
+        (ns::NEWNS, "mount"),
+        (ns::NEWUTS, "uts"),
+        (ns::NEWIPC, "ipc"),
+        (ns::NEWNET, "net"),
+    ];
+    let set: Vec<_> = names.iter().filter(|(f, _)| flags & f != 0).map(|(_, n)| *n).collect();
+    set.join(" ")
+}
+
+fn unshare_options(flags: u64) -> String {
+    flag_names(flags).split(' ').map(|name| format!("--{name} ")).collect()
+}
+
+fn mount_options(flags: u32, data: &CStr) -> String {
+    use rustix::mount::MountFlags as F;
+    let flags = F::from_bits_retain(flags);
+    let names = [
+        (F::RDONLY, "ro"),
+        (F::NOSUID, "nosuid"),
+        (F::NODEV, "nodev"),
+        (F::NOEXEC, "noexec"),
+        (F::STRICTATIME, "strictatime"),
+    ];
+    let mut out: Vec<String> =
+        names.iter().filter(|(f, _)| flags.contains(*f)).map(|(_, n)| (*n).to_owned()).collect();
+    if !data.is_empty() {
+        out.push(lossy(data));
+    }
+    if out.is_empty() { "defaults".into() } else { out.join(",") }
+}
+
+fn command(argv: &[CString]) -> String {
+    argv.iter().map(|a| quote(a.to_bytes())).collect::<Vec<_>>().join(" ")
+}
+
+fn lossy(text: &CStr) -> String {
+    text.to_string_lossy().into_owned()
+}
+
+fn file_name(path: &Path) -> String {
+    path.file_name().map_or_else(String::new, |n| n.to_string_lossy().into_owned())
+}
+
+fn quote_path(path: &Path) -> String {
+    quote(std::os::unix::ffi::OsStrExt::as_bytes(path.as_os_str()))
+}
+
+/// For a POSIX shell.
+fn quote(text: &[u8]) -> String {
+    let plain = |b: &u8| b.is_ascii_alphanumeric() || b"/._-+=:,@%".contains(b);
+    let shown = String::from_utf8_lossy(text);
+    if !text.is_empty() && text.iter().all(plain) {
+        return shown.into_owned();
+    }
+    format!("'{}'", shown.replace('\'', "'\\''"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn quoting_is_the_shells() {
+        assert_eq!(quote(b"/bin/true"), "/bin/true");
+        assert_eq!(quote(b""), "''");
+        assert_eq!(quote(b"it's $HOME"), "'it'\\''s $HOME'");
+    }
+
+    #[test]
+    fn namespaces_by_name() {
+        assert_eq!(flag_names(ns::NEWPID | ns::NEWNET), "pid net");
+        assert_eq!(unshare_options(ns::NEWPID | ns::NEWNS), "--pid --mount ");
+    }
+}

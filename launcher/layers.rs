@@ -1,0 +1,154 @@
+//! Throw-away layers: `--ephemeral`, and the host's own root as a root file system.
+
+use crate::error::{Error, Result};
+use crate::plan::{Builder, c_path, c_str};
+use crate::step::{Bind, ChildStep, Mount, Overlay};
+use crate::table;
+use std::ffi::CString;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+
+/// Adds the steps up to standing in the new root.
+pub fn add(b: &mut Builder<'_>) -> Result<()> {
+    if b.host_root { host_root(b) } else { one_layer(b) }
+}
+
+/// One overlay over the whole rootfs.
+fn one_layer(b: &mut Builder<'_>) -> Result<()> {
+    let at = scratch_place()?;
+    let source = b.spec.rootfs.clone();
+    let lower = b.open_source(&source)?;
+    let mode = rustix::fs::fstat(b.rootfs).map_or(0o755, |s| s.st_mode & 0o7777);
+    let dirs = ["upper", "work", "root"].map(|d| Ok((c_str(format!("{at}/{d}"))?, mode)));
+    let dirs = dirs.into_iter().collect::<Result<_>>()?;
+    b.child.push(ChildStep::Scratch { at: c_str(at)?, dirs });
+    let data = overlay_data(&format!("{at}/upper"), &format!("{at}/work"), b.host.rootless)?;
+    let root = c_str(format!("{at}/root"))?;
+    b.child.push(ChildStep::Overlay(Box::new(Overlay { lower, target: root.clone(), data, source })));
+    b.child.push(ChildStep::Enter { root });
+    Ok(())
+}
+
+fn overlay_data(upper: &str, work: &str, rootless: bool) -> Result<CString> {
+    // Other extended attributes than user.* are not for a user namespace to set.
+    let xattr = if rootless { ",userxattr" } else { "" };
+    c_str(format!("lowerdir=.,upperdir={upper},workdir={work}{xattr}"))
+}
+
+/// Some directory of the host to put a tmpfs over; only our mount namespace sees it.
+fn scratch_place() -> Result<&'static str> {
+    ["/tmp", "/run", "/var", "/mnt", "/dev"]
+        .into_iter()
+        .find(|dir| std::fs::symlink_metadata(dir).is_ok_and(|m| m.is_dir()))
+        .ok_or_else(|| Error::new("--ephemeral: the host has none of /tmp, /run, /var, /mnt, /dev"))
+}
+
+/// The host's root, one layer for each top-level directory: an overlay shows one file
+/// system only, and a user namespace may not look behind what is mounted in it.
+fn host_root(b: &mut Builder<'_>) -> Result<()> {
+    let at = scratch_place()?;
+    let root = format!("{at}/root");
+    let mounts = std::fs::read("/proc/self/mountinfo")
+        .map_err(|e| Error::os("read /proc/self/mountinfo", e))?;
+    let mut dirs: Vec<(CString, u32)> = Vec::new();
+    for d in ["upper", "work", "root"] {
+        dirs.push((c_str(format!("{at}/{d}"))?, 0o755));
+    }
+    let mut later = Vec::new();
+    let entries = std::fs::read_dir("/").map_err(|e| Error::os("read /", e))?;
+    for (n, entry) in entries.enumerate() {
+        let entry = entry.map_err(|e| Error::os("read /", e))?;
+        let (source, name) = (entry.path(), entry.file_name());
+        let Ok(kind) = entry.file_type() else { continue };
+        let target = c_path(&Path::new(&root).join(&name))?;
+        if kind.is_symlink() {
+            let link = std::fs::read_link(&source).map_err(|e| Error::os("read a link in /", e))?;
+            later.push(ChildStep::MakeLink { path: target, target: c_path(&link)? });
+        } else if kind.is_dir() && !standard(&source) {
+            if !readable(&source) {
+                // As empty as it is to the caller; what is written to it vanishes, too.
+                later.push(make_dir(&target));
+            } else if can_layer(&source, &mounts, b.host.rootless) {
+                for d in ["upper", "work"] {
+                    dirs.push((c_str(format!("{at}/{d}/{n}"))?, mode(&source)));
+                }
+                let lower = b.open_source(&source)?;
+                let (upper, work) = (format!("{at}/upper/{n}"), format!("{at}/work/{n}"));
+                let data = overlay_data(&upper, &work, b.host.rootless)?;
+                later.push(make_dir(&target));
+                later.push(ChildStep::Overlay(Box::new(Overlay { lower, target, data, source })));
+            } else {
+                later.push(read_only(b, source, target, true)?);
+            }
+        } else if kind.is_file() {
+            later.push(read_only(b, source, target, false)?);
+        }
+    }
+    b.child.push(ChildStep::Scratch { at: c_str(at)?, dirs });
+    let root = c_str(root)?;
+    b.child.push(ChildStep::Mount(Box::new(Mount {
+        source: c"tmpfs".into(),
+        target: root.clone(),
+        fstype: c"tmpfs".into(),
+        flags: 0,
+        data: c"mode=755".into(),
+        mode: 0o755,
+    })));
+    b.child.append(&mut later);
+    b.child.push(ChildStep::Enter { root });
+    Ok(())
+}
+
+fn make_dir(target: &CString) -> ChildStep {
+    ChildStep::MakeDir { path: target.clone() }
+}
+
+fn read_only(b: &mut Builder<'_>, source: PathBuf, target: CString, directory: bool) -> Result<ChildStep> {
+    let slot = b.open_source(&source)?;
+    let parents = Vec::new();
+    Ok(ChildStep::Bind(Box::new(Bind { slot, target, parents, directory, read_only: true, source })))
+}
+
+/// Mounted afresh in every container.
+fn standard(path: &Path) -> bool {
+    table::MOUNTS.iter().any(|m| m.target.to_bytes() == path.as_os_str().as_bytes())
+}
+
+fn readable(path: &Path) -> bool {
+    use rustix::fs::Access;
+    rustix::fs::access(path, Access::READ_OK | Access::EXEC_OK).is_ok()
+}
+
+fn mode(path: &Path) -> u32 {
+    rustix::fs::stat(path).map_or(0o755, |s| s.st_mode & 0o7777)
+}
+
+/// A disk's file system can be a lower layer; a user namespace must also find nothing
+/// mounted below.
+fn can_layer(path: &Path, mountinfo: &[u8], rootless: bool) -> bool {
+    const DISKS: [u64; 6] =
+        [0xef53, 0x5846_5342, 0x9123_683e, 0xf2f5_2010, 0x0102_1994, 0x794c_7630];
+    let known = rustix::fs::statfs(path).is_ok_and(|s| DISKS.contains(&(s.f_type as u64)));
+    known && !(rootless && covered_below(path, mountinfo))
+}
+
+fn covered_below(path: &Path, mountinfo: &[u8]) -> bool {
+    let mut prefix = path.as_os_str().as_bytes().to_vec();
+    prefix.push(b'/');
+    mountinfo.split(|b| *b == b'\n').any(|line| {
+        line.split(|b| *b == b' ').nth(4).is_some_and(|point| point.starts_with(&prefix))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn mounts_below_a_directory() {
+        let info = b"21 1 0:20 / /mnt/a rw - ext4 x rw\n22 1 0:21 / /usr rw - ext4 x rw\n";
+        assert!(covered_below(Path::new("/mnt"), info));
+        assert!(!covered_below(Path::new("/usr"), info));
+        assert!(!covered_below(Path::new("/mn"), info));
+    }
+}

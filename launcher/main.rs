@@ -1,0 +1,108 @@
+//! `launch [options] ROOTFS [--] COMMAND [ARG...]`: argv to Spec to Plan to run to exit code.
+
+mod beneath;
+mod caps;
+mod cgroup;
+mod child;
+mod cli;
+mod command;
+mod env;
+mod error;
+mod explain;
+mod host;
+mod inject;
+mod layers;
+mod lookup;
+mod plan;
+mod program;
+mod quote;
+mod record;
+mod report;
+mod run;
+mod size;
+mod spec;
+mod step;
+mod supervise;
+mod sync;
+mod sys;
+mod tty;
+mod user;
+
+#[path = "../init/src/binfmt.rs"]
+#[allow(dead_code)]
+mod binfmt;
+#[path = "../init/src/table.rs"]
+#[allow(dead_code)]
+mod table;
+
+use command::{Command, Mode};
+use error::{Code, Result};
+use spec::Spec;
+use std::io::Write;
+
+#[allow(clippy::exit)]
+fn main() {
+    let mut args = std::env::args_os();
+    args.next();
+    let result = cli::parse(args).and_then(dispatch);
+    let code = result.unwrap_or_else(|error| {
+        say(&error.to_string());
+        error.code as i32
+    });
+    std::process::exit(code)
+}
+
+fn dispatch(command: Command) -> Result<i32> {
+    match command {
+        Command::Print(text) => print(&text),
+        Command::Inject { rootfs } => {
+            let lines = inject::inject(&rootfs, run::init_image())?;
+            print(&(lines.join("\n") + "\n"))
+        }
+        Command::Run { spec, mode: Mode::Explain, json } => {
+            let plan = plan::plan(&spec, &host::Host::probe())?;
+            warn(&plan.warnings);
+            print(&if json { explain::json(&plan) } else { explain::text(&plan) })
+        }
+        Command::Run { spec, mode, json } => run_container(&spec, mode == Mode::Trace, json),
+    }
+}
+
+fn run_container(spec: &Spec, timed: bool, json: bool) -> Result<i32> {
+    warn(&record::sweep());
+    let plan = plan::plan(spec, &host::Host::probe())?;
+    warn(&plan.warnings);
+    let names = timed.then(|| explain::names(&plan));
+    let (status, timings) = run::run(spec, plan, timed)?;
+    if let Some(names) = names {
+        // Standard output is the payload's.
+        let text = if json { report::json(&names, &timings) } else { report::text(&names, &timings) };
+        let _ = std::io::stderr().write_all(text.as_bytes());
+    }
+    if let Some(line) = report::memory(spec, &status) {
+        say(&line);
+    }
+    Ok(status.code)
+}
+
+/// Standard output may be closed or full: that is an error of ours, not a panic.
+fn print(text: &str) -> Result<i32> {
+    let mut out = std::io::stdout().lock();
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        Ok(()) => Ok(0),
+        // `launch --help | head` is no error.
+        Err(e) if e.kind() == std::io::ErrorKind::BrokenPipe => Ok(0),
+        Err(e) => Err(error::Error::os("write to standard output", e).code(Code::Ours)),
+    }
+}
+
+fn warn(warnings: &[String]) {
+    for warning in warnings {
+        say(&format!("warning: {warning}"));
+    }
+}
+
+/// `launch: ` once, on standard error; hints are lines of their own.
+fn say(message: &str) {
+    let _ = writeln!(std::io::stderr(), "launch: {message}");
+}

@@ -1,0 +1,502 @@
+//! Spec and host facts to steps: the last place that may look things up or allocate for
+//! the child. Nothing on the host has been changed when it returns.
+
+use crate::error::{Error, Result};
+use crate::host::Host;
+use crate::spec::{Caps, MountOp, Net, Spec, TmpfsFlags};
+use crate::step::{Bind, ChildStep, HostStep, IdMap, Mount};
+use crate::sys::{CStrings, ns};
+use crate::table;
+use crate::{cgroup, env, layers, lookup, record, user};
+use rustix::fd::{AsFd, OwnedFd};
+use rustix::fs::{FileType, Mode, OFlags};
+use rustix::mount::MountFlags;
+use rustix::process::{Gid, Uid};
+use std::ffi::{CString, OsStr};
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Component, Path, PathBuf};
+
+/// A start, worked out to the last detail.
+pub struct Plan {
+    pub id: String,
+    pub host: Vec<HostStep>,
+    pub child: Vec<ChildStep>,
+    /// Descriptors the child opens on its way.
+    pub slots: usize,
+    pub warnings: Vec<String>,
+    pub cgroups: Option<cgroup::Cgroups>,
+    /// Give the payload a pseudo-terminal.
+    pub terminal: bool,
+    pub env: Vec<CString>,
+    /// The root file system, opened once (O_PATH).
+    pub rootfs: OwnedFd,
+    pub rootless: bool,
+}
+
+/// Docker's default set less CAP_MKNOD: without a device filter it would open any disk.
+const DEFAULT_CAPS: u64 = crate::cli::caps::DEFAULT & !(1 << 27);
+
+pub fn plan(spec: &Spec, host: &Host) -> Result<Plan> {
+    let rootfs = open_rootfs(&spec.rootfs)?;
+    let host_root = is_host_root(&rootfs);
+    if host_root && !spec.ephemeral && !spec.read_only {
+        return Err(Error::new(format!(
+            "rootfs {}: refusing to use the host's own root writable",
+            spec.rootfs.display()
+        ))
+        .hint("add --ephemeral (changes vanish with the container) or --read-only"));
+    }
+    check_ordinary(spec, &rootfs)?;
+    let id = record::new_id();
+    let terminal = host.wants_terminal(spec.tty);
+    let mut build = Builder {
+        spec,
+        host,
+        rootfs: rootfs.as_fd(),
+        overlay: spec.ephemeral,
+        host_root,
+        child: Vec::new(),
+        slots: 0,
+        warnings: Vec::new(),
+        dev_slot: 0,
+        sys_slot: 0,
+        view_slot: 0,
+        view: Vec::new(),
+        view_sources: Vec::new(),
+    };
+    let cgroups = build.cgroups(&id)?;
+    let hostname = spec.hostname.clone().unwrap_or_else(|| id.clone());
+    let who = build.user()?;
+    let env = build.environment(&hostname, &who, terminal)?;
+    let workdir = spec.workdir.clone().unwrap_or_else(|| "/".into());
+    let search = lookup::search_path(&env);
+    let candidates =
+        lookup::command(build.rootfs, &spec.command[0], &search, &workdir, &spec.mounts)?;
+
+    build.root()?;
+    build.standard_mounts();
+    build.cgroup_view(cgroups.as_ref())?;
+    build.user_mounts()?;
+    build.finish(&hostname, &who, &workdir, terminal)?;
+    build.exec(candidates, &env)?;
+    let host_steps = host_steps(spec, host, &id, cgroups.as_ref());
+    let Builder { child, slots, warnings, .. } = build;
+    let rootless = host.rootless;
+    Ok(Plan { id, host: host_steps, child, slots, warnings, cgroups, terminal, env, rootfs, rootless })
+}
+
+/// The child's steps in the making.
+pub(crate) struct Builder<'a> {
+    pub spec: &'a Spec,
+    pub host: &'a Host,
+    pub rootfs: rustix::fd::BorrowedFd<'a>,
+    overlay: bool,
+    pub host_root: bool,
+    pub child: Vec<ChildStep>,
+    slots: usize,
+    pub warnings: Vec<String>,
+    /// Slots of the host's /dev and /sys, and the first of the cgroups to be shown.
+    dev_slot: usize,
+    sys_slot: usize,
+    view_slot: usize,
+    view: Vec<cgroup::ViewMount>,
+    view_sources: Vec<PathBuf>,
+}
+
+impl Builder<'_> {
+    fn cgroups(&mut self, id: &str) -> Result<Option<cgroup::Cgroups>> {
+        if !self.spec.limits.any() {
+            return Ok(None);
+        }
+        let layout = cgroup::probe()?;
+        let mut groups = cgroup::plan(&layout, &self.spec.limits, id, self.host.rootless)?;
+        self.warnings.append(&mut groups.warnings);
+        self.view = cgroup::container_view(&layout, &groups);
+        // In the order in which the view lists them.
+        self.view_sources = groups.join.tasks.iter().filter_map(|t| t.parent()).map(Path::to_owned).collect();
+        self.view_sources.extend(groups.join.unified.clone());
+        Ok(Some(groups))
+    }
+
+    fn user(&self) -> Result<user::Resolved> {
+        match &self.spec.user {
+            Some(u) => user::resolve(self.rootfs, u),
+            None => Ok(user::Resolved {
+                uid: 0,
+                gid: 0,
+                groups: Vec::new(),
+                home: "/root".into(),
+                name: Some("root".into()),
+            }),
+        }
+    }
+
+    fn environment(&self, hostname: &str, who: &user::Resolved, tty: bool) -> Result<Vec<CString>> {
+        let path = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+        let mut base: Vec<(&OsStr, &OsStr)> = vec![
+            (OsStr::new("PATH"), OsStr::new(path)),
+            (OsStr::new("HOSTNAME"), OsStr::new(hostname)),
+            (OsStr::new("HOME"), &who.home),
+        ];
+        if tty {
+            base.push((OsStr::new("TERM"), OsStr::new("xterm")));
+        }
+        env::build(&self.spec.env, |name| std::env::var_os(name), &base)
+    }
+
+    /// From the new session to the change of root.
+    fn root(&mut self) -> Result<()> {
+        let s = &mut self.child;
+        s.extend([ChildStep::DieWithParent, ChildStep::AwaitGo]);
+        s.extend([ChildStep::NewSession, ChildStep::DefaultSignals, ChildStep::PrivateMounts]);
+        for op in &self.spec.mounts {
+            if let MountOp::Bind { source, .. } = op {
+                self.open_source(source)?;
+            }
+        }
+        if self.host.rootless {
+            self.dev_slot = self.open_source(Path::new("/dev"))?;
+            if self.spec.net == Net::Host {
+                self.sys_slot = self.open_source(Path::new("/sys"))?;
+            }
+        }
+        self.view_slot = self.slots;
+        for dir in self.view_sources.clone() {
+            self.open_source(&dir)?;
+        }
+        if self.overlay || self.host_root {
+            layers::add(self)?;
+        } else {
+            self.child.push(ChildStep::BindRoot { path: c_path(&self.spec.rootfs)? });
+        }
+        self.child.push(ChildStep::Pivot);
+        Ok(())
+    }
+
+    pub fn open_source(&mut self, path: &Path) -> Result<usize> {
+        let slot = self.slots;
+        self.slots += 1;
+        self.child.push(ChildStep::OpenSource { slot, path: c_path(path)? });
+        Ok(slot)
+    }
+
+    /// /proc, /sys, /dev and the rest of the table that init has, too.
+    fn standard_mounts(&mut self) {
+        for m in table::MOUNTS {
+            if m.target == c"/sys" && self.host.rootless && self.spec.net == Net::Host {
+                // sysfs belongs to the network's owner; show the host's, read-only.
+                self.child.push(ChildStep::Bind(Box::new(Bind {
+                    slot: self.sys_slot,
+                    target: c"/sys".into(),
+                    parents: Vec::new(),
+                    directory: true,
+                    read_only: true,
+                    source: "/sys".into(),
+                })));
+                continue;
+            }
+            let mut flags = m.flags as u32;
+            let mut data = m.data;
+            if m.target == c"/sys" && !self.spec.caps.privileged {
+                flags |= MountFlags::RDONLY.bits();
+            }
+            if m.target == c"/dev/pts" && self.host.single_id() {
+                data = table::DEVPTS_DATA_NOGID;
+            }
+            self.child.push(ChildStep::Mount(Box::new(Mount {
+                source: m.source.into(),
+                target: m.target.into(),
+                fstype: m.fstype.into(),
+                flags,
+                data: data.into(),
+                mode: m.mode,
+            })));
+            if m.target == c"/dev" {
+                self.devices();
+            }
+        }
+    }
+
+    fn devices(&mut self) {
+        let slot = self.dev_slot;
+        for n in table::NODES {
+            self.child.push(if self.host.rootless {
+                ChildStep::BindNode { slot, path: n.path }
+            } else {
+                ChildStep::MakeNode { path: n.path, mode: n.mode, major: n.major, minor: n.minor }
+            });
+        }
+        for l in table::LINKS {
+            let (path, target) = (l.path.into(), l.target.into());
+            self.child.push(ChildStep::MakeLink { path, target });
+        }
+    }
+
+    /// The container's own cgroups, read-only. Bound from the host's mounts: mounting a
+    /// version 1 hierarchy anew takes ten times as long.
+    fn cgroup_view(&mut self, groups: Option<&cgroup::Cgroups>) -> Result<()> {
+        if groups.is_some_and(|g| !g.join.tasks.is_empty()) {
+            self.child.push(ChildStep::JoinCgroup);
+        }
+        self.child.push(ChildStep::NewCgroupNamespace);
+        let mut sources = (self.view_slot..).zip(self.view_sources.clone());
+        for v in std::mem::take(&mut self.view) {
+            let target = c_path(&Path::new("/sys/fs/cgroup").join(&v.target))?;
+            if v.fstype == "tmpfs" {
+                let flags = MountFlags::NOSUID | MountFlags::NODEV | MountFlags::NOEXEC;
+                self.child.push(ChildStep::Mount(Box::new(Mount {
+                    source: c"tmpfs".into(),
+                    target,
+                    fstype: c"tmpfs".into(),
+                    flags: flags.bits(),
+                    data: c_str(v.data)?,
+                    mode: 0o755,
+                })));
+            } else if let Some((slot, source)) = sources.next() {
+                let (parents, directory, read_only) = (Vec::new(), true, true);
+                let bind = Bind { slot, target, parents, directory, read_only, source };
+                self.child.push(ChildStep::Bind(Box::new(bind)));
+            }
+        }
+        Ok(())
+    }
+
+    fn user_mounts(&mut self) -> Result<()> {
+        let mut slot = 0;
+        for op in &self.spec.mounts {
+            match op {
+                MountOp::Bind { source, target, read_only } => {
+                    let directory = self.source_kind(source)? == FileType::Directory;
+                    self.child.push(ChildStep::Bind(Box::new(Bind {
+                        slot,
+                        target: c_path(target)?,
+                        parents: parents(target)?,
+                        directory,
+                        read_only: *read_only,
+                        source: source.clone(),
+                    })));
+                    slot += 1;
+                }
+                MountOp::Tmpfs { target, flags, data } => {
+                    self.child.push(ChildStep::Mount(Box::new(Mount {
+                        source: c"tmpfs".into(),
+                        target: c_path(target)?,
+                        fstype: c"tmpfs".into(),
+                        flags: tmpfs_flags(*flags).bits(),
+                        data: c_str(data.as_str())?,
+                        mode: 0o755,
+                    })));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn source_kind(&self, source: &Path) -> Result<FileType> {
+        match rustix::fs::stat(source) {
+            Ok(s) => Ok(FileType::from_raw_mode(s.st_mode)),
+            Err(e) => Err(Error::os(format!("volume {}", source.display()), e)
+                .hint("the source of a volume must exist on the host")),
+        }
+    }
+
+    /// From the detachment of the old root to the last step before exec.
+    fn finish(
+        &mut self,
+        hostname: &str,
+        who: &user::Resolved,
+        workdir: &Path,
+        terminal: bool,
+    ) -> Result<()> {
+        if terminal {
+            self.child.push(ChildStep::OpenTerminal { owner: Uid::from_raw(who.uid) });
+        }
+        self.child.push(ChildStep::DetachOldRoot);
+        if self.spec.read_only || !self.spec.caps.privileged {
+            self.child.push(ChildStep::RootAttributes { read_only: self.spec.read_only });
+        }
+        if self.spec.net == Net::None {
+            self.child.push(ChildStep::LoopbackUp);
+        }
+        self.child.push(ChildStep::Hostname(c_str(hostname)?));
+        self.child.push(ChildStep::Chdir(c_path(workdir)?));
+        let keep = kept_capabilities(&self.spec.caps);
+        if let Some(keep) = keep {
+            self.child.push(ChildStep::DropBounding { keep });
+        }
+        self.ids(who)?;
+        if let Some(keep) = keep {
+            self.child.push(ChildStep::SetCapabilities { keep });
+        }
+        if !self.spec.new_privileges && !self.spec.caps.privileged {
+            self.child.push(ChildStep::NoNewPrivileges);
+        }
+        self.child.push(ChildStep::CloseOnExec);
+        self.child.push(ChildStep::DieWithParentAgain);
+        Ok(())
+    }
+
+    fn ids(&mut self, who: &user::Resolved) -> Result<()> {
+        let single = self.host.single_id();
+        if single && (who.uid != 0 || who.gid != 0) {
+            return Err(Error::new(format!(
+                "user {}:{}: only user 0 exists in this user namespace",
+                who.uid, who.gid
+            ))
+            .hint("give yourself subordinate ids: a line each in /etc/subuid and /etc/subgid, and the newuidmap program (package uidmap)"));
+        }
+        let groups = (!single).then(|| {
+            let mut groups = vec![Gid::from_raw(who.gid)];
+            groups.extend(who.groups.iter().filter(|g| **g != who.gid).map(|g| Gid::from_raw(*g)));
+            groups
+        });
+        let (uid, gid) = (Uid::from_raw(who.uid), Gid::from_raw(who.gid));
+        self.child.push(ChildStep::SetIds { uid, gid, groups });
+        Ok(())
+    }
+
+    fn exec(&mut self, candidates: Vec<CString>, env: &[CString]) -> Result<()> {
+        let command: Vec<CString> =
+            self.spec.command.iter().map(|a| c_os(a)).collect::<Result<_>>()?;
+        env::check_sizes(&command, env)?;
+        self.child.push(if self.spec.no_init {
+            ChildStep::ExecPayload { candidates, argv: CStrings::new(command) }
+        } else {
+            let mut argv: Vec<CString> =
+                vec![c"/sbin/init".into(), c"--launched".into(), c"--".into()];
+            argv.extend(command);
+            ChildStep::ExecInit { argv: CStrings::new(argv) }
+        });
+        Ok(())
+    }
+}
+
+fn host_steps(
+    spec: &Spec,
+    host: &Host,
+    id: &str,
+    groups: Option<&cgroup::Cgroups>,
+) -> Vec<HostStep> {
+    let mut steps = Vec::new();
+    let mut at_birth = None;
+    if let Some(g) = groups.filter(|g| !g.dirs.is_empty()) {
+        let items = g.dirs.iter().cloned().map(record::RecordItem::Cgroup).collect();
+        steps.push(HostStep::Record { id: id.into(), items });
+        steps.extend(g.dirs.iter().cloned().map(HostStep::MakeCgroup));
+        steps.extend(g.writes.iter().cloned().map(HostStep::WriteCgroup));
+        if !g.join.tasks.is_empty() {
+            steps.push(HostStep::OpenTasks(g.join.tasks.clone()));
+        }
+        at_birth = g.join.unified.clone();
+    }
+    if !spec.no_init {
+        steps.push(HostStep::SealInit);
+    }
+    let mut flags = ns::NEWPID | ns::NEWNS | ns::NEWUTS | ns::NEWIPC;
+    if spec.net == Net::None {
+        flags |= ns::NEWNET;
+    }
+    if host.rootless {
+        flags |= ns::NEWUSER;
+    }
+    steps.push(HostStep::Clone { flags, cgroup: at_birth });
+    if host.rootless {
+        steps.push(HostStep::MapIds(host.id_map.clone()));
+    }
+    steps.push(HostStep::Go);
+    steps
+}
+
+/// None: keep all.
+fn kept_capabilities(caps: &Caps) -> Option<u64> {
+    (!caps.privileged).then(|| (DEFAULT_CAPS & !caps.drop) | caps.add)
+}
+
+fn open_rootfs(path: &Path) -> Result<OwnedFd> {
+    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    rustix::fs::open(path, flags, Mode::empty()).map_err(|e| {
+        let shown = path.display();
+        match std::fs::read_link(path) {
+            Ok(target) if e == rustix::io::Errno::NOENT => {
+                Error::os(format!("rootfs {shown}: symlink to {}", target.display()), e)
+            }
+            _ => Error::os(format!("rootfs {shown}"), e),
+        }
+    })
+}
+
+fn is_host_root(rootfs: &OwnedFd) -> bool {
+    match (rustix::fs::fstat(rootfs), rustix::fs::stat("/")) {
+        (Ok(a), Ok(b)) => (a.st_dev, a.st_ino) == (b.st_dev, b.st_ino),
+        _ => false,
+    }
+}
+
+/// /proc, /sys and /dev must be ordinary directories: an image that makes them links
+/// wants something mounted, or written, elsewhere.
+fn check_ordinary(spec: &Spec, rootfs: &OwnedFd) -> Result<()> {
+    for name in ["proc", "sys", "dev"] {
+        let Ok(s) = rustix::fs::statat(rootfs, name, rustix::fs::AtFlags::SYMLINK_NOFOLLOW) else {
+            continue;
+        };
+        let kind = match FileType::from_raw_mode(s.st_mode) {
+            FileType::Directory => continue,
+            FileType::Symlink => "a symlink",
+            _ => "not a directory",
+        };
+        let shown = spec.rootfs.display();
+        return Err(Error::new(format!("rootfs {shown}: /{name} is {kind}"))
+            .hint(format!("/{name} must be an ordinary directory, or absent")));
+    }
+    Ok(())
+}
+
+fn tmpfs_flags(f: TmpfsFlags) -> MountFlags {
+    let mut flags = MountFlags::empty();
+    for (set, flag) in [
+        (!f.exec, MountFlags::NOEXEC),
+        (!f.suid, MountFlags::NOSUID),
+        (!f.dev, MountFlags::NODEV),
+        (f.read_only, MountFlags::RDONLY),
+    ] {
+        if set {
+            flags |= flag;
+        }
+    }
+    flags
+}
+
+/// `/a/b/c` gives `/a` and `/a/b`.
+fn parents(target: &Path) -> Result<Vec<CString>> {
+    let mut path = PathBuf::from("/");
+    let mut out = Vec::new();
+    let names: Vec<_> =
+        target.components().filter(|c| matches!(c, Component::Normal(_))).collect();
+    for name in names.iter().take(names.len().saturating_sub(1)) {
+        path.push(name);
+        out.push(c_path(&path)?);
+    }
+    Ok(out)
+}
+
+pub fn c_path(path: &Path) -> Result<CString> {
+    c_os(path.as_os_str())
+}
+
+fn c_os(text: &OsStr) -> Result<CString> {
+    c_str(text.as_bytes())
+}
+
+pub fn c_str(text: impl Into<Vec<u8>>) -> Result<CString> {
+    CString::new(text).map_err(|e| {
+        let shown = String::from_utf8_lossy(&e.into_vec()).replace('\0', "\\0");
+        Error::new(format!("{shown:?}: contains a NUL byte"))
+    })
+}
+
+/// The id map as `--explain` and newuidmap(1) have it.
+impl IdMap {
+    pub fn is_single(&self) -> bool {
+        matches!(self, IdMap::Single { .. })
+    }
+}

@@ -1,0 +1,81 @@
+//! Why a program that is there could not be executed (without our init, which says it
+//! itself).
+
+use crate::beneath::open_in_root;
+use crate::binfmt::{self, Format};
+use crate::error::{Code, Error};
+use rustix::fd::{AsFd, OwnedFd};
+use rustix::fs::{FileType, Mode, OFlags};
+use rustix::io::Errno;
+use std::ffi::{CStr, CString, OsStr};
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+
+/// Words and code for a failed execve of the payload.
+pub fn exec_error(root: &OwnedFd, candidates: &[CString], name: &CStr, errno: Errno) -> Error {
+    let shown = name.to_string_lossy();
+    let code = match errno {
+        Errno::NOENT | Errno::NOTDIR => Code::NotFound,
+        _ => Code::CannotExecute,
+    };
+    let found = candidates.iter().find_map(|c| {
+        let path = Path::new(OsStr::from_bytes(c.to_bytes()));
+        let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
+        let fd = open_in_root(root.as_fd(), path, flags, Mode::empty()).ok()?;
+        Some((path, fd))
+    });
+    match found {
+        Some((path, fd)) => explain(root, path, &fd, errno, code),
+        None if code == Code::NotFound => Error::new(format!("{shown}: not found in the container")),
+        None => Error::os(format!("execute {shown}"), errno),
+    }
+    .code(code)
+}
+
+fn explain(root: &OwnedFd, path: &Path, fd: &OwnedFd, errno: Errno, code: Code) -> Error {
+    let shown = path.display();
+    let mut head = [0u8; binfmt::HEAD];
+    let n = rustix::io::pread(fd, &mut head[..], 0).unwrap_or(0);
+    let size = rustix::fs::fstat(fd).map_or(0, |s| s.st_size as u64);
+    let absent = |name: &[u8]| !exists(root, name);
+    match binfmt::identify(&head[..n], size) {
+        Format::Empty => Error::new(format!("{shown}: empty file")),
+        Format::TruncatedElf => Error::new(format!("{shown}: truncated ELF")),
+        Format::Elf { machine, .. } if !binfmt::runs_here(machine) && errno == Errno::NOEXEC => {
+            Error::new(format!(
+                "{shown}: built for {}, this machine is {}",
+                binfmt::machine_name(machine),
+                binfmt::machine_name(binfmt::NATIVE)
+            ))
+        }
+        Format::Elf { interp: Some((offset, len)), .. } if code == Code::NotFound => {
+            let mut loader = vec![0u8; (len as usize).min(4096)];
+            let n = rustix::io::pread(fd, &mut loader[..], offset).unwrap_or(0);
+            loader.truncate(n);
+            let loader = loader.split(|b| *b == 0).next().unwrap_or_default();
+            Error::new(format!(
+                "{shown}: exists, but needs {}, which is not in the rootfs",
+                String::from_utf8_lossy(loader)
+            ))
+            .hint("link it statically, or copy the loader and its libraries into the rootfs")
+        }
+        Format::Script { interpreter, crlf } if crlf || absent(interpreter) => {
+            let name = String::from_utf8_lossy(interpreter);
+            if crlf {
+                Error::new(format!("{shown}: interpreter '{name}\\r': the file has CRLF line ends"))
+            } else {
+                Error::new(format!("{shown}: its interpreter {name} is not in the rootfs"))
+            }
+        }
+        _ => Error::os(format!("execute {shown}"), errno),
+    }
+}
+
+fn exists(root: &OwnedFd, name: &[u8]) -> bool {
+    let path = Path::new(OsStr::from_bytes(name));
+    let fd = open_in_root(root.as_fd(), path, OFlags::PATH | OFlags::CLOEXEC, Mode::empty());
+    fd.is_ok_and(|fd| {
+        rustix::fs::fstat(&fd)
+            .is_ok_and(|s| FileType::from_raw_mode(s.st_mode) == FileType::RegularFile)
+    })
+}

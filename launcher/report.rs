@@ -1,0 +1,85 @@
+//! What is told after the end: times, and the kernel's reason for a kill.
+
+use crate::run::Timing;
+use crate::spec::Spec;
+use crate::supervise::Status;
+
+/// `--trace`: one line a step, microseconds first.
+pub fn text(names: &[String], timings: &[Timing]) -> String {
+    let mut out = String::from("      us  step\n");
+    for t in timings {
+        let name = names.get(t.step - 1).map_or("", String::as_str);
+        out.push_str(&format!("{:>8.1}  {:>2} {name}\n", micros(t), t.step));
+    }
+    let total: f64 = timings.iter().map(micros).sum();
+    out.push_str(&format!("{total:>8.1}  all steps\n"));
+    out
+}
+
+pub fn json(names: &[String], timings: &[Timing]) -> String {
+    let steps: Vec<_> = timings
+        .iter()
+        .map(|t| {
+            let name = names.get(t.step - 1).map_or("", String::as_str);
+            serde_json::json!({ "step": t.step, "words": name, "microseconds": micros(t) })
+        })
+        .collect();
+    serde_json::json!({ "steps": steps }).to_string() + "\n"
+}
+
+fn micros(t: &Timing) -> f64 {
+    t.nanoseconds as f64 / 1000.0
+}
+
+/// Tells that the kernel killed for memory: nothing else in the system does.
+pub fn memory(spec: &Spec, status: &Status) -> Option<String> {
+    let report = status.memory.as_ref().filter(|r| r.oom_kills > 0)?;
+    let limit = size(spec.limits.memory.unwrap_or(report.limit));
+    let peak = report.peak.map_or_else(String::new, |p| format!(", peak {}", size(p)));
+    let figures = format!("limit {limit}{peak}");
+    Some(if status.code == 128 + libc::SIGKILL {
+        format!("killed: out of memory ({figures})\nhint: raise the limit with --mem")
+    } else {
+        let what = match report.oom_kills {
+            1 => "a process was".to_owned(),
+            n => format!("{n} processes were"),
+        };
+        format!("warning: {what} killed: out of memory ({figures})")
+    })
+}
+
+/// 209715200 is `200M`; what is no whole number of a unit gets one decimal.
+pub fn size(bytes: u64) -> String {
+    let mut unit = 1u64;
+    let mut name = "";
+    for next in ["K", "M", "G", "T"] {
+        if bytes / unit < 1024 {
+            break;
+        }
+        unit *= 1024;
+        name = next;
+    }
+    if bytes % unit == 0 {
+        format!("{}{name}", bytes / unit)
+    } else {
+        format!("{:.1}{name}", bytes as f64 / unit as f64)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_read_as_they_are_written() {
+        for (bytes, text) in [
+            (209_715_200, "200M"),
+            (1 << 30, "1G"),
+            (1536, "1.5K"),
+            (512, "512"),
+            (209_711_104, "200.0M"),
+        ] {
+            assert_eq!(size(bytes), text);
+        }
+    }
+}

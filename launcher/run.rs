@@ -1,0 +1,302 @@
+//! The parent's sequence: host steps, the child, supervision, and the undo of it all.
+
+use crate::cgroup;
+use crate::child::{self, Context};
+use crate::error::{Error, Result};
+use crate::explain;
+use crate::plan::Plan;
+use crate::record::Record;
+use crate::spec::{Fault, Spec};
+use crate::step::{HostStep, IdMap};
+use crate::supervise::{self, Status};
+use crate::sync::{self, Channel, Report};
+use crate::sys::{self, CStrings, SharedTimes};
+use rustix::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
+use rustix::fs::{MemfdFlags, Mode, OFlags, SealFlags};
+use rustix::io::Errno;
+use rustix::process::{Pid, Signal};
+use std::path::{Path, PathBuf};
+
+static INIT: &[u8] = include_bytes!(env!("INIT_ELF"));
+
+pub fn init_image() -> &'static [u8] {
+    INIT
+}
+
+/// What a start has made so far, each with its undo.
+#[derive(Default)]
+struct Made {
+    record: Option<Record>,
+    cgroups: Vec<PathBuf>,
+    written: Vec<cgroup::Write>,
+    tasks: Vec<OwnedFd>,
+    init: Option<OwnedFd>,
+    parent_end: Option<OwnedFd>,
+    child: Option<Pid>,
+}
+
+/// One timed step: its number in the plan and nanoseconds.
+pub struct Timing {
+    pub step: usize,
+    pub nanoseconds: u64,
+}
+
+/// Runs the plan to the payload's end. Everything made is undone when this returns,
+/// whatever it returns.
+pub fn run(spec: &Spec, mut plan: Plan, timed: bool) -> Result<(Status, Vec<Timing>)> {
+    // Blocked from before the child exists: a signal that comes during the start waits
+    // for the supervisor and is forwarded then.
+    sys::set_signal_mask(sys::ALL_SIGNALS).map_err(|e| Error::os("block signals", e))?;
+    let mut made = Made::default();
+    let times = timed.then(|| SharedTimes::new(plan.child.len())).transpose();
+    let times = times.map_err(|e| Error::os("map memory for --trace", e))?;
+    let mut timings = Vec::new();
+    let result = start(spec, &mut plan, &mut made, times, &mut timings)
+        .and_then(|terminal| supervise(spec, &plan, &made, terminal));
+    let cleaned = undo(&mut made, result.is_err());
+    let status = result?;
+    cleaned?;
+    Ok((status, timings))
+}
+
+/// Host steps in order; returns the pty's master if the child made one.
+fn start(
+    spec: &Spec,
+    plan: &mut Plan,
+    made: &mut Made,
+    times: Option<SharedTimes>,
+    timings: &mut Vec<Timing>,
+) -> Result<Option<OwnedFd>> {
+    let steps = std::mem::take(&mut plan.host);
+    let mut times = times;
+    let shared = times.as_ref().map(SharedTimes::share);
+    for (index, step) in steps.iter().enumerate() {
+        let number = index + 1;
+        match spec.fault {
+            Some(Fault::Kill(at)) if at == number => kill_self(),
+            Some(Fault::Fail(at)) if at == number => {
+                return Err(Error::os(explain::host_words(step), Errno::IO));
+            }
+            _ => {}
+        }
+        let before = child::now();
+        match step {
+            HostStep::Clone { flags, cgroup } => {
+                let first = steps.len() + 1;
+                clone(spec, plan, made, *flags, cgroup.as_deref(), times.take(), first)?;
+            }
+            other => host_step(other, made)?,
+        }
+        if shared.is_some() {
+            timings.push(Timing { step: number, nanoseconds: child::now() - before });
+        }
+    }
+    let count = steps.len();
+    plan.host = steps;
+    let terminal = await_exec(plan, made)?;
+    if let Some(shared) = shared {
+        for index in 0..plan.child.len() {
+            timings.push(Timing { step: count + 1 + index, nanoseconds: shared.get(index) });
+        }
+    }
+    Ok(terminal)
+}
+
+fn host_step(step: &HostStep, made: &mut Made) -> Result<()> {
+    match step {
+        HostStep::Record { id, items } => {
+            made.record = Some(crate::record::create(id, items)?);
+        }
+        HostStep::MakeCgroup(dir) => {
+            cgroup::create(dir)?;
+            made.cgroups.push(dir.clone());
+        }
+        HostStep::WriteCgroup(write) => {
+            cgroup::write(write)?;
+            if write.undo.is_some() {
+                made.written.push(write.clone());
+            }
+        }
+        HostStep::OpenTasks(files) => {
+            for file in files {
+                made.tasks.push(open_tasks(file)?);
+            }
+        }
+        HostStep::SealInit => made.init = Some(seal_init().map_err(|e| Error::os("memfd for init", e))?),
+        HostStep::MapIds(map) => map_ids(map, made)?,
+        HostStep::Go => {
+            let parent_end = made.parent_end.as_ref();
+            let sent = parent_end.map_or(Err(Errno::BADF), |fd| sync::send_go(fd.as_fd()));
+            // A child that is gone already tells why in await_exec.
+            if let Err(e) = sent
+                && e != Errno::PIPE
+                && e != Errno::CONNRESET
+            {
+                return Err(Error::os("start the child", e));
+            }
+        }
+        HostStep::Clone { .. } => {}
+    }
+    Ok(())
+}
+
+fn open_tasks(file: &Path) -> Result<OwnedFd> {
+    rustix::fs::open(file, OFlags::WRONLY | OFlags::CLOEXEC, Mode::empty())
+        .map_err(|e| Error::os(format!("open {}", file.display()), e))
+}
+
+/// A memfd that nothing can change any more: what runs as /proc/1/exe is no file of the host.
+fn seal_init() -> rustix::io::Result<OwnedFd> {
+    let flags = MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING;
+    let fd = match rustix::fs::memfd_create(c"init", flags | MemfdFlags::EXEC) {
+        Err(Errno::INVAL) => rustix::fs::memfd_create(c"init", flags)?,
+        other => other?,
+    };
+    let mut rest = INIT;
+    while !rest.is_empty() {
+        let n = rustix::io::write(&fd, rest)?;
+        rest = &rest[n..];
+    }
+    let seals = SealFlags::SEAL | SealFlags::SHRINK | SealFlags::GROW | SealFlags::WRITE;
+    rustix::fs::fcntl_add_seals(&fd, seals)?;
+    Ok(fd)
+}
+
+fn clone(
+    spec: &Spec,
+    plan: &Plan,
+    made: &mut Made,
+    flags: u64,
+    cgroup: Option<&Path>,
+    times: Option<SharedTimes>,
+    first: usize,
+) -> Result<()> {
+    let (parent_end, child_end) = sync::pair().map_err(|e| Error::os("socketpair", e))?;
+    let cgroup_fd = cgroup.map(open_cgroup).transpose()?;
+    let tasks: Vec<RawFd> = made.tasks.iter().map(AsRawFd::as_raw_fd).collect();
+    let context = Context {
+        channel: Channel::new(child_end, CStrings::new(plan.env.clone())),
+        init: made.init.as_ref().map_or(-1, AsRawFd::as_raw_fd),
+        tasks: &tasks,
+        slots: vec![-1; plan.slots],
+        old_root: -1,
+        terminal: -1,
+        moved: false,
+        fault: spec.fault,
+        times,
+    };
+    let pid = match sys::clone(flags, cgroup_fd.as_ref().map(AsFd::as_fd)) {
+        Ok(pid) => pid,
+        Err(e) => return Err(explain::clone_error(e, plan.rootless, cgroup)),
+    };
+    if pid == 0 {
+        // The parent's end here would keep its death from being seen.
+        drop(parent_end);
+        child::run(&plan.child, context, first);
+    }
+    made.child = Pid::from_raw(pid);
+    made.parent_end = Some(parent_end);
+    made.init = None;
+    made.tasks.clear();
+    Ok(())
+}
+
+fn open_cgroup(dir: &Path) -> Result<OwnedFd> {
+    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    rustix::fs::open(dir, flags, Mode::empty())
+        .map_err(|e| Error::os(format!("open {}", dir.display()), e))
+}
+
+fn map_ids(map: &IdMap, made: &Made) -> Result<()> {
+    let Some(pid) = made.child.map(Pid::as_raw_nonzero) else { return Ok(()) };
+    match map {
+        IdMap::Single { uid, gid } => {
+            for (file, text) in [
+                ("setgroups", "deny".to_owned()),
+                ("uid_map", format!("0 {uid} 1")),
+                ("gid_map", format!("0 {gid} 1")),
+            ] {
+                let path = format!("/proc/{pid}/{file}");
+                std::fs::write(&path, text).map_err(|e| Error::os(format!("write {path}"), e))?;
+            }
+            Ok(())
+        }
+        IdMap::Subordinate { uid, gid, uids, gids } => {
+            map_with("newuidmap", pid.get(), *uid, *uids)?;
+            map_with("newgidmap", pid.get(), *gid, *gids)
+        }
+    }
+}
+
+fn map_with(program: &str, pid: i32, own: u32, (first, count): (u32, u32)) -> Result<()> {
+    let path = crate::host::helper(program).unwrap_or_else(|| program.into());
+    let args = [pid, 0].map(|n| n.to_string());
+    let range = [own, 1, 1, first, count].map(|n| n.to_string());
+    let output = supervise::with_signals(|| {
+        std::process::Command::new(&path).args(args).args(range).output()
+    })
+    .map_err(|e| Error::os(format!("run {}", path.display()), e))?;
+    if output.status.success() {
+        return Ok(());
+    }
+    let said = String::from_utf8_lossy(&output.stderr).trim().to_owned();
+    Err(Error::new(format!("{program}: {said}"))
+        .hint("check the caller's lines in /etc/subuid and /etc/subgid"))
+}
+
+/// Reports until end of file, which means that the payload's program, or the init, runs.
+fn await_exec(plan: &Plan, made: &mut Made) -> Result<Option<OwnedFd>> {
+    let mut terminal = None;
+    let Some(fd) = made.parent_end.take() else { return Ok(None) };
+    loop {
+        match sync::receive(fd.as_fd()) {
+            Ok(None) => return Ok(terminal),
+            Ok(Some((Report::Terminal, master))) => terminal = master,
+            Ok(Some((Report::Kill, _))) => kill_self(),
+            Ok(Some((Report::Failed { step, errno }, _))) => {
+                let failed = plan.child.get(step);
+                return Err(failed.map_or_else(
+                    || Error::os("start the container", errno),
+                    |s| explain::child_error(s, errno, plan),
+                ));
+            }
+            Err(e) => return Err(Error::os("hear from the child", e)),
+        }
+    }
+}
+
+fn supervise(spec: &Spec, plan: &Plan, made: &Made, terminal: Option<OwnedFd>) -> Result<Status> {
+    let Some(child) = made.child else { return Err(Error::new("no child was made")) };
+    let mut status = supervise::supervise(child, terminal, spec.stop_timeout)?;
+    if spec.limits.memory.is_some() {
+        status.memory = plan.cgroups.as_ref().and_then(cgroup::memory_report);
+    }
+    Ok(status)
+}
+
+/// Everything back, last made first. The first failure is reported, after all were tried.
+fn undo(made: &mut Made, failed: bool) -> Result<()> {
+    drop(made.parent_end.take());
+    if failed && let Some(child) = made.child {
+        // Process 1: the kernel takes all the others with it.
+        let _ = rustix::process::kill_process(child, Signal::KILL);
+        supervise::reap(child);
+    }
+    let mut result = Ok(());
+    for write in made.written.iter().rev() {
+        result = result.and(cgroup::unwrite(write));
+    }
+    for dir in made.cgroups.iter().rev() {
+        result = result.and(cgroup::remove(dir));
+    }
+    if let Some(record) = made.record.take()
+        && result.is_ok()
+    {
+        result = record.remove();
+    }
+    result
+}
+
+fn kill_self() {
+    let _ = rustix::process::kill_process(rustix::process::getpid(), Signal::KILL);
+}

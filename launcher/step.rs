@@ -1,0 +1,113 @@
+//! The steps of a start, as data: run, printed, timed and swept for faults from the
+//! same two lists.
+
+use crate::cgroup::Write;
+use crate::record::RecordItem;
+use crate::sys::CStrings;
+use rustix::process::{Gid, Uid};
+use std::ffi::CString;
+use std::path::PathBuf;
+
+/// What the parent does, outside. Each knows its undo (`run::undo`).
+pub enum HostStep {
+    /// Write down what will be made, before it is made.
+    Record { id: String, items: Vec<RecordItem> },
+    MakeCgroup(PathBuf),
+    WriteCgroup(Write),
+    /// Keep the cgroup's `tasks` files open for the child to join by (cgroup v1).
+    OpenTasks(Vec<PathBuf>),
+    /// The init as a sealed memfd.
+    SealInit,
+    /// New namespaces, and the child process 1 in them; into this cgroup (v2) at birth.
+    Clone { flags: u64, cgroup: Option<PathBuf> },
+    MapIds(IdMap),
+    /// Let the child begin.
+    Go,
+}
+
+/// How the caller's ids appear inside a user namespace (user_namespaces(7)).
+#[derive(Clone, Debug, PartialEq)]
+pub enum IdMap {
+    /// The caller's own uid and gid as 0, nothing else.
+    Single { uid: u32, gid: u32 },
+    /// The caller as 0 and its subordinate ids from 1 on, by newuidmap and newgidmap.
+    Subordinate { uid: u32, gid: u32, uids: (u32, u32), gids: (u32, u32) },
+}
+
+/// What the child does between clone and exec, in this order. Everything is prepared:
+/// the child does not allocate, parse or format.
+pub enum ChildStep {
+    DieWithParent,
+    AwaitGo,
+    NewSession,
+    DefaultSignals,
+    PrivateMounts,
+    /// Opens a source below the old root, to be mounted after the change of root.
+    OpenSource { slot: usize, path: CString },
+    BindRoot { path: CString },
+    /// A tmpfs over a directory of the host (in our mount namespace only), for layers.
+    Scratch { at: CString, dirs: Vec<(CString, u32)> },
+    /// A throw-away layer over an opened directory.
+    Overlay(Box<Overlay>),
+    MakeDir { path: CString },
+    /// Stand in what is to become the root.
+    Enter { root: CString },
+    Pivot,
+    Mount(Box<Mount>),
+    MakeNode { path: &'static std::ffi::CStr, mode: u32, major: u32, minor: u32 },
+    /// The host's device of this name (a user namespace may not make nodes).
+    BindNode { slot: usize, path: &'static std::ffi::CStr },
+    MakeLink { path: CString, target: CString },
+    Bind(Box<Bind>),
+    /// A pty of the container's own devpts; its master goes to the parent.
+    OpenTerminal { owner: Uid },
+    DetachOldRoot,
+    RootAttributes { read_only: bool },
+    JoinCgroup,
+    NewCgroupNamespace,
+    LoopbackUp,
+    Hostname(CString),
+    Chdir(CString),
+    DropBounding { keep: u64 },
+    SetIds { uid: Uid, gid: Gid, groups: Option<Vec<Gid>> },
+    SetCapabilities { keep: u64 },
+    NoNewPrivileges,
+    CloseOnExec,
+    /// Changing ids cleared it (prctl(2)).
+    DieWithParentAgain,
+    ExecInit { argv: CStrings },
+    /// The payload itself as process 1; the candidates of a PATH search in order.
+    ExecPayload { candidates: Vec<CString>, argv: CStrings },
+}
+
+pub struct Overlay {
+    /// The lower layer, opened before anything could cover it.
+    pub lower: usize,
+    pub target: CString,
+    /// For mount(2): `lowerdir=.` and the two directories of the upper layer.
+    pub data: CString,
+    /// For messages.
+    pub source: PathBuf,
+}
+
+pub struct Mount {
+    pub source: CString,
+    pub target: CString,
+    pub fstype: CString,
+    /// MS_* of mount(2).
+    pub flags: u32,
+    pub data: CString,
+    /// Mode of the mount point where it has to be made.
+    pub mode: u32,
+}
+
+pub struct Bind {
+    pub slot: usize,
+    pub target: CString,
+    /// Every directory on the way to the target, outermost first.
+    pub parents: Vec<CString>,
+    pub directory: bool,
+    pub read_only: bool,
+    /// For messages.
+    pub source: PathBuf,
+}

@@ -1,0 +1,148 @@
+//! From exec to the end: signals in, terminal through, status out.
+
+use crate::cgroup::MemoryReport;
+use crate::error::{Code, Error, Result};
+use crate::sys;
+use crate::tty::Terminal;
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::fd::{AsFd, OwnedFd};
+use rustix::io::Errno;
+use rustix::process::{Pid, Signal, WaitOptions, WaitStatus};
+use std::time::{Duration, Instant};
+
+/// How the container ended.
+#[derive(Debug)]
+pub struct Status {
+    /// Exit code as a shell has it: the payload's own, or 128 + signal.
+    pub code: i32,
+    pub memory: Option<MemoryReport>,
+}
+
+/// What is known of a request to stop.
+#[derive(Default)]
+struct Stop {
+    deadline: Option<Instant>,
+    interrupts: u32,
+}
+
+impl Stop {
+    /// SIGTERM and SIGHUP give the payload `timeout` seconds; a third ^C gives none, as docker has it.
+    fn note(&mut self, signal: i32, timeout: u32) {
+        let now = Instant::now();
+        match signal {
+            libc::SIGTERM | libc::SIGHUP => {
+                self.deadline.get_or_insert(now + Duration::from_secs(timeout.into()));
+            }
+            libc::SIGINT => {
+                self.interrupts += 1;
+                if self.interrupts >= 3 {
+                    self.deadline = Some(now);
+                }
+            }
+            _ => {}
+        }
+    }
+}
+
+/// Waits for the container's end; forwards signals, and copies the terminal if there is one.
+pub fn supervise(
+    child: Pid,
+    master: Option<OwnedFd>,
+    stop_timeout: u32,
+) -> Result<Status> {
+    let signals = sys::signalfd().map_err(|e| Error::os("signalfd", e))?;
+    let mut terminal = master.map(Terminal::new).transpose()?;
+    let mut stop = Stop::default();
+    loop {
+        if let Some(code) = try_reap(child, WaitOptions::NOHANG) {
+            if let Some(t) = &mut terminal {
+                t.drain();
+            }
+            return Ok(Status { code, memory: None });
+        }
+        wait(&signals, terminal.as_mut(), stop.deadline)?;
+        if terminal.as_mut().is_some_and(Terminal::take_hangup) {
+            forward(child, libc::SIGHUP);
+            stop.note(libc::SIGHUP, stop_timeout);
+        }
+        while let Some((signal, code)) = sys::next_signal(signals.as_fd()) {
+            match signal {
+                libc::SIGCHLD => {}
+                libc::SIGWINCH if terminal.is_some() => {
+                    terminal.iter().for_each(Terminal::resize);
+                }
+                libc::SIGCONT if terminal.is_some() => {
+                    terminal.iter().for_each(Terminal::resume);
+                    forward(child, signal);
+                }
+                // What the kernel sends us about our own writes is not the user's.
+                libc::SIGPIPE | libc::SIGTTOU | libc::SIGTTIN if code > 0 => {}
+                _ => {
+                    forward(child, signal);
+                    stop.note(signal, stop_timeout);
+                }
+            }
+        }
+        if stop.deadline.is_some_and(|d| Instant::now() >= d) {
+            let _ = rustix::process::kill_process(child, Signal::KILL);
+            stop.deadline = None;
+        }
+    }
+}
+
+fn wait(signals: &OwnedFd, terminal: Option<&mut Terminal>, deadline: Option<Instant>) -> Result<()> {
+    let left = deadline.map(|d| d.saturating_duration_since(Instant::now()));
+    let timeout = left.map(|d| Timespec {
+        tv_sec: d.as_secs() as i64,
+        tv_nsec: d.subsec_nanos().into(),
+    });
+    let signal_fd = || PollFd::new(signals, PollFlags::IN);
+    let result = match terminal {
+        None => poll(&mut [signal_fd()], timeout.as_ref()),
+        Some(t) => t.poll(signal_fd(), timeout.as_ref()),
+    };
+    match result {
+        Ok(_) | Err(Errno::INTR) => Ok(()),
+        Err(e) => Err(Error::os("poll", e)),
+    }
+}
+
+/// Errors are no news: the container may be gone already.
+fn forward(child: Pid, signal: i32) {
+    if let Some(signal) = sys::signal(signal) {
+        let _ = rustix::process::kill_process(child, signal);
+    }
+}
+
+/// The exit code, once the child has ended.
+fn try_reap(child: Pid, options: WaitOptions) -> Option<i32> {
+    loop {
+        match rustix::process::waitpid(Some(child), options) {
+            Ok(found) => return found.map(|(_, status)| exit_code(status)),
+            Err(Errno::INTR) => {}
+            // Not our child any more: the status is lost, and nothing is left to wait for.
+            Err(_) => return Some(Code::Ours as i32),
+        }
+    }
+}
+
+/// Waits for a child that was killed.
+pub fn reap(child: Pid) {
+    try_reap(child, WaitOptions::empty());
+}
+
+fn exit_code(status: WaitStatus) -> i32 {
+    match (status.exit_status(), status.terminating_signal()) {
+        (Some(code), _) => code,
+        (None, Some(signal)) => 128 + signal,
+        (None, None) => Code::Ours as i32,
+    }
+}
+
+/// Runs `f` with no signal blocked: helper programs inherit the mask.
+pub fn with_signals<T>(f: impl FnOnce() -> T) -> T {
+    let _ = sys::set_signal_mask(0);
+    let result = f();
+    let _ = sys::set_signal_mask(sys::ALL_SIGNALS);
+    result
+}

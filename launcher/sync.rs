@@ -1,0 +1,171 @@
+//! The socket between parent and child.
+//!
+//! ```text
+//! parent                         child
+//!   Go ──────────────────────────>       (end of file instead: the parent is gone)
+//!      <── Terminal + descriptor ──      (only with a pty)
+//!      <── Failed(step, errno) ────      or
+//!      <── end of file ────────────      exec happened: the socket is close-on-exec
+//! ```
+//! Messages have one fixed size and no text.
+
+use crate::sys::CStrings;
+use rustix::fd::{BorrowedFd, OwnedFd};
+use rustix::io::{Errno, Result};
+use rustix::net::{
+    AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer,
+    SendAncillaryMessage, SendFlags, SocketFlags, SocketType,
+};
+use std::io::{IoSlice, IoSliceMut};
+
+const SIZE: usize = 12;
+const FAILED: u32 = 1;
+const TERMINAL: u32 = 2;
+const KILL: u32 = 3;
+
+/// One message of the child's.
+#[derive(Debug, PartialEq)]
+pub enum Report {
+    Failed { step: usize, errno: Errno },
+    Terminal,
+    /// A test wants the launcher killed at this very step (`--fault kill:N`).
+    Kill,
+}
+
+impl Report {
+    pub fn failed(step: usize, errno: Errno) -> Report {
+        Report::Failed { step, errno }
+    }
+
+    fn encode(&self) -> [u8; SIZE] {
+        let (kind, step, errno) = match self {
+            Report::Failed { step, errno } => (FAILED, *step as u32, errno.raw_os_error()),
+            Report::Terminal => (TERMINAL, 0, 0),
+            Report::Kill => (KILL, 0, 0),
+        };
+        let mut out = [0; SIZE];
+        out[..4].copy_from_slice(&kind.to_ne_bytes());
+        out[4..8].copy_from_slice(&step.to_ne_bytes());
+        out[8..].copy_from_slice(&errno.to_ne_bytes());
+        out
+    }
+
+    fn decode(b: &[u8; SIZE]) -> Option<Report> {
+        let word = |at: usize| u32::from_ne_bytes([b[at], b[at + 1], b[at + 2], b[at + 3]]);
+        match word(0) {
+            FAILED => Some(Report::Failed {
+                step: word(4) as usize,
+                errno: Errno::from_raw_os_error(word(8) as i32),
+            }),
+            TERMINAL => Some(Report::Terminal),
+            KILL => Some(Report::Kill),
+            _ => None,
+        }
+    }
+}
+
+/// Two ends of a new socket pair: the parent's and the child's.
+pub fn pair() -> Result<(OwnedFd, OwnedFd)> {
+    let flags = SocketFlags::CLOEXEC;
+    rustix::net::socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, flags, None)
+}
+
+/// The child's end, with the environment that exec needs.
+pub struct Channel {
+    fd: OwnedFd,
+    env: CStrings,
+}
+
+impl Channel {
+    pub fn new(fd: OwnedFd, env: CStrings) -> Channel {
+        Channel { fd, env }
+    }
+
+    pub fn env(&self) -> &CStrings {
+        &self.env
+    }
+
+    /// Blocks until the parent says go. ECONNRESET if it is gone.
+    pub fn await_go(&self) -> Result<()> {
+        let mut byte = [0u8; 1];
+        match retry(|| rustix::io::read(&self.fd, &mut byte))? {
+            0 => Err(Errno::CONNRESET),
+            _ => Ok(()),
+        }
+    }
+
+    /// A failure to report is a failure of a parent that is gone; nobody is left to tell.
+    pub fn send(&self, report: &Report) {
+        let _ = rustix::net::send(&self.fd, &report.encode(), SendFlags::NOSIGNAL);
+    }
+
+    pub fn send_terminal(&self, master: BorrowedFd<'_>) -> Result<()> {
+        let mut space = [std::mem::MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+        let mut control = SendAncillaryBuffer::new(&mut space);
+        let fds = [master];
+        control.push(SendAncillaryMessage::ScmRights(&fds));
+        let data = Report::Terminal.encode();
+        let flags = SendFlags::NOSIGNAL;
+        rustix::net::sendmsg(&self.fd, &[IoSlice::new(&data)], &mut control, flags).map(drop)
+    }
+}
+
+pub fn send_go(parent: BorrowedFd<'_>) -> Result<()> {
+    rustix::net::send(parent, &[1], SendFlags::NOSIGNAL).map(drop)
+}
+
+/// The child's next report, with the descriptor that came along; None at end of file.
+pub fn receive(parent: BorrowedFd<'_>) -> Result<Option<(Report, Option<OwnedFd>)>> {
+    let mut data = [0u8; SIZE];
+    let mut space = [std::mem::MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+    let mut control = RecvAncillaryBuffer::new(&mut space);
+    let n = {
+        let mut slices = [IoSliceMut::new(&mut data)];
+        let flags = RecvFlags::CMSG_CLOEXEC;
+        retry(|| rustix::net::recvmsg(parent, &mut slices, &mut control, flags))?.bytes
+    };
+    if n == 0 {
+        return Ok(None);
+    }
+    let fd = control.drain().find_map(|message| match message {
+        RecvAncillaryMessage::ScmRights(mut fds) => fds.next(),
+        _ => None,
+    });
+    match (n == SIZE).then(|| Report::decode(&data)).flatten() {
+        Some(report) => Ok(Some((report, fd))),
+        None => Err(Errno::PROTO),
+    }
+}
+
+fn retry<T>(mut call: impl FnMut() -> Result<T>) -> Result<T> {
+    loop {
+        match call() {
+            Err(Errno::INTR) => {}
+            other => return other,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rustix::fd::AsFd;
+
+    #[test]
+    fn reports_survive_the_wire() {
+        for report in [Report::failed(7, Errno::PERM), Report::Terminal] {
+            assert_eq!(Report::decode(&report.encode()), Some(report));
+        }
+        assert_eq!(Report::decode(&[9; SIZE]), None);
+    }
+
+    #[test]
+    fn a_parent_that_is_gone_is_an_end_of_file() {
+        let (parent, child) = pair().unwrap();
+        let channel = Channel::new(child, CStrings::new(Vec::new()));
+        send_go(parent.as_fd()).unwrap();
+        assert_eq!(channel.await_go(), Ok(()));
+        drop(parent);
+        assert_eq!(channel.await_go(), Err(Errno::CONNRESET));
+    }
+}

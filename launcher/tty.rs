@@ -1,0 +1,168 @@
+//! The caller's terminal on one side, the container's pty on the other.
+
+use crate::error::{Error, Result};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
+use rustix::io::Errno;
+use rustix::termios::{OptionalActions, Termios};
+
+const BUFFER: usize = 4096;
+
+/// Copies both ways; raw mode while it lives, the old mode restored when dropped.
+pub struct Terminal {
+    master: OwnedFd,
+    /// The caller's settings, if standard input is a terminal.
+    saved: Option<Termios>,
+    /// Typed, and not yet taken by the pty.
+    pending: Vec<u8>,
+    input_open: bool,
+    output_open: bool,
+    hangup: bool,
+}
+
+impl Terminal {
+    pub fn new(master: OwnedFd) -> Result<Terminal> {
+        rustix::io::ioctl_fionbio(&master, true).map_err(|e| Error::os("pty", e))?;
+        let saved = rustix::termios::tcgetattr(rustix::stdio::stdin()).ok();
+        let terminal = Terminal {
+            master,
+            saved,
+            pending: Vec::new(),
+            input_open: true,
+            output_open: true,
+            hangup: false,
+        };
+        terminal.resume();
+        Ok(terminal)
+    }
+
+    /// Raw mode and the right size: at the start, and again after a stop.
+    pub fn resume(&self) {
+        if let Some(saved) = &self.saved {
+            let mut raw = saved.clone();
+            raw.make_raw();
+            let _ = rustix::termios::tcsetattr(rustix::stdio::stdin(), OptionalActions::Drain, &raw);
+        }
+        self.resize();
+    }
+
+    pub fn resize(&self) {
+        for fd in [rustix::stdio::stdin(), rustix::stdio::stdout()] {
+            if let Ok(size) = rustix::termios::tcgetwinsize(fd) {
+                let _ = rustix::termios::tcsetwinsize(&self.master, size);
+                return;
+            }
+        }
+    }
+
+    /// True once, when the caller's terminal has gone away.
+    pub fn take_hangup(&mut self) -> bool {
+        std::mem::take(&mut self.hangup)
+    }
+
+    /// Waits for input on either side or a signal, and copies what there is.
+    pub fn poll(&mut self, signals: PollFd<'_>, timeout: Option<&Timespec>) -> rustix::io::Result<usize> {
+        let (from_user, from_master) = {
+            let mut master_events = PollFlags::empty();
+            if self.output_open {
+                master_events |= PollFlags::IN;
+            }
+            if !self.pending.is_empty() {
+                master_events |= PollFlags::OUT;
+            }
+            let mut fds = vec![signals];
+            if !master_events.is_empty() {
+                fds.push(PollFd::new(&self.master, master_events));
+            }
+            let user_at = fds.len();
+            let stdin = rustix::stdio::stdin();
+            // One buffer's worth at a time: a payload that does not read stops the typing.
+            if self.input_open && self.pending.is_empty() {
+                fds.push(PollFd::new(&stdin, PollFlags::IN));
+            }
+            poll(&mut fds, timeout)?;
+            let ready = |i: usize| fds.get(i).is_some_and(|f| !f.revents().is_empty());
+            (ready(user_at), !master_events.is_empty() && ready(1))
+        };
+        if from_user {
+            self.read_user();
+        }
+        if !self.pending.is_empty() {
+            self.write_master();
+        }
+        if from_master {
+            self.read_master();
+        }
+        Ok(1)
+    }
+
+    fn read_user(&mut self) {
+        let mut buffer = [0u8; BUFFER];
+        match rustix::io::read(rustix::stdio::stdin(), &mut buffer) {
+            Ok(n) if n > 0 => self.pending.extend_from_slice(&buffer[..n]),
+            Err(Errno::INTR | Errno::AGAIN) => {}
+            // A terminal ends only by hanging up; a pipe's end is an end of file typed.
+            _ => {
+                self.input_open = false;
+                match self.saved {
+                    Some(_) => self.hangup = true,
+                    None => self.pending.push(4),
+                }
+            }
+        }
+    }
+
+    fn write_master(&mut self) {
+        match rustix::io::write(&self.master, &self.pending) {
+            Ok(n) => drop(self.pending.drain(..n)),
+            Err(Errno::INTR | Errno::AGAIN) => {}
+            Err(_) => self.pending.clear(),
+        }
+    }
+
+    /// False when there is nothing more.
+    fn read_master(&mut self) -> bool {
+        let mut buffer = [0u8; BUFFER];
+        match rustix::io::read(&self.master, &mut buffer) {
+            Ok(n) if n > 0 => {
+                self.output_open = write_all(rustix::stdio::stdout(), &buffer[..n]);
+                true
+            }
+            Err(Errno::INTR) => true,
+            Err(Errno::AGAIN) => false,
+            // EIO: nobody has the other end open any more.
+            _ => {
+                self.output_open = false;
+                false
+            }
+        }
+    }
+
+    /// What the payload wrote last.
+    pub fn drain(&mut self) {
+        while self.output_open && self.read_master() {}
+    }
+}
+
+impl Drop for Terminal {
+    fn drop(&mut self) {
+        if let Some(saved) = &self.saved {
+            let _ = rustix::termios::tcsetattr(rustix::stdio::stdin(), OptionalActions::Drain, saved);
+        }
+    }
+}
+
+fn write_all(fd: BorrowedFd<'_>, mut data: &[u8]) -> bool {
+    while !data.is_empty() {
+        match rustix::io::write(fd, data) {
+            Ok(n) => data = &data[n..],
+            Err(Errno::INTR) => {}
+            Err(Errno::AGAIN) => {
+                let fd = fd.as_fd();
+                let _ = poll(&mut [PollFd::new(&fd, PollFlags::OUT)], None);
+            }
+            Err(_) => return false,
+        }
+    }
+    true
+}
