@@ -61,12 +61,12 @@ pub fn name(number: u32) -> Option<&'static str> {
     NAMES.get(number as usize).copied()
 }
 
-/// What a payload gets, by docker's rule: `--cap-drop ALL --cap-add X` is X alone,
-/// `--cap-add ALL --cap-drop X` is all but X.
-pub fn effective(add: u64, drop: u64) -> u64 {
+/// What a payload gets of `base`, by docker's rule: `--cap-drop ALL --cap-add X` is X
+/// alone, `--cap-add ALL --cap-drop X` is all but X.
+pub fn effective(base: u64, add: u64, drop: u64) -> u64 {
     match add {
         ALL => ALL & !drop,
-        _ => (DEFAULT & !drop) | add,
+        _ => (base & !drop) | add,
     }
 }
 
@@ -144,9 +144,9 @@ mod tests {
 
     #[test]
     fn together() {
-        assert_eq!(effective(0, 0), DEFAULT);
-        assert_eq!(effective(1 << 12, ALL), 1 << 12);
-        assert_eq!(effective(ALL, 1 << 12), ALL & !(1 << 12));
-        assert_eq!(effective(0, 1), DEFAULT & !1);
+        assert_eq!(effective(DEFAULT, 0, 0), DEFAULT);
+        assert_eq!(effective(DEFAULT, 1 << 12, ALL), 1 << 12);
+        assert_eq!(effective(DEFAULT, ALL, 1 << 12), ALL & !(1 << 12));
+        assert_eq!(effective(DEFAULT, 0, 1), DEFAULT & !1);
     }
 }

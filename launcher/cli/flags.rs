@@ -226,7 +226,7 @@ pub static FLAGS: &[Flag] = &[
         names: "--cap-add",
         arg: Value("NAME", process::cap_add),
         group: Isolation,
-        help: "give it a capability beyond docker's 14, or ALL",
+        help: "give it a capability beyond the usual 13, or ALL",
         doc: "Names of capabilities(7), with or without CAP_, in either case; a list with commas\n\
               or many times. --cap-drop ALL --cap-add X leaves X alone.",
     },
@@ -234,9 +234,10 @@ pub static FLAGS: &[Flag] = &[
         names: "--cap-drop",
         arg: Value("NAME", process::cap_drop),
         group: Isolation,
-        help: "take one of the 14 away, or ALL",
-        doc: "The 14: CHOWN DAC_OVERRIDE FOWNER FSETID KILL SETGID SETUID SETPCAP\n\
-              NET_BIND_SERVICE NET_RAW SYS_CHROOT MKNOD AUDIT_WRITE SETFCAP. Names as for --cap-add.",
+        help: "take one of the usual 13 away, or ALL",
+        doc: "The usual 13: CHOWN DAC_OVERRIDE FOWNER FSETID KILL SETGID SETUID SETPCAP\n\
+              NET_BIND_SERVICE NET_RAW SYS_CHROOT AUDIT_WRITE SETFCAP: docker's less MKNOD,\n\
+              with which any disk could be opened. Names as for --cap-add.",
     },
     Flag {
         names: "--privileged",
