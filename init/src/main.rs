@@ -1,1 +1,48 @@
-fn main() {}
+//! `init`: the life of process 1.
+
+#![no_std]
+#![no_main]
+
+mod args;
+mod binfmt;
+mod diagnose;
+mod exit;
+mod leftovers;
+mod mem;
+mod mount;
+mod msg;
+mod spawn;
+mod supervise;
+mod sys;
+mod table;
+mod text;
+mod user;
+
+use sys::Stack;
+
+/// Everything after the first system call, which has blocked all signals; `mask` is
+/// what it was before.
+pub fn run(stack: Stack, mask: u64) -> ! {
+    let launched = stack.arg(1) == Some(c"--launched");
+    if launched {
+        msg::speak_as_launch();
+        // Run from a descriptor, the name would be its number.
+        sys::set_name(c"init");
+    }
+    let code = match args::parse(stack, 1) {
+        Err(code) => code,
+        Ok(options) if options.has(b'P') => supervise::pause(&options),
+        Ok(mut options) => {
+            if !launched && sys::getpid() == 1 {
+                mount::missing(false);
+            }
+            supervise::run(stack, &mut options, mask, false)
+        }
+    };
+    sys::exit(code)
+}
+
+/// Where nothing is left to be done.
+pub fn die() -> ! {
+    sys::exit(exit::OURS)
+}

@@ -1,0 +1,282 @@
+//! Every system call init makes, by its man page name, and all of its unsafe code.
+//!
+//! # Safety
+//! The wrappers take references and C strings, so that what a pointer names outlives
+//! the call; everything else they pass is a number. What they return is the kernel's
+//! own convention, `-errno` on failure: it is half the size of a Result.
+
+#![allow(unsafe_code)]
+
+mod entry;
+mod poll;
+mod scratch;
+mod vfork;
+
+pub use entry::Stack;
+pub use poll::{Poll, Siginfo, Wake};
+pub use scratch::Scratch;
+pub use vfork::{Memory, clone};
+
+use core::ffi::{CStr, c_char, c_int};
+
+macro_rules! sys {
+    ($name:ident $(, $arg:expr)*) => {
+        // SAFETY: see the head of this file.
+        unsafe { syscalls::raw_syscall!(syscalls::Sysno::$name $(, $arg)*) as isize }
+    };
+}
+use sys;
+
+/// The exit code or signal of an ended process, as wait4 encodes it.
+pub type Status = i32;
+
+/// `AT_FDCWD`: paths are relative to the working directory.
+const CWD: isize = libc::AT_FDCWD as isize;
+
+pub fn exit(code: i32) -> ! {
+    loop {
+        sys!(exit_group, code);
+    }
+}
+
+/// Blocks every signal and returns the mask as it was.
+pub fn block_signals() -> u64 {
+    let (all, mut old) = (u64::MAX, 0u64);
+    sys!(rt_sigprocmask, libc::SIG_SETMASK, &all as *const u64, &mut old as *mut u64, 8);
+    old
+}
+
+pub fn set_mask(mask: u64) {
+    sys!(rt_sigprocmask, libc::SIG_SETMASK, &mask as *const u64, 0, 8);
+}
+
+pub fn getpid() -> i32 {
+    sys!(getpid) as i32
+}
+
+/// 0 where the group's number is not visible in this pid namespace.
+pub fn getpgrp() -> i32 {
+    sys!(getpgid, 0) as i32
+}
+
+pub fn setsid() -> isize {
+    sys!(setsid)
+}
+
+pub fn setpgid() -> isize {
+    sys!(setpgid, 0, 0)
+}
+
+pub fn kill(pid: i32, signal: u8) -> isize {
+    sys!(kill, pid, signal)
+}
+
+/// With an `info` the receiver sees who sent the signal first, and its value.
+pub fn pidfd_send_signal(pidfd: i32, signal: u8, info: Option<&Siginfo>) -> isize {
+    sys!(
+        pidfd_send_signal,
+        pidfd,
+        signal,
+        info.map_or(core::ptr::null(), |i| i as *const Siginfo),
+        0
+    )
+}
+
+/// The wait status of a process the kernel has reaped, from its pidfd (Linux 6.15).
+/// Err: the kernel cannot tell; None: not reaped.
+pub fn pidfd_status(pidfd: i32) -> Result<Option<Status>, ()> {
+    const INFO_EXIT: u64 = 1 << 3;
+    // struct pidfd_info, version 0: mask, cgroup id, 11 ids, the exit code.
+    #[repr(C)]
+    struct Info {
+        mask: u64,
+        cgroup: u64,
+        ids: [u32; 11],
+        exit_code: Status,
+    }
+    const PIDFD_GET_INFO: u32 = 0xC040_FF0B;
+    let mut info = Info { mask: INFO_EXIT, cgroup: 0, ids: [0; 11], exit_code: 0 };
+    if sys!(ioctl, pidfd, PIDFD_GET_INFO, &mut info as *mut Info) < 0 {
+        return Err(());
+    }
+    Ok((info.mask & INFO_EXIT != 0).then_some(info.exit_code))
+}
+
+/// The next ended child of any kind without waiting: its pid and status; 0 where all
+/// live on, -errno (ECHILD) where there is none. `flags`: WUNTRACED or 0.
+pub fn wait_child(pid: i32, flags: c_int) -> (isize, Status) {
+    let mut status: Status = 0;
+    let pid = sys!(wait4, pid, &mut status as *mut Status, libc::WNOHANG | libc::__WALL | flags, 0);
+    (pid, status)
+}
+
+/// One write, so that lines of several writers do not mix.
+pub fn writev(fd: i32, parts: &[&[u8]]) {
+    let mut vector = [libc::iovec { iov_base: core::ptr::null_mut(), iov_len: 0 }; 16];
+    let mut count = 0;
+    for (slot, part) in vector.iter_mut().zip(parts) {
+        slot.iov_base = part.as_ptr() as *mut _;
+        slot.iov_len = part.len();
+        count += 1;
+    }
+    sys!(writev, fd, vector.as_ptr(), count);
+}
+
+pub fn open(path: &CStr, flags: c_int) -> isize {
+    sys!(openat, CWD, path.as_ptr(), flags | libc::O_CLOEXEC, 0)
+}
+
+pub fn read(fd: i32, buffer: &mut [u8]) -> isize {
+    sys!(read, fd, buffer.as_mut_ptr(), buffer.len())
+}
+
+pub fn pread(fd: i32, buffer: &mut [u8], offset: u64) -> isize {
+    sys!(pread64, fd, buffer.as_mut_ptr(), buffer.len(), offset)
+}
+
+pub fn close(fd: i32) {
+    sys!(close, fd);
+}
+
+pub fn close_from(fd: i32) {
+    sys!(close_range, fd, u32::MAX, 0);
+}
+
+/// Close-on-exec in the copy for 3 and up: 0 to 2 are for the next program.
+pub fn dup_to(fd: i32, to: i32) -> isize {
+    sys!(dup3, fd, to, if to > 2 { libc::O_CLOEXEC } else { 0 })
+}
+
+pub fn signalfd(mask: u64) -> isize {
+    sys!(signalfd4, -1isize, &mask as *const u64, 8, libc::SFD_CLOEXEC | libc::SFD_NONBLOCK)
+}
+
+/// The foreground process group of the terminal; an error unless it is our controlling one.
+pub fn tcgetpgrp(fd: i32) -> Result<i32, isize> {
+    let mut group: i32 = 0;
+    let error = sys!(ioctl, fd, libc::TIOCGPGRP, &mut group as *mut i32);
+    if error < 0 { Err(error) } else { Ok(group) }
+}
+
+pub fn tcsetpgrp(fd: i32, group: i32) -> isize {
+    sys!(ioctl, fd, libc::TIOCSPGRP, &group as *const i32)
+}
+
+/// Makes the terminal the controlling one of the session we lead.
+pub fn set_ctty(fd: i32) -> isize {
+    sys!(ioctl, fd, libc::TIOCSCTTY, 0)
+}
+
+pub fn drop_ctty(fd: i32) -> isize {
+    sys!(ioctl, fd, libc::TIOCNOTTY, 0)
+}
+
+pub fn prctl(option: c_int, value: usize) -> isize {
+    sys!(prctl, option, value, 0, 0, 0)
+}
+
+/// Sets the name `ps` shows: a program run from a descriptor has the descriptor's number.
+pub fn set_name(name: &CStr) {
+    prctl(libc::PR_SET_NAME, name.as_ptr() as usize);
+}
+
+pub fn chdir(path: &CStr) -> isize {
+    sys!(chdir, path.as_ptr())
+}
+
+pub fn mkdir(path: &CStr, mode: u32) -> isize {
+    sys!(mkdirat, CWD, path.as_ptr(), mode)
+}
+
+pub fn mknod(path: &CStr, mode: u32, major: u32, minor: u32) -> isize {
+    sys!(mknodat, CWD, path.as_ptr(), libc::S_IFCHR | mode, major << 8 | minor)
+}
+
+pub fn chmod(path: &CStr, mode: u32) -> isize {
+    sys!(fchmodat, CWD, path.as_ptr(), mode)
+}
+
+pub fn symlink(target: &CStr, path: &CStr) -> isize {
+    sys!(symlinkat, target.as_ptr(), CWD, path.as_ptr())
+}
+
+pub fn mount(source: &CStr, target: &CStr, fstype: &CStr, flags: u64, data: &CStr) -> isize {
+    sys!(mount, source.as_ptr(), target.as_ptr(), fstype.as_ptr(), flags, data.as_ptr())
+}
+
+pub fn umount(target: &CStr, flags: c_int) -> isize {
+    sys!(umount2, target.as_ptr(), flags)
+}
+
+/// The part of struct statx that is asked for.
+#[derive(Default)]
+pub struct Stat {
+    pub mode: u32,
+    pub size: u64,
+    pub mount_root: bool,
+}
+
+/// `path` empty: of the open file itself.
+pub fn stat(fd: i32, path: &CStr) -> Option<Stat> {
+    const MOUNT_ROOT: u64 = 0x2000;
+    let mut buffer = [0u64; 32];
+    let flags = libc::AT_EMPTY_PATH | libc::AT_NO_AUTOMOUNT;
+    let wanted = 0x7ff; // STATX_BASIC_STATS
+    if sys!(statx, fd, path.as_ptr(), flags, wanted, buffer.as_mut_ptr()) < 0 {
+        return None;
+    }
+    // Offsets 8, 28 and 40: stx_attributes, stx_mode, stx_size.
+    Some(Stat {
+        mode: (buffer[3] >> 32) as u32 & 0xffff,
+        size: buffer[5],
+        mount_root: buffer[1] & MOUNT_ROOT != 0,
+    })
+}
+
+pub fn is_symlink(path: &CStr) -> bool {
+    let mut target = [0u8; 1];
+    sys!(readlinkat, CWD, path.as_ptr(), target.as_mut_ptr(), target.len()) > 0
+}
+
+pub fn set_groups(groups: &[u32]) -> isize {
+    sys!(setgroups, groups.len(), groups.as_ptr())
+}
+
+pub fn set_gid(gid: u32) -> isize {
+    sys!(setresgid, gid, gid, gid)
+}
+
+pub fn set_uid(uid: u32) -> isize {
+    sys!(setresuid, uid, uid, uid)
+}
+
+/// Milliseconds since some fixed moment.
+pub fn now() -> i64 {
+    let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    sys!(clock_gettime, libc::CLOCK_MONOTONIC, &mut time as *mut libc::timespec);
+    time.tv_sec * 1000 + time.tv_nsec / 1_000_000
+}
+
+/// Whether the kernel says it is this version or a later one.
+pub fn kernel_at_least(major: u32, minor: u32) -> bool {
+    let mut names = [0u8; 6 * 65];
+    sys!(uname, names.as_mut_ptr());
+    let release = names.get(2 * 65..).unwrap_or_default();
+    let mut numbers =
+        release.split(|b| !b.is_ascii_digit()).map(|n| crate::text::number(n).unwrap_or(0));
+    (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0)) >= (major, minor)
+}
+
+pub fn execve(path: &CStr, argv: *const *const c_char, envp: *const *const c_char) -> isize {
+    sys!(execve, path.as_ptr(), argv, envp)
+}
+
+/// Ignores the signal, which is what the payload inherits if it is not undone.
+pub fn ignore_signal(signal: u8) {
+    poll::sigaction(signal, poll::IGNORE, 0);
+}
+
+#[panic_handler]
+fn panic(_: &core::panic::PanicInfo) -> ! {
+    crate::die()
+}
