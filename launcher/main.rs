@@ -19,6 +19,8 @@ mod quote;
 mod record;
 mod report;
 mod run;
+#[cfg(test)]
+mod scratch;
 mod size;
 mod spec;
 mod step;
