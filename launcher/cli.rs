@@ -19,7 +19,7 @@ use crate::spec::Spec;
 use flags::{Draft, Flag};
 use given::Given;
 use lexopt::{Arg, Parser};
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 
@@ -116,6 +116,9 @@ fn value(name: &str, metavar: &str, words: &mut Parser) -> Result<OsString> {
 
 fn unknown(name: &str) -> Error {
     let error = Error::new(format!("unknown option {}", quote(name)));
+    if let Some(ours) = suggest::elsewhere(name) {
+        return error.hint(format!("here it is {ours}"));
+    }
     match suggest::nearest(name, flags::spellings().filter(|s| s.starts_with("--"))) {
         Some(near) => error.hint(format!("did you mean {near}?")),
         None => error.hint("launch --help lists the options"),
@@ -151,13 +154,7 @@ fn command(mut words: Vec<OsString>) -> Result<Vec<OsString>> {
     match words.first() {
         Some(first) if first == "--" => drop(words.remove(0)),
         Some(first) if first.as_bytes().starts_with(b"-") => {
-            let error = Error::new(format!(
-                "{} stands after ROOTFS, where COMMAND should be",
-                quote(first)
-            ));
-            return Err(
-                error.hint("options go before ROOTFS: launch [OPTIONS] ROOTFS COMMAND [ARG...]")
-            );
+            return Err(misplaced(first));
         }
         _ => {}
     }
@@ -166,6 +163,25 @@ fn command(mut words: Vec<OsString>) -> Result<Vec<OsString>> {
         Some(first) if first.is_empty() => Err(Error::new("COMMAND is empty").hint(USAGE)),
         Some(_) => Ok(words),
     }
+}
+
+/// A word with a dash where COMMAND should be.
+fn misplaced(word: &OsStr) -> Error {
+    let ours = word.to_str().is_some_and(|w| flags::find(name_part(w)).is_some());
+    let error = Error::new(format!("{} stands after ROOTFS, where COMMAND should be", quote(word)));
+    error.hint(match ours {
+        true => "options go before ROOTFS: launch [OPTIONS] ROOTFS COMMAND [ARG...]",
+        false => "a COMMAND that begins with - is written after --: launch ROOTFS -- COMMAND",
+    })
+}
+
+/// The option in `--mem=200M` or `-m200M`.
+fn name_part(word: &str) -> &str {
+    let end = match word.starts_with("--") {
+        true => word.find('='),
+        false => word.char_indices().nth(2).map(|(at, _)| at),
+    };
+    &word[..end.unwrap_or(word.len())]
 }
 
 fn finish(draft: Draft) -> Result<Command> {

@@ -1,5 +1,26 @@
 //! The nearest known word to a mistyped one.
 
+/// Options of bwrap, systemd-nspawn, unshare and podman, and ours for the same.
+const ELSEWHERE: [(&str, &str); 12] = [
+    ("--bind", "-v SRC:DST"),
+    ("--ro-bind", "-v SRC:DST:ro"),
+    ("--bind-ro", "-v SRC:DST:ro"),
+    ("--mount", "-v SRC:DST or --tmpfs DST"),
+    ("--chdir", "--workdir"),
+    ("--setenv", "--env"),
+    ("--uid", "--user"),
+    ("--gid", "--user USER:GROUP"),
+    ("--directory", "ROOTFS itself, with no option before it"),
+    ("--cpu-quota", "--cpus"),
+    ("--overlay", "--ephemeral"),
+    ("--unshare-net", "--net none, which is the default"),
+];
+
+/// What an option of another program is called here.
+pub fn elsewhere(name: &str) -> Option<&'static str> {
+    ELSEWHERE.iter().find(|(theirs, _)| *theirs == name).map(|(_, ours)| *ours)
+}
+
 /// None where nothing is near enough to be worth a guess.
 pub fn nearest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let close = |k: &'a str| {
