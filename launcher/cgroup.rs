@@ -21,6 +21,9 @@ use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
 use std::path::{Path, PathBuf};
 
+/// A buffer for the usual file; longer ones (mountinfo) make it grow.
+const BUFFER: usize = 4096;
+
 /// Everything one container needs; the order of `dirs`, then `writes`, then `join` is
 /// the order to do it in, and undoing goes backwards.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -92,14 +95,18 @@ pub fn plan(layout: &Layout, limits: &Limits, id: &str, rootless: bool) -> Resul
     check_id(id)?;
     let name = format!("launch-{id}");
     let mut out = Cgroups::default();
-    let (old, rest): (Vec<Want>, Vec<Want>) =
-        limits::wants(limits)?.into_iter().partition(|w| layout.v1_of(w.controller).is_some());
-    let mut unmet = v1::plan(layout, &old, &name, &mut out)?;
-    match &layout.unified {
-        Some(unified) if !rest.is_empty() => {
-            unmet.extend(v2::plan(unified, &rest, &name, rootless, &mut out)?);
+    let (mut unmet, mut rest) = (Vec::new(), Vec::new());
+    for want in limits::wants(limits)? {
+        match layout.v1_of(want.controller) {
+            Some(hierarchy) => unmet.extend(v1::plan(&hierarchy, &want, &name, &mut out)?),
+            None => rest.push(want),
         }
-        _ => unmet.extend(rest.iter().map(|w| absent(w))),
+    }
+    if !rest.is_empty() {
+        unmet.extend(match layout.unified() {
+            Some(unified) => v2::plan(&unified, &rest, &name, rootless, &mut out)?,
+            None => rest.iter().map(absent).collect(),
+        });
     }
     if let (Some(first), false) = (unmet.first(), rootless) {
         return Err(Error::new(format!("{}: {}", first.asked, first.reason)).hint(&first.hint));
@@ -212,24 +219,20 @@ fn put(file: &Path, value: &str) -> rustix::io::Result<()> {
     }
 }
 
-/// A whole file of /proc or of a cgroup; one allocation for the usual few kilobytes.
+/// A whole file of /proc or of a cgroup. The first read goes to the stack: these files are
+/// nearly always short, and a fresh page costs more than the copy.
 fn read(file: &Path) -> rustix::io::Result<Vec<u8>> {
     let fd = rustix::fs::open(file, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())?;
-    let mut buf = vec![0; 8192];
-    let mut len = 0;
+    let mut buffer = [0; BUFFER];
+    let mut text = Vec::new();
     loop {
-        if len == buf.len() {
-            buf.resize(len * 2, 0);
-        }
-        match rustix::io::read(&fd, &mut buf[len..]) {
-            Ok(0) => break,
-            Ok(n) => len += n,
+        match rustix::io::read(&fd, &mut buffer) {
+            Ok(0) => return Ok(text),
+            Ok(n) => text.extend_from_slice(&buffer[..n]),
             Err(Errno::INTR) => {}
             Err(e) => return Err(e),
         }
     }
-    buf.truncate(len);
-    Ok(buf)
 }
 
 /// The words of a file, empty when it cannot be read.
@@ -254,17 +257,16 @@ fn host_can_swap() -> bool {
 }
 
 /// What a container with its own cgroup namespace is shown at /sys/fs/cgroup; every
-/// mount to be read-only. Empty when the host has nothing that could be shown.
-pub fn container_view(layout: &Layout, cgroups: &Cgroups) -> Vec<ViewMount> {
+/// mount to be read-only. Empty without a limit: it would show the host's cgroups.
+pub fn container_view(_layout: &Layout, cgroups: &Cgroups) -> Vec<ViewMount> {
     let view = |fstype, target: &str, data: &str| ViewMount {
         fstype,
         target: target.to_owned(),
         data: data.to_owned(),
     };
     if cgroups.carried.is_empty() {
-        let pure = layout.v1.is_empty() && layout.unified.is_some();
-        let shown = pure || cgroups.join.unified.is_some();
-        return if shown { vec![view("cgroup2", "", "")] } else { Vec::new() };
+        let joined = cgroups.join.unified.iter();
+        return joined.map(|_| view("cgroup2", "", "")).collect();
     }
     let mut list = vec![view("tmpfs", "", "mode=755,size=64k")];
     list.extend(cgroups.carried.iter().map(|c| view("cgroup", c, c)));

@@ -1,3 +1,5 @@
+#![allow(clippy::expect_used)]
+
 use super::*;
 use std::fs;
 use std::process::{Child, Command, Stdio};

@@ -37,12 +37,12 @@ pub fn memory_report(cgroups: &Cgroups) -> Option<MemoryReport> {
         read(&file(if memory.v2 { "memory.events" } else { "memory.oom_control" })).ok()?;
     let events = String::from_utf8_lossy(&events);
     let oom_kills = field(&events, "oom_kill").filter(|n| *n > 0)?;
+    let peak = number(if memory.v2 { "memory.peak" } else { "memory.max_usage_in_bytes" });
     let limit_hit = match memory.v2 {
         true => field(&events, "oom").unwrap_or(0) > 0,
-        // The sum with swap is charged first: with no swap its counter tells.
-        false => ["memory.failcnt", "memory.memsw.failcnt"].iter().any(|f| number(f) > Some(0)),
+        // Version 1 does not say which limit it was (memory.failcnt stays 0 in Linux 6.18).
+        false => peak.is_some_and(|p| p >= memory.limit - memory.limit / 16),
     };
-    let peak = number(if memory.v2 { "memory.peak" } else { "memory.max_usage_in_bytes" });
     Some(MemoryReport { limit: memory.limit, peak, oom_kills, limit_hit })
 }
 

@@ -1,31 +1,41 @@
-//! Where each controller lives on this host, from two files of /proc. Parsing is pure;
-//! `Mount::verify` asks the kernel whether a directory is what /proc said it is.
+//! Where each controller lives on this host. The usual places are asked with two system
+//! calls each; only where that gives no answer is the list of all mounts read, which on a
+//! host with hundreds of them costs as much as a container's start. Parsing is pure.
 
 use super::read;
 use crate::error::{Error, Result};
-use rustix::fs::{major, minor};
-use std::ffi::OsStr;
-use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use rustix::fs::{Access, access, major, minor};
+use std::cell::OnceCell;
 use std::path::{Path, PathBuf};
 
 /// linux/magic.h; CGROUP_SUPER_MAGIC is version 1.
 const CGROUP_SUPER_MAGIC: u64 = 0x0027_e0eb;
 const CGROUP2_SUPER_MAGIC: u64 = 0x6367_7270;
+/// statvfs(3).
+const ST_RDONLY: u64 = 1;
+/// PROC_CGROUP_INIT_INO: the inode of the first cgroup namespace, on every kernel.
+const INITIAL_NAMESPACE: u64 = 0xEFFF_FFFB;
+/// Where everybody mounts cgroups.
+const USUAL: &str = "/sys/fs/cgroup";
 
-/// The cgroup hierarchies that can be reached through this process's mounts.
-#[derive(Clone, Debug, Default, PartialEq)]
+/// What this process can know about cgroups, looked up when asked for.
+#[derive(Debug, Default)]
 pub struct Layout {
-    /// Version 1, one entry per hierarchy; those without a mount are left out.
-    pub(super) v1: Vec<Hierarchy>,
-    /// Version 2: there is at most one.
-    pub(super) unified: Option<Hierarchy>,
+    /// /proc/self/cgroup.
+    own: String,
+    /// Paths in `own` are those of the host, not of a cgroup namespace.
+    initial: bool,
+    mounts: OnceCell<Vec<Line>>,
 }
 
-/// One hierarchy. Version 2 names its controllers in files, not in /proc: none here.
+/// One hierarchy with the mounts of it.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(super) struct Hierarchy {
-    pub controllers: Vec<String>,
-    /// In mountinfo's order, without those that a later mount on the same point hides.
+    /// As the kernel lists them, `cpu,cpuacct`; empty for version 2, which names its
+    /// controllers in files.
+    pub controllers: String,
+    /// Never empty. In mountinfo's order, without those that a later mount on the same
+    /// point hides.
     pub mounts: Vec<Mount>,
 }
 
@@ -34,82 +44,108 @@ pub(super) struct Mount {
     pub point: PathBuf,
     /// The cgroup of this process below `point`; None where the mount does not show it.
     pub own: Option<PathBuf>,
-    /// Major and minor number of the file system: what stat(2) must say.
-    pub device: (u32, u32),
     pub read_only: bool,
     /// The mount shows the hierarchy from its (possibly namespaced) root on.
     pub whole: bool,
     pub v2: bool,
+    /// Major and minor number of the file system: what stat(2) must say. None where the
+    /// directory itself has been asked already.
+    device: Option<(u32, u32)>,
 }
 
-/// Reads /proc/self/mountinfo and /proc/self/cgroup. Errors: /proc is not there.
+/// Reads /proc/self/cgroup. Errors: /proc is not there.
 pub fn probe() -> Result<Layout> {
-    let get = |path: &str| {
-        read(Path::new(path)).map_err(|e| {
-            Error::os(format!("read {path}"), e).hint("limits need /proc mounted on the host")
-        })
-    };
-    Ok(parse(&get("/proc/self/mountinfo")?, &get("/proc/self/cgroup")?))
+    let file = "/proc/self/cgroup";
+    let own = read(Path::new(file)).map_err(|e| {
+        Error::os(format!("read {file}"), e).hint("limits need /proc mounted on the host")
+    })?;
+    let initial =
+        rustix::fs::stat("/proc/self/ns/cgroup").is_ok_and(|s| s.st_ino == INITIAL_NAMESPACE);
+    Ok(Layout { own: lossy(&own), initial, mounts: OnceCell::new() })
 }
 
-/// `mountinfo` and `cgroup` are the contents of the files of proc(5). Lines that
-/// are not understood are skipped: they can only make a controller "not mounted".
-pub(super) fn parse(mountinfo: &[u8], cgroup: &[u8]) -> Layout {
-    let mounts = cgroup_mounts(mountinfo);
-    let mut layout = Layout::default();
-    for line in cgroup.split(|&b| b == b'\n') {
-        let mut part = line.splitn(3, |&b| b == b':');
-        let (Some(id), Some(names), Some(path)) = (part.next(), part.next(), part.next()) else {
-            continue;
-        };
-        let v2 = id == b"0" && names.is_empty();
-        let Some(first) = names.split(|&b| b == b',').next().filter(|n| v2 || !n.is_empty()) else {
-            continue;
-        };
-        if names.starts_with(b"name=") {
-            continue;
-        }
-        let found: Vec<Mount> = mounts
-            .iter()
-            .filter(|m| m.is(v2, first))
-            .map(|m| Mount { own: own_dir(&m.mount.point, &m.root, path), ..m.mount.clone() })
-            .collect();
-        if found.is_empty() {
-            continue;
-        }
-        let controllers = names.split(|&b| b == b',').filter(|n| !n.is_empty());
-        let controllers = controllers.map(|n| String::from_utf8_lossy(n).into_owned()).collect();
-        match v2 {
-            true => layout.unified = Some(Hierarchy { controllers, mounts: found }),
-            false => layout.v1.push(Hierarchy { controllers, mounts: found }),
-        }
+impl Layout {
+    /// The version 1 hierarchy that carries `controller`.
+    pub(super) fn v1_of(&self, controller: &str) -> Option<Hierarchy> {
+        let line = own_lines(&self.own)
+            .find(|(names, _)| names.split(',').any(|n| n == controller) && !names.is_empty())?;
+        self.hierarchy(line)
     }
-    layout
+
+    /// Version 2: there is at most one.
+    pub(super) fn unified(&self) -> Option<Hierarchy> {
+        self.hierarchy(own_lines(&self.own).find(|(names, _)| names.is_empty())?)
+    }
+
+    fn hierarchy(&self, (names, path): (&str, &str)) -> Option<Hierarchy> {
+        let mounts = match self.initial.then(|| usual(names, path)).flatten() {
+            Some(mount) => vec![mount],
+            None => {
+                let all = self.mounts.get_or_init(|| {
+                    let text = read(Path::new("/proc/self/mountinfo")).unwrap_or_default();
+                    cgroup_mounts(&lossy(&text))
+                });
+                mounts_of(all, names, path)
+            }
+        };
+        (!mounts.is_empty()).then(|| Hierarchy { controllers: names.to_owned(), mounts })
+    }
+
+    #[cfg(test)]
+    pub(super) fn of(mountinfo: &str, own: &str) -> Layout {
+        let mounts = OnceCell::from(cgroup_mounts(mountinfo));
+        Layout { own: own.to_owned(), initial: false, mounts }
+    }
+}
+
+/// A name that is not UTF-8 then matches nothing, so its mount is not found.
+fn lossy(text: &[u8]) -> String {
+    String::from_utf8_lossy(text).into_owned()
+}
+
+/// Controllers and path of each line `NUMBER:CONTROLLERS:PATH`, without named hierarchies,
+/// which have none. Lines that are not understood are skipped: they can only make a
+/// controller "not mounted".
+fn own_lines(own: &str) -> impl Iterator<Item = (&str, &str)> {
+    own.lines().filter_map(|line| {
+        let mut part = line.splitn(3, ':');
+        let (id, names, path) = (part.next()?, part.next()?, part.next()?);
+        let known = match names {
+            "" => id == "0",
+            _ => !names.starts_with("name="),
+        };
+        known.then_some((names, path))
+    })
+}
+
+/// The mount in the place where it nearly always is, if it shows the hierarchy's real
+/// root: then, in the initial namespace, `path` is below it as it stands.
+fn usual(names: &str, path: &str) -> Option<Mount> {
+    let v2 = names.is_empty();
+    let point = if v2 { PathBuf::from(USUAL) } else { Path::new(USUAL).join(names) };
+    let own = own_dir(&point, "/", path)?;
+    let (kind, read_only) = kind(&own)?;
+    // Only version 1's root has a release_agent, only version 2's has no type.
+    let root = match v2 {
+        true => access(point.join("cgroup.type"), Access::EXISTS).is_err(),
+        false => access(point.join("release_agent"), Access::EXISTS).is_ok(),
+    };
+    let mount = Mount { point, own: Some(own), read_only, whole: true, v2, device: None };
+    (kind == v2 && root).then_some(mount)
 }
 
 /// A line of mountinfo whose file system is cgroup or cgroup2.
+#[derive(Clone, Debug)]
 struct Line {
-    root: Vec<u8>,
+    root: String,
     /// Super block options: a version 1 hierarchy is named by its controllers here.
-    options: Vec<u8>,
+    options: String,
     mount: Mount,
 }
 
-impl Line {
-    fn is(&self, v2: bool, controller: &[u8]) -> bool {
-        let mut options = self.options.split(|&b| b == b',');
-        // noprefix renames cpuset.cpus to cpus; nobody has used it since 2009.
-        self.mount.v2 == v2 && (v2 || options.any(|o| o == controller))
-    }
-}
-
-fn cgroup_mounts(mountinfo: &[u8]) -> Vec<Line> {
+fn cgroup_mounts(mountinfo: &str) -> Vec<Line> {
     let mut found: Vec<Line> = Vec::new();
-    for line in mountinfo.split(|&b| b == b'\n') {
-        // A quick look first: a container host has hundreds of long overlay lines.
-        if !line.windows(9).any(|w| w == b" - cgroup") {
-            continue;
-        }
+    for line in mountinfo.lines().filter(|l| l.contains(" - cgroup")) {
         let Some(new) = mount_line(line) else { continue };
         found.retain(|old| old.mount.point != new.mount.point);
         found.push(new);
@@ -117,75 +153,83 @@ fn cgroup_mounts(mountinfo: &[u8]) -> Vec<Line> {
     found
 }
 
-fn mount_line(line: &[u8]) -> Option<Line> {
-    let mut field = line.split(|&b| b == b' ');
-    let device = std::str::from_utf8(field.nth(2)?).ok()?.split_once(':')?;
-    let device = (device.0.parse().ok()?, device.1.parse().ok()?);
-    let root = unescape(field.next()?);
-    let point = PathBuf::from(std::ffi::OsString::from_vec(unescape(field.next()?)));
+/// The mounts of the hierarchy with these controllers, our own cgroup found in each.
+fn mounts_of(all: &[Line], names: &str, path: &str) -> Vec<Mount> {
+    let first = names.split(',').next().unwrap_or_default();
+    let same = |l: &&Line| match names.is_empty() {
+        true => l.mount.v2,
+        false => !l.mount.v2 && l.options.split(',').any(|o| o == first),
+    };
+    let with_own =
+        |l: &Line| Mount { own: own_dir(&l.mount.point, &l.root, path), ..l.mount.clone() };
+    all.iter().filter(same).map(with_own).collect()
+}
+
+fn mount_line(line: &str) -> Option<Line> {
+    let mut field = line.split(' ');
+    let device = field.nth(2)?.split_once(':')?;
+    let device = Some((device.0.parse().ok()?, device.1.parse().ok()?));
+    let root = unescape(field.next()?)?;
+    let point = PathBuf::from(unescape(field.next()?)?);
     let flags = field.next()?;
-    field.find(|f| *f == b"-")?;
+    field.find(|f| *f == "-")?;
     let v2 = match field.next()? {
-        b"cgroup" => false,
-        b"cgroup2" => true,
+        "cgroup" => false,
+        "cgroup2" => true,
         _ => return None,
     };
-    let options = field.nth(1)?.to_vec();
-    let has = |list: &[u8], name: &[u8]| list.split(|&b| b == b',').any(|o| o == name);
-    if has(&options, b"noprefix") {
+    let options = field.nth(1)?.to_owned();
+    let has = |list: &str, name: &str| list.split(',').any(|o| o == name);
+    // An old way to mount cpuset, with other file names: nobody has used it since 2009.
+    if has(&options, "noprefix") {
         return None;
     }
-    let read_only = has(flags, b"ro") || has(&options, b"ro");
-    let whole = root == b"/";
-    let mount = Mount { point, own: None, device, read_only, whole, v2 };
-    Some(Line { root, options, mount })
+    let read_only = has(flags, "ro") || has(&options, "ro");
+    let whole = root == "/";
+    Some(Line { root, options, mount: Mount { point, own: None, device, read_only, whole, v2 } })
 }
 
 /// mountinfo writes space, tab, newline and backslash as three octal digits.
-fn unescape(field: &[u8]) -> Vec<u8> {
-    let mut out = Vec::with_capacity(field.len());
-    let mut rest = field;
-    while let Some((&b, tail)) = rest.split_first() {
-        let octal = |b: u8| (b'0'..=b'7').contains(&b).then(|| b - b'0');
-        let code = match tail {
-            [a, b, c, ..] if *a <= b'3' => (octal(*a), octal(*b), octal(*c)),
-            _ => (None, None, None),
-        };
-        if let (b'\\', (Some(x), Some(y), Some(z))) = (b, code) {
-            out.push(x * 64 + y * 8 + z);
-            rest = &tail[3..];
-        } else {
-            out.push(b);
-            rest = tail;
-        }
+fn unescape(field: &str) -> Option<String> {
+    if !field.contains('\\') {
+        return Some(field.to_owned());
     }
-    out
+    let mut out = Vec::with_capacity(field.len());
+    let mut parts = field.split('\\');
+    out.extend_from_slice(parts.next()?.as_bytes());
+    for part in parts {
+        let digits = part.get(..3).filter(|d| d.bytes().all(|b| b.is_ascii_digit()))?;
+        out.push(u8::from_str_radix(digits, 8).ok()?);
+        out.extend_from_slice(&part.as_bytes()[3..]);
+    }
+    String::from_utf8(out).ok()
 }
 
 /// `path` of /proc/self/cgroup below a mount that shows the hierarchy from `root` on.
 /// Both start with `/..` for what lies outside our cgroup namespace: no answer then.
-fn own_dir(point: &Path, root: &[u8], path: &[u8]) -> Option<PathBuf> {
-    let up = |p: &[u8]| p.split(|&b| b == b'/').any(|part| part == b"..");
-    if up(root) || up(path) || !path.starts_with(b"/") {
+fn own_dir(point: &Path, root: &str, path: &str) -> Option<PathBuf> {
+    let up = |p: &str| p.split('/').any(|part| part == "..");
+    if up(root) || up(path) || !path.starts_with('/') {
         return None;
     }
     let rest = match root {
-        b"/" => path,
-        _ => path.strip_prefix(root).filter(|r| r.is_empty() || r[0] == b'/')?,
+        "/" => path,
+        _ => path.strip_prefix(root).filter(|r| r.is_empty() || r.starts_with('/'))?,
     };
-    let rest = rest.strip_prefix(b"/").unwrap_or(rest);
-    Some(if rest.is_empty() { point.to_owned() } else { point.join(OsStr::from_bytes(rest)) })
+    let rest = rest.strip_prefix('/').unwrap_or(rest);
+    Some(if rest.is_empty() { point.to_owned() } else { point.join(rest) })
 }
 
 impl Mount {
     /// Whether `dir` really lies in this cgroup file system: another mount may cover
     /// it, and nothing is ever to be written to a plain directory.
     pub(super) fn verify(&self, dir: &Path) -> std::result::Result<(), String> {
+        let Some(expected) = self.device else { return Ok(()) };
         let shown = dir.display();
         let stat =
             rustix::fs::stat(dir).map_err(|e| format!("{shown}: {}", crate::error::describe(e)))?;
         let device = (major(stat.st_dev), minor(stat.st_dev));
-        if device == self.device && is_cgroup(dir) == Some(self.v2) {
+        if device == expected && is_cgroup(dir) == Some(self.v2) {
             return Ok(());
         }
         Err(format!("{shown} is not a cgroup directory: something is mounted over it"))
@@ -194,18 +238,17 @@ impl Mount {
 
 /// Some(true) for cgroup version 2, Some(false) for 1, None for anything else.
 pub(super) fn is_cgroup(dir: &Path) -> Option<bool> {
-    let kind = rustix::fs::statfs(dir).ok()?.f_type as u64;
-    match kind {
-        CGROUP2_SUPER_MAGIC => Some(true),
-        CGROUP_SUPER_MAGIC => Some(false),
-        _ => None,
-    }
+    kind(dir).map(|(v2, _)| v2)
 }
 
-impl Layout {
-    /// The version 1 hierarchy that carries `controller`.
-    pub(super) fn v1_of(&self, controller: &str) -> Option<&Hierarchy> {
-        self.v1.iter().find(|h| h.controllers.iter().any(|c| c == controller))
+/// Version 2 or not, and whether the mount is read-only.
+fn kind(dir: &Path) -> Option<(bool, bool)> {
+    let stat = rustix::fs::statfs(dir).ok()?;
+    let read_only = stat.f_flags as u64 & ST_RDONLY != 0;
+    match stat.f_type as u64 {
+        CGROUP2_SUPER_MAGIC => Some((true, read_only)),
+        CGROUP_SUPER_MAGIC => Some((false, read_only)),
+        _ => None,
     }
 }
 

@@ -1,44 +1,39 @@
 //! Version 1: one directory below our own cgroup in each hierarchy that carries a limit.
 
 use super::limits::{Value, Want, cpu_list, missing_cpu, size};
-use super::probe::{Hierarchy, Layout};
+use super::probe::Hierarchy;
 use super::{Cgroups, Memory, Unmet, Write, read, words, writable};
 use crate::error::{Error, Result, describe};
 use crate::spec::Swap;
 use std::path::{Path, PathBuf};
 
-/// Adds what `wants` need; every one's controller is in a version 1 hierarchy.
-/// Returned: those that this user or this host cannot have.
+/// Adds what `want` needs; its controller is in `hierarchy`. Returned: what this user or
+/// this host cannot have.
 pub(super) fn plan(
-    layout: &Layout,
-    wants: &[Want],
+    hierarchy: &Hierarchy,
+    want: &Want,
     name: &str,
     out: &mut Cgroups,
-) -> Result<Vec<Unmet>> {
-    let mut unmet = Vec::new();
-    for want in wants {
-        let Some(hierarchy) = layout.v1_of(want.controller) else { continue };
-        let parent = match parent(hierarchy) {
-            Ok(parent) => parent,
-            Err((reason, hint)) => {
-                unmet.push(Unmet { asked: want.asked.clone(), reason, hint });
-                continue;
-            }
-        };
-        let dir = parent.join(name);
-        limit(want, parent, &dir, out)?;
-        if !out.dirs.contains(&dir) {
-            out.join.tasks.push(dir.join("tasks"));
-            out.carried.push(hierarchy.controllers.join(","));
-            out.dirs.push(dir);
+) -> Result<Option<Unmet>> {
+    let parent = match parent(hierarchy) {
+        Ok(parent) => parent,
+        Err((reason, hint)) => {
+            return Ok(Some(Unmet { asked: want.asked.clone(), reason, hint }));
         }
+    };
+    let dir = parent.join(name);
+    limit(want, parent, &dir, out)?;
+    if !out.dirs.contains(&dir) {
+        out.join.tasks.push(dir.join("tasks"));
+        out.carried.push(hierarchy.controllers.clone());
+        out.dirs.push(dir);
     }
-    Ok(unmet)
+    Ok(None)
 }
 
 /// Our own cgroup in this hierarchy, when a directory can be made there.
 fn parent(h: &Hierarchy) -> std::result::Result<&Path, (String, String)> {
-    let names = h.controllers.join(",");
+    let names = &h.controllers;
     let mut why = (
         format!("our own cgroup of {names} is not visible in any mount of it"),
         "mount it from the cgroup namespace launch runs in".to_owned(),

@@ -4,7 +4,7 @@
 
 use super::limits::{Value, Want};
 use super::probe::{Hierarchy, Mount};
-use super::{Cgroups, Memory, Unmet, Write, read, v1, words, writable};
+use super::{Cgroups, Memory, Unmet, Write, v1, words, writable};
 use crate::error::{Result, describe};
 use crate::spec::Swap;
 use std::path::{Path, PathBuf};
@@ -29,9 +29,10 @@ pub(super) fn plan(
 ) -> Result<Vec<Unmet>> {
     // A hybrid host's version 2 mount may have no controllers at all: not a matter of
     // permission, so it is asked first.
-    let known = unified.mounts.iter().find_map(|m| controllers(m)).unwrap_or_default();
-    let (here, nowhere): (Vec<&Want>, Vec<&Want>) =
-        wants.iter().partition(|w| known.iter().any(|k| k == w.controller));
+    let known = unified.mounts.iter().find_map(controllers);
+    let (here, nowhere): (Vec<&Want>, Vec<&Want>) = wants
+        .iter()
+        .partition(|w| known.as_ref().is_none_or(|k| k.iter().any(|k| k == w.controller)));
     let mut unmet: Vec<Unmet> = nowhere.into_iter().map(super::absent).collect();
     if here.is_empty() {
         return Ok(unmet);
@@ -68,11 +69,14 @@ pub(super) fn plan(
     Ok(unmet)
 }
 
-/// The controllers of the whole mount, for "does this host have it at all".
+/// All the controllers of the host's version 2; None where only a part of it is visible.
 fn controllers(mount: &Mount) -> Option<Vec<String>> {
-    let text = read(&mount.point.join("cgroup.controllers")).ok()?;
-    let text = String::from_utf8_lossy(&text).into_owned();
-    Some(text.split_whitespace().map(str::to_owned).collect())
+    real_root(mount).then(|| words(&mount.point.join("cgroup.controllers")))
+}
+
+/// Only the real root has no type; it alone may hold processes and children alike.
+fn real_root(mount: &Mount) -> bool {
+    mount.whole && mount.verify(&mount.point).is_ok() && !exists(&mount.point.join("cgroup.type"))
 }
 
 fn base(unified: &Hierarchy, need: &[&str], rootless: bool) -> std::result::Result<Base, Why> {
@@ -100,9 +104,7 @@ fn base(unified: &Hierarchy, need: &[&str], rootless: bool) -> std::result::Resu
 
 fn base_in(mount: &Mount, need: &[&str], rootless: bool) -> std::result::Result<Base, Why> {
     let found = |dir: &Path, step_aside| Ok(Base { dir: dir.to_owned(), step_aside });
-    // Only the real root has no type; it alone may hold processes and children alike.
-    let real_root = mount.whole && !exists(&mount.point.join("cgroup.type"));
-    if real_root && writable(&mount.point).is_ok() {
+    if real_root(mount) && writable(&mount.point).is_ok() {
         return found(&mount.point, false);
     }
     let Some(own) = &mount.own else {
@@ -126,13 +128,13 @@ fn base_in(mount: &Mount, need: &[&str], rootless: bool) -> std::result::Result<
     }
     let us = rustix::process::getpid().as_raw_pid().to_string();
     if words(&own.join("cgroup.procs")) != [us] {
+        let shown = own.display();
+        let reason = format!("{shown} holds other processes than launch");
         return Err((
-            format!("{} holds other processes than launch", own.display()),
+            reason,
             format!(
-                "{}; or as here: mkdir {1}/init; for p in $(cat {1}/cgroup.procs); \
-                 do echo $p > {1}/init/cgroup.procs; done",
-                delegate(rootless),
-                own.display()
+                "once: mkdir {shown}/all; for p in $(cat {shown}/cgroup.procs); \
+             do echo $p > {shown}/all/cgroup.procs; done"
             ),
         ));
     }
