@@ -24,6 +24,9 @@ use sys::Stack;
 /// what it was before.
 pub fn run(stack: Stack, mask: u64) -> ! {
     let launched = stack.arg(1) == Some(c"--launched");
+    // The launcher keeps all signals blocked up to here, so that none is lost between
+    // exec and the first system call; what it was before is no mask for a payload.
+    let mask = if launched { 0 } else { mask };
     if launched {
         msg::speak_as_launch();
         // Run from a descriptor, the name would be its number.
