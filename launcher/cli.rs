@@ -203,31 +203,23 @@ fn finish(draft: Draft) -> Result<Command> {
 }
 
 fn inject(words: Words) -> Result<Command> {
-    let usage = "launch inject ROOTFS";
+    let refuse = |why: &str, word: &OsStr| {
+        Err(Error::new(format!("inject: {why} {}", quote(word))).hint("launch inject ROOTFS"))
+    };
     let mut words = Parser::from_args(words);
     let mut rootfs = None;
     while let Some(word) = words.next().map_err(unexpected)? {
         match word {
             Arg::Long("help") | Arg::Short('h') => return Ok(Command::Print(INJECT.to_owned())),
-            Arg::Long(name) => {
-                return Err(Error::new(format!(
-                    "inject has no option {}",
-                    quote(format!("--{name}"))
-                ))
-                .hint(usage));
-            }
-            Arg::Short(name) => {
-                return Err(Error::new(format!("inject has no option '-{name}'")).hint(usage));
-            }
+            Arg::Long(name) => return refuse("there is no option", format!("--{name}").as_ref()),
+            Arg::Short(name) => return refuse("there is no option", format!("-{name}").as_ref()),
             Arg::Value(word) if rootfs.is_none() => rootfs = Some(word),
-            Arg::Value(word) => {
-                return Err(Error::new(format!("one word too many: {}", quote(&word))).hint(usage));
-            }
+            Arg::Value(word) => return refuse("one word too many:", &word),
         }
     }
     match rootfs {
         Some(word) if !word.is_empty() => Ok(Command::Inject { rootfs: PathBuf::from(word) }),
-        _ => Err(Error::new("inject: ROOTFS is missing").hint(usage)),
+        _ => Err(Error::new("inject: ROOTFS is missing").hint("launch inject ROOTFS")),
     }
 }
 

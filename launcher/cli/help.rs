@@ -108,6 +108,7 @@ fn one(flag: &Flag) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::ffi::OsString;
 
     #[test]
     fn one_screen() {
@@ -141,6 +142,19 @@ mod tests {
             assert_eq!(about(name).expect(name), *text);
             assert!(text.lines().all(|l| l.chars().count() <= 80), "{name}");
         }
+    }
+
+    /// What the help shows as a command line is one.
+    #[test]
+    fn examples_are_taken() {
+        let mut taken = 0;
+        for line in EXAMPLES.lines().filter_map(|l| l.strip_prefix("  launch ")) {
+            let command = line.split("  ").next().unwrap_or_default();
+            let words = command.split(' ').map(OsString::from);
+            assert!(crate::cli::parse(words).is_ok(), "{command}");
+            taken += 1;
+        }
+        assert_eq!(taken, 4);
     }
 
     #[test]

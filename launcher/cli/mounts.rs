@@ -20,7 +20,8 @@ pub fn volume(draft: &mut Draft, given: Given) -> Result<()> {
     };
     given.check_path(source, "the source")?;
     if !source.contains(&b'/') && source != b"." && source != b".." {
-        let hint = format!("a directory here is written ./{}", OsStr::from_bytes(source).display());
+        let here = [b"./", source].concat();
+        let hint = format!("a directory here is written {}", quote(OsStr::from_bytes(&here)));
         return Err(given.bad("there are no named volumes").hint(hint));
     }
     let read_only = match mode {
