@@ -9,19 +9,30 @@ use crate::error::{Error, Result};
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::fs::{AtFlags, FileType, FlockOperation, Mode, OFlags, RawDir};
 use rustix::io::Errno;
-use std::ffi::{CStr, OsStr};
+use std::ffi::{CStr, OsStr, OsString};
 use std::hash::{BuildHasher, RandomState};
 use std::mem::MaybeUninit;
-use std::os::unix::ffi::OsStrExt;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Component, Path, PathBuf};
 
-/// One thing a record names. A line of the file each: `KIND DETAILS`.
+/// One thing a record names. A line of the file each: `KIND PARENT DETAILS`, with the inode
+/// of the directory that holds it: in another cgroup namespace, which may share
+/// our directory of records, the same path is another cgroup.
 #[derive(Clone, Debug, PartialEq)]
 pub enum RecordItem {
     /// A cgroup directory of `Cgroups::dirs`, to be emptied and removed.
     Cgroup(PathBuf),
     /// An undo of `cgroup::Write`: a controller to be switched off again (`-memory`).
     Subtree { file: PathBuf, value: String },
+}
+
+/// What has to be recorded for a plan's cgroups.
+pub fn items_of(groups: &cgroup::Cgroups) -> Vec<RecordItem> {
+    let undo = groups.writes.iter().filter_map(|w| w.undo.clone());
+    let subtree = |(file, value): (PathBuf, String)| {
+        file.ends_with("cgroup.subtree_control").then_some(RecordItem::Subtree { file, value })
+    };
+    groups.dirs.iter().cloned().map(RecordItem::Cgroup).chain(undo.filter_map(subtree)).collect()
 }
 
 /// A record that exists and is locked by this process.
@@ -89,25 +100,35 @@ fn places_of(uid: u32, runtime: Option<&OsStr>) -> Vec<PathBuf> {
 /// The directory, if nobody else can have put anything into it.
 fn open_place(path: &Path, make: bool) -> Result<OwnedFd> {
     let shown = path.display();
-    if make {
-        match rustix::fs::mkdir(path, Mode::RWXU) {
-            Ok(()) | Err(Errno::EXIST) => {}
-            Err(e) => {
-                return Err(Error::os(format!("make {shown} for the container's record"), e)
-                    .hint("launch notes there what it makes, to clear it up after a crash"));
-            }
-        }
-    }
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    let dir = rustix::fs::open(path, flags, Mode::empty())
-        .map_err(|e| Error::os(format!("open {shown} for records"), e))?;
+    let open = || rustix::fs::open(path, flags, Mode::empty());
+    let dir = match open() {
+        Err(Errno::NOENT) if make => {
+            match rustix::fs::mkdir(path, Mode::RWXU) {
+                Ok(()) | Err(Errno::EXIST) => {}
+                Err(e) => {
+                    return Err(Error::os(format!("make {shown} for the container's record"), e)
+                        .hint("launch notes there what it makes, to clear it up after a crash"));
+                }
+            }
+            open()
+        }
+        done => done,
+    };
+    let dir = dir.map_err(|e| {
+        let error = Error::os(format!("open {shown} for records"), e);
+        match e {
+            Errno::NOTDIR | Errno::LOOP => error.hint("it must be a directory, not a link to one"),
+            _ => error,
+        }
+    })?;
     let stat = rustix::fs::fstat(&dir).map_err(|e| Error::os(format!("stat {shown}"), e))?;
     let (owner, mode) = (stat.st_uid, stat.st_mode & 0o777);
     if owner != rustix::process::geteuid().as_raw() || mode & 0o022 != 0 {
         return Err(Error::new(format!(
             "{shown}: owned by user {owner}, mode {mode:04o}: others could forge records in it"
         ))
-        .hint("remove it, or chmod it to 0700"));
+        .hint(format!("remove {shown}")));
     }
     Ok(dir)
 }
@@ -121,7 +142,7 @@ fn create_in(dir: OwnedFd, place: &Path, id: &str, items: &[RecordItem]) -> Resu
             _ => error,
         }
     };
-    let text = encode(items).ok_or_else(|| failed(Errno::INVAL))?;
+    let text = encode(items, parent_inode).ok_or_else(|| failed(Errno::INVAL))?;
     let file = create_locked(dir.as_fd(), id).map_err(failed)?;
     match write_all(file.as_fd(), &text) {
         Ok(()) => Ok(Record { dir, _file: file, id: id.to_owned(), path }),
@@ -146,32 +167,37 @@ fn create_locked(dir: BorrowedFd<'_>, id: &str) -> std::result::Result<OwnedFd, 
     Err(Errno::AGAIN)
 }
 
-/// None for a path that a line cannot hold.
-fn encode(items: &[RecordItem]) -> Option<Vec<u8>> {
+/// None for a path that a line cannot hold. `parent` gives an inode number.
+fn encode(items: &[RecordItem], parent: impl Fn(&Path) -> u64) -> Option<Vec<u8>> {
     let mut text = Vec::new();
     for item in items {
-        let (kind, path, value) = match item {
-            RecordItem::Cgroup(dir) => ("cgroup ", dir, None),
-            RecordItem::Subtree { file, value } => ("subtree ", file, Some(value)),
+        let (head, path) = match item {
+            RecordItem::Cgroup(dir) => (format!("cgroup {} ", parent(dir)), dir),
+            RecordItem::Subtree { file, value } => {
+                (format!("subtree {} {value} ", parent(file)), file)
+            }
         };
         let path = path.as_os_str().as_bytes();
         if path.contains(&b'\n') {
             return None;
         }
-        text.extend_from_slice(kind.as_bytes());
-        if let Some(value) = value {
-            text.extend_from_slice(value.as_bytes());
-            text.push(b' ');
-        }
+        text.extend_from_slice(head.as_bytes());
         text.extend_from_slice(path);
         text.push(b'\n');
     }
     Some(text)
 }
 
-/// What a record says, and whether all of it was understood. A last line without its end
-/// was cut off while being written: nothing of it had been made.
-fn decode(text: &[u8]) -> (Vec<RecordItem>, bool) {
+/// The inode of the directory that holds `path`; 0 when there is none.
+fn parent_inode(path: &Path) -> u64 {
+    let stat = path.parent().and_then(|p| rustix::fs::stat(p).ok());
+    stat.map_or(0, |s| s.st_ino)
+}
+
+/// What a record says, each thing with its parent's inode, and whether all of it was
+/// understood. A last line without its end was cut off while being written: nothing
+/// of it had been made.
+fn decode(text: &[u8]) -> (Vec<(RecordItem, u64)>, bool) {
     let mut items = Vec::new();
     let mut all = true;
     for line in text.split_inclusive(|&b| b == b'\n') {
@@ -185,21 +211,32 @@ fn decode(text: &[u8]) -> (Vec<RecordItem>, bool) {
 }
 
 /// Paths are only believed in the form in which we write them.
-fn decode_line(line: &[u8]) -> Option<RecordItem> {
-    let path = |bytes: &[u8]| {
-        let path = PathBuf::from(OsStr::from_bytes(bytes));
+fn decode_line(line: &[u8]) -> Option<(RecordItem, u64)> {
+    let word = |text: &[u8]| {
+        let at = text.iter().position(|&b| b == b' ')?;
+        Some((std::str::from_utf8(&text[..at]).ok()?.to_owned(), text[at + 1..].to_vec()))
+    };
+    let path = |bytes: Vec<u8>| {
+        let path = PathBuf::from(OsString::from_vec(bytes));
         let plain = |c: Component| matches!(c, Component::RootDir | Component::Normal(_));
         (path.is_absolute() && path.components().all(plain)).then_some(path)
     };
-    let named = |p: &Path| p.file_name().is_some_and(|n| n.as_bytes().starts_with(b"launch-"));
-    if let Some(rest) = line.strip_prefix(b"cgroup ") {
-        return path(rest).filter(|p| named(p)).map(RecordItem::Cgroup);
+    let (kind, rest) = word(line)?;
+    let (parent, rest) = word(&rest)?;
+    let parent = parent.parse().ok()?;
+    match kind.as_str() {
+        "cgroup" => {
+            let named =
+                |p: &PathBuf| p.file_name().is_some_and(|n| n.as_bytes().starts_with(b"launch-"));
+            Some((RecordItem::Cgroup(path(rest).filter(named)?), parent))
+        }
+        "subtree" => {
+            let (value, rest) = word(&rest)?;
+            let file = path(rest).filter(|p| p.ends_with("cgroup.subtree_control"))?;
+            value.starts_with('-').then_some((RecordItem::Subtree { file, value }, parent))
+        }
+        _ => None,
     }
-    let rest = line.strip_prefix(b"subtree ")?;
-    let (value, file) = rest.split_at(rest.iter().position(|&b| b == b' ')?);
-    let value = std::str::from_utf8(value).ok().filter(|v| v.starts_with('-'))?.to_owned();
-    let file = path(&file[1..]).filter(|p| p.ends_with("cgroup.subtree_control"))?;
-    Some(RecordItem::Subtree { file, value })
 }
 
 fn sweep_place(path: &Path) -> Vec<String> {
@@ -241,19 +278,23 @@ fn sweep_one(dir: BorrowedFd<'_>, name: &CStr) -> Result<()> {
 }
 
 /// Backwards through what was made, everything tried; the first failure is told. True when
-/// all is gone, false when something lies in a file system that is not mounted here.
-fn clear(items: &[RecordItem]) -> Result<bool> {
+/// all is gone, false when something lies where this process does not see it.
+fn clear(items: &[(RecordItem, u64)]) -> Result<bool> {
     let mut result = Ok(true);
-    for item in items.iter().rev() {
-        if let RecordItem::Cgroup(dir) = item {
-            let gone = cgroup::clear_left_over(dir);
-            result = result.and_then(|all| gone.map(|gone| all && gone));
-        }
-    }
-    for item in items.iter().rev() {
-        if let RecordItem::Subtree { file, value } = item {
-            cgroup::switch_off(file, value);
-        }
+    // Controllers are switched off only when no cgroup has them any more.
+    let (cgroups, subtrees): (Vec<_>, Vec<_>) =
+        items.iter().rev().partition(|(item, _)| matches!(item, RecordItem::Cgroup(_)));
+    for (item, parent) in cgroups.into_iter().chain(subtrees) {
+        let (RecordItem::Cgroup(path) | RecordItem::Subtree { file: path, .. }) = item;
+        let done = match (parent_inode(path), item) {
+            (there, _) if there != 0 && there != *parent => Ok(false),
+            (_, RecordItem::Cgroup(dir)) => cgroup::clear_left_over(dir),
+            (_, RecordItem::Subtree { file, value }) => {
+                cgroup::switch_off(file, value);
+                Ok(true)
+            }
+        };
+        result = result.and_then(|all| done.map(|done| all && done));
     }
     result
 }

@@ -1,5 +1,3 @@
-#![allow(clippy::expect_used)]
-
 use super::*;
 use std::fs;
 use std::process::{Child, Command, Stdio};
@@ -43,13 +41,14 @@ fn items() -> Vec<RecordItem> {
 
 #[test]
 fn what_is_written_is_read() {
-    let text = encode(&items()).expect("encodes");
-    assert_eq!(decode(&text), (items(), true));
+    let text = encode(&items(), |_| 77).expect("encodes");
+    let read: Vec<_> = items().into_iter().map(|i| (i, 77)).collect();
+    assert_eq!(decode(&text), (read.clone(), true));
     assert_eq!(decode(b""), (vec![], true));
-    assert!(encode(&[RecordItem::Cgroup("/a\nb".into())]).is_none());
+    assert!(encode(&[RecordItem::Cgroup("/a\nb".into())], |_| 1).is_none());
     for cut in 0..text.len() {
         let (some, _) = decode(&text[..cut]);
-        assert!(items().starts_with(&some), "cut at {cut}");
+        assert!(read.starts_with(&some), "cut at {cut}");
         assert!(some.len() < 2);
     }
 }
@@ -57,19 +56,32 @@ fn what_is_written_is_read() {
 #[test]
 fn only_our_own_kind_of_path_is_believed() {
     for bad in [
-        "cgroup relative/launch-x",
-        "cgroup /sys/fs/cgroup/memory/../launch-x",
-        "cgroup /sys/fs/cgroup/memory",
-        "cgroup /",
+        "cgroup 1 relative/launch-x",
+        "cgroup 1 /sys/fs/cgroup/memory/../launch-x",
+        "cgroup 1 /sys/fs/cgroup/memory",
+        "cgroup /sys/fs/cgroup/memory/launch-x",
+        "cgroup -1 /sys/fs/cgroup/memory/launch-x",
+        "cgroup 1 /",
+        "cgroup 1 ",
         "cgroup ",
-        "subtree -memory /etc/passwd",
-        "subtree +memory /sys/fs/cgroup/cgroup.subtree_control",
-        "subtree -memory",
-        "veth lch0",
+        "subtree 1 -memory /etc/passwd",
+        "subtree 1 +memory /sys/fs/cgroup/cgroup.subtree_control",
+        "subtree 1 -memory",
+        "veth 1 lch0",
         "",
     ] {
         assert_eq!(decode(format!("{bad}\n").as_bytes()), (vec![], false), "{bad}");
     }
+}
+
+#[test]
+fn what_lies_in_another_namespace_is_kept() {
+    let place = Place::new("hidden");
+    let inode = parent_inode(Path::new("/sys/launch-x"));
+    assert_eq!(inode, parent_inode(Path::new("/sys/y")));
+    fs::write(place.0.join("x"), format!("cgroup {} /sys/launch-x\n", inode + 1)).expect("written");
+    assert_eq!(sweep_place(&place.0), Vec::<String>::new());
+    assert_eq!(place.names(), ["x"]);
 }
 
 #[test]
@@ -95,7 +107,7 @@ fn the_living_are_left_alone_and_the_dead_are_cleared() {
 #[test]
 fn entries_of_a_later_version_are_kept() {
     let place = Place::new("later");
-    fs::write(place.0.join("x"), "netns /run/launch/ns/x\n").expect("written");
+    fs::write(place.0.join("x"), "netns 1 /run/launch/ns/x\n").expect("written");
     fs::create_dir(place.0.join("state")).expect("made");
     assert_eq!(sweep_place(&place.0), Vec::<String>::new());
     assert_eq!(place.names().len(), 2);

@@ -187,7 +187,6 @@ fn decimal(milli: u64) -> String {
 }
 
 #[cfg(test)]
-#[allow(clippy::expect_used)]
 mod tests {
     use super::*;
 

@@ -1,5 +1,3 @@
-#![allow(clippy::expect_used)]
-
 use super::*;
 
 /// This hybrid: version 1 for nearly all, an empty version 2 beside it.
