@@ -11,7 +11,7 @@ mod probe;
 mod v1;
 mod v2;
 
-pub use end::{MemoryReport, clear_left_over, kill, memory_report, remove, switch_off};
+pub use end::{MemoryReport, clear_left_over, memory_report, remove, switch_off};
 pub use probe::{Layout, probe};
 
 use crate::error::{Error, Result};

@@ -52,11 +52,7 @@ fn field(text: &str, name: &str) -> Option<u64> {
 }
 
 /// Kills everything in `dir` and below. Returns once nothing is left in it, or with an
-/// error after two seconds. A directory that is not there is empty.
-pub fn kill(dir: &Path) -> Result<()> {
-    kill_within(dir, PATIENCE)
-}
-
+/// error when the time is up. A directory that is not there is empty.
 fn kill_within(dir: &Path, patience: Duration) -> Result<()> {
     // Version 2 since Linux 5.14: at once, and no fork escapes.
     let all = put(&dir.join("cgroup.kill"), "1").is_ok();
