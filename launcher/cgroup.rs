@@ -191,15 +191,21 @@ pub fn create(dir: &Path) -> Result<()> {
 
 /// Writes one value. The file is never created: what is not a cgroup has none.
 pub fn write(w: &Write) -> Result<()> {
-    put(&w.file, &w.value).map_err(|e| {
+    put(&w.file, &w.value).or_else(|e| {
+        // A kernel that does not count swap has no such file; without swap that is fine.
+        let swap = e == Errno::NOENT && w.file.ends_with("memory.swap.max");
+        if swap && !host_has_swap() {
+            return Ok(());
+        }
         let what = format!("{}: write {} to {}", w.asked, w.value, w.file.display());
         let error = Error::os(what, e);
-        match e {
+        Err(match e {
+            Errno::NOENT if swap => error.hint("--memory-swap -1 leaves swap without a limit"),
             Errno::NOENT => error.hint("this kernel was built without that limit"),
             Errno::INVAL | Errno::RANGE => error.hint("an enclosing cgroup may allow less"),
             Errno::BUSY => error.hint("other processes are in that cgroup"),
             _ => error,
-        }
+        })
     })
 }
 
@@ -249,11 +255,6 @@ fn writable(path: &Path) -> rustix::io::Result<()> {
 /// Some swap area is in use: its lines follow a heading.
 fn host_has_swap() -> bool {
     read(Path::new("/proc/swaps")).is_ok_and(|t| t.split(|&b| b == b'\n').count() > 2)
-}
-
-/// The kernel was built with swap; without, cgroups have no files for it.
-fn host_can_swap() -> bool {
-    rustix::fs::access("/proc/swaps", rustix::fs::Access::EXISTS).is_ok()
 }
 
 /// What a container with its own cgroup namespace is shown at /sys/fs/cgroup; every

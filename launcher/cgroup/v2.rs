@@ -181,7 +181,7 @@ fn not_delegated(want: &Want, dir: &Path, rootless: bool) -> Unmet {
         reason: format!("{} does not offer the {c} controller", dir.display()),
         hint: match rootless && exists(Path::new("/run/systemd/system")) {
             true => format!(
-                "as root: systemctl set-property user@$UID.service Delegate=\"cpu cpuset memory pids\" ({c})"
+                "as root: systemctl edit user@.service: [Service] Delegate={c} and what is there"
             ),
             false => format!("the cgroup above must have +{c} in cgroup.subtree_control"),
         },
@@ -238,9 +238,7 @@ fn limit(want: &Want, base: &Path, dir: &Path, out: &mut Cgroups) -> Result<()> 
         Value::Memory { limit, swap } => {
             set("memory.max", limit.to_string());
             // Version 2 counts swap by itself; a new cgroup has no limit on it.
-            if let Swap::Total(total) = swap
-                && super::host_can_swap()
-            {
+            if let Swap::Total(total) = swap {
                 set("memory.swap.max", (total - limit).to_string());
             }
             out.memory = Some(Memory { dir: dir.to_owned(), v2: true, limit: *limit });
