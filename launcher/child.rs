@@ -16,10 +16,11 @@ use rustix::mount::{
 use std::ffi::CStr;
 
 /// The child's descriptors; all of them are close-on-exec.
-pub struct Context<'a> {
+pub struct Context {
     pub channel: Channel,
+    /// Ours is a copy that would keep the parent's death from being seen.
+    pub parent_end: RawFd,
     pub init: RawFd,
-    pub tasks: &'a [RawFd],
     /// Sources opened below the old root; -1 until then.
     pub slots: Vec<RawFd>,
     pub old_root: RawFd,
@@ -32,7 +33,8 @@ pub struct Context<'a> {
 }
 
 /// Runs the steps; never returns. `first` is the number of the first one in the whole plan.
-pub fn run(steps: &[ChildStep], mut cx: Context<'_>, first: usize) -> ! {
+pub fn run(steps: &[ChildStep], mut cx: Context, first: usize) -> sys::Never {
+    sys::close(cx.parent_end);
     for (index, step) in steps.iter().enumerate() {
         let before = cx.times.as_ref().map(|_| now());
         let result = match cx.fault {
@@ -60,7 +62,7 @@ pub fn now() -> u64 {
     t.tv_sec as u64 * 1_000_000_000 + t.tv_nsec as u64
 }
 
-impl Context<'_> {
+impl Context {
     fn step(&mut self, step: &ChildStep) -> Result<()> {
         match step {
             ChildStep::DieWithParent | ChildStep::DieWithParentAgain => {
@@ -80,6 +82,15 @@ impl Context<'_> {
                 self.slots[*slot] = leak(rustix::fs::open(path.as_c_str(), flags, Mode::empty())?);
                 Ok(())
             }
+            ChildStep::OpenLate { slot, path } => {
+                self.slots[*slot] = leak(self.open_below_old_root(path, OFlags::PATH)?);
+                Ok(())
+            }
+            ChildStep::JoinCgroup { tasks } => {
+                // "0" is the writer itself. Never cgroup.procs: that waits for all processors.
+                let fd = self.open_below_old_root(tasks, OFlags::WRONLY)?;
+                rustix::io::write(fd, b"0").map(drop)
+            }
             ChildStep::BindRoot { path } => {
                 // Twice by name: the second walk ends on top of the new mount.
                 rustix::process::chdir(path.as_c_str())?;
@@ -94,11 +105,13 @@ impl Context<'_> {
             ChildStep::Enter { root } => rustix::process::chdir(root.as_c_str()),
             ChildStep::Pivot => self.pivot(),
             ChildStep::Mount(mount) => add_mount(mount),
-            ChildStep::MakeNode { path, mode, major, minor } => make_node(path, *mode, *major, *minor),
+            ChildStep::MakeNode { path, mode, major, minor } => {
+                make_node(path, *mode, *major, *minor)
+            }
             ChildStep::BindNode { slot, path } => self.bind_node(*slot, path),
             ChildStep::MakeLink { path, target } => {
                 rustix::fs::symlink(target.as_c_str(), path.as_c_str())
-            },
+            }
             ChildStep::Bind(bind) => self.bind(bind),
             ChildStep::OpenTerminal { owner } => self.open_terminal(*owner),
             ChildStep::DetachOldRoot => self.detach_old_root(),
@@ -110,10 +123,6 @@ impl Context<'_> {
     fn late_step(&mut self, step: &ChildStep) -> Result<()> {
         match step {
             ChildStep::RootAttributes { read_only } => root_attributes(*read_only),
-            ChildStep::JoinCgroup => self.tasks.iter().try_for_each(|fd| {
-                // "0" is the writer itself; see cgroup v1's `tasks`.
-                rustix::io::write(sys::borrow(*fd), b"0").map(drop)
-            }),
             ChildStep::NewCgroupNamespace => sys::unshare(sys::ns::NEWCGROUP),
             ChildStep::LoopbackUp => sys::loopback_up(),
             ChildStep::Hostname(name) => rustix::system::sethostname(name.as_bytes()),
@@ -148,6 +157,13 @@ impl Context<'_> {
         let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
         self.old_root = leak(rustix::fs::open(c"/", flags, Mode::empty())?);
         Ok(())
+    }
+
+    /// A path of the host, which is absolute and without symlinks.
+    fn open_below_old_root(&self, path: &CStr, flags: OFlags) -> Result<rustix::fd::OwnedFd> {
+        let path = &path.to_bytes_with_nul()[1..];
+        let path = CStr::from_bytes_with_nul(path).map_err(|_| Errno::INVAL)?;
+        rustix::fs::openat(sys::borrow(self.old_root), path, flags | OFlags::CLOEXEC, Mode::empty())
     }
 
     fn overlay(&self, o: &Overlay) -> Result<()> {
@@ -243,9 +259,8 @@ fn leak(fd: rustix::fd::OwnedFd) -> RawFd {
 
 fn scratch(at: &CStr, dirs: &[(std::ffi::CString, u32)]) -> Result<()> {
     rustix::mount::mount(c"tmpfs", at, c"tmpfs", MountFlags::empty(), c"mode=700")?;
-    dirs.iter().try_for_each(|(dir, mode)| {
-        rustix::fs::mkdir(dir.as_c_str(), Mode::from_raw_mode(*mode))
-    })
+    dirs.iter()
+        .try_for_each(|(dir, mode)| rustix::fs::mkdir(dir.as_c_str(), Mode::from_raw_mode(*mode)))
 }
 
 fn add_mount(m: &Mount) -> Result<()> {

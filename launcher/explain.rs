@@ -53,18 +53,25 @@ fn rows(plan: &Plan) -> Vec<Row> {
 
 pub fn host_words(step: &HostStep) -> String {
     match step {
-        HostStep::Record { id, .. } => format!("record container {id}, so that a later start can clear up"),
+        HostStep::Record { id, .. } => {
+            format!("record container {id}, so that a later start can clear up")
+        }
         HostStep::MakeCgroup(dir) => format!("make cgroup {}", dir.display()),
         HostStep::WriteCgroup(w) => {
             format!("limit {}: {} = {}", w.option, file_name(&w.file), w.value)
         }
-        HostStep::OpenTasks(_) => "open the cgroup's tasks files for the child".into(),
         HostStep::SealInit => "put init into a sealed memfd".into(),
         HostStep::Clone { flags, cgroup } => match cgroup {
-            Some(dir) => format!("clone into new namespaces ({}) and cgroup {}", flag_names(*flags), dir.display()),
+            Some(dir) => format!(
+                "clone into new namespaces ({}) and cgroup {}",
+                flag_names(*flags),
+                dir.display()
+            ),
             None => format!("clone into new namespaces ({})", flag_names(*flags)),
         },
-        HostStep::MapIds(IdMap::Single { uid, gid }) => format!("map user {uid} and group {gid} to 0 inside"),
+        HostStep::MapIds(IdMap::Single { uid, gid }) => {
+            format!("map user {uid} and group {gid} to 0 inside")
+        }
         HostStep::MapIds(IdMap::Subordinate { uids, gids, .. }) => format!(
             "map the caller to 0, and subordinate ids from {} (groups {}) to 1 and up",
             uids.0, gids.0
@@ -94,7 +101,7 @@ fn host_shell(step: &HostStep) -> Vec<String> {
             format!("newuidmap $PID 0 {uid} 1 1 {} {}", uids.0, uids.1),
             format!("newgidmap $PID 0 {gid} 1 1 {} {}", gids.0, gids.1),
         ],
-        HostStep::Record { .. } | HostStep::OpenTasks(_) | HostStep::SealInit | HostStep::Go => Vec::new(),
+        HostStep::Record { .. } | HostStep::SealInit | HostStep::Go => Vec::new(),
     }
 }
 
@@ -105,9 +112,14 @@ fn child_words(step: &ChildStep) -> String {
         ChildStep::NewSession => "begin a new session, without a terminal".into(),
         ChildStep::DefaultSignals => "reset signal dispositions and umask".into(),
         ChildStep::PrivateMounts => "keep all mounts private".into(),
-        ChildStep::OpenSource { path, .. } => format!("open {}", lossy(path)),
+        ChildStep::OpenSource { path, .. } | ChildStep::OpenLate { path, .. } => {
+            format!("open {}", lossy(path))
+        }
         ChildStep::BindRoot { path } => format!("bind rootfs {}", lossy(path)),
-        ChildStep::Scratch { at, .. } => format!("make room for throw-away layers (tmpfs over {}, seen by nobody else)", lossy(at)),
+        ChildStep::Scratch { at, .. } => format!(
+            "make room for throw-away layers (tmpfs over {}, seen by nobody else)",
+            lossy(at)
+        ),
         ChildStep::Overlay(o) => format!("put a throw-away layer over {}", o.source.display()),
         ChildStep::MakeDir { path } => format!("make directory {}", lossy(path)),
         ChildStep::Enter { root } => format!("enter {}", lossy(root)),
@@ -115,26 +127,34 @@ fn child_words(step: &ChildStep) -> String {
         ChildStep::Mount(m) => format!("mount {} on {}", lossy(&m.fstype), lossy(&m.target)),
         ChildStep::MakeNode { path, .. } => format!("make device {}", lossy(path)),
         ChildStep::BindNode { path, .. } => format!("bind the host's {}", lossy(path)),
-        ChildStep::MakeLink { path, target } => format!("link {} to {}", lossy(path), lossy(target)),
+        ChildStep::MakeLink { path, target } => {
+            format!("link {} to {}", lossy(path), lossy(target))
+        }
         ChildStep::Bind(b) => {
             let ro = if b.read_only { ", read-only" } else { "" };
             format!("volume {} on {}{ro}", b.source.display(), lossy(&b.target))
         }
         ChildStep::OpenTerminal { .. } => "open a pseudo-terminal".into(),
         ChildStep::DetachOldRoot => "let the old root go".into(),
-        ChildStep::RootAttributes { read_only: true } => "make the root read-only, without devices".into(),
+        ChildStep::RootAttributes { read_only: true } => {
+            "make the root read-only, without devices".into()
+        }
         ChildStep::RootAttributes { read_only: false } => "make the root's devices unusable".into(),
-        ChildStep::JoinCgroup => "join the cgroup".into(),
+        ChildStep::JoinCgroup { tasks } => format!("join the cgroup by {}", lossy(tasks)),
         ChildStep::NewCgroupNamespace => "make the cgroup the root of a cgroup namespace".into(),
         ChildStep::LoopbackUp => "bring loopback up".into(),
         ChildStep::Hostname(name) => format!("set hostname {}", lossy(name)),
         ChildStep::Chdir(dir) => format!("enter {}", lossy(dir)),
         ChildStep::DropBounding { .. } => "drop capabilities from the bounding set".into(),
-        ChildStep::SetIds { uid, gid, .. } => format!("become user {}:{}", uid.as_raw(), gid.as_raw()),
+        ChildStep::SetIds { uid, gid, .. } => {
+            format!("become user {}:{}", uid.as_raw(), gid.as_raw())
+        }
         ChildStep::SetCapabilities { .. } => "keep only the allowed capabilities".into(),
         ChildStep::NoNewPrivileges => "forbid new privileges".into(),
         ChildStep::CloseOnExec => "leave descriptors 0 to 2 only".into(),
-        ChildStep::DieWithParentAgain => "die when the launcher dies (changing ids cleared it)".into(),
+        ChildStep::DieWithParentAgain => {
+            "die when the launcher dies (changing ids cleared it)".into()
+        }
         ChildStep::ExecInit { argv } => format!("run init with {}", command(&argv.list()[3..])),
         ChildStep::ExecPayload { argv, .. } => format!("run {}", command(argv.list())),
     }
@@ -154,7 +174,11 @@ fn child_shell(step: &ChildStep, plan: &Plan) -> Vec<String> {
         }
         ChildStep::Overlay(o) => vec![
             format!("cd {}", quote_path(&o.source)),
-            format!("mount -t overlay -o {} overlay {}", lossy(&o.data), quote(o.target.to_bytes())),
+            format!(
+                "mount -t overlay -o {} overlay {}",
+                lossy(&o.data),
+                quote(o.target.to_bytes())
+            ),
         ],
         ChildStep::MakeDir { path } => one(format!("mkdir {}", quote(path.to_bytes()))),
         ChildStep::Enter { root } => one(format!("cd {}", quote(root.to_bytes()))),
@@ -169,8 +193,12 @@ fn child_shell(step: &ChildStep, plan: &Plan) -> Vec<String> {
         ChildStep::MakeNode { path, mode, major, minor } => {
             one(format!("mknod -m {:o} {} c {major} {minor}", mode & 0o7777, lossy(path)))
         }
-        ChildStep::BindNode { path, .. } => one(format!("touch {0}; mount --bind $OLD{0} {0}", lossy(path))),
-        ChildStep::MakeLink { path, target } => one(format!("ln -s {} {}", lossy(target), lossy(path))),
+        ChildStep::BindNode { path, .. } => {
+            one(format!("touch {0}; mount --bind $OLD{0} {0}", lossy(path)))
+        }
+        ChildStep::MakeLink { path, target } => {
+            one(format!("ln -s {} {}", lossy(target), lossy(path)))
+        }
         ChildStep::Bind(b) => {
             let target = quote(b.target.to_bytes());
             let mut out = vec![format!("mount --rbind {} {target}", quote_path(&b.source))];
@@ -183,12 +211,7 @@ fn child_shell(step: &ChildStep, plan: &Plan) -> Vec<String> {
         ChildStep::RootAttributes { read_only } => {
             one(format!("mount -o remount,bind,nodev{} /", if *read_only { ",ro" } else { "" }))
         }
-        ChildStep::JoinCgroup => plan
-            .cgroups
-            .iter()
-            .flat_map(|g| g.dirs.iter())
-            .map(|dir| format!("echo $$ > {}", quote_path(&dir.join("tasks"))))
-            .collect(),
+        ChildStep::JoinCgroup { tasks } => one(format!("echo $$ > {}", quote(tasks.to_bytes()))),
         ChildStep::NewCgroupNamespace => one("unshare --cgroup ...".into()),
         other => late_shell(other, plan),
     }
@@ -205,7 +228,9 @@ fn late_shell(step: &ChildStep, plan: &Plan) -> Vec<String> {
         ChildStep::DropBounding { keep } | ChildStep::SetCapabilities { keep } => {
             let names: Vec<_> = (0..64)
                 .filter(|n| keep & (1 << n) != 0)
-                .filter_map(|n| crate::cli::caps::name(n).map(|s| s.trim_start_matches("CAP_").to_lowercase()))
+                .filter_map(|n| {
+                    crate::cli::caps::name(n).map(|s| s.trim_start_matches("CAP_").to_lowercase())
+                })
                 .collect();
             let list = names.iter().map(|n| format!("+{n}")).collect::<Vec<_>>().join(",");
             let option = match step {
@@ -225,9 +250,11 @@ fn late_shell(step: &ChildStep, plan: &Plan) -> Vec<String> {
             one(format!("setpriv --reuid {} --regid {} {groups} ...", uid.as_raw(), gid.as_raw()))
         }
         ChildStep::NoNewPrivileges => one("setpriv --no-new-privs ...".into()),
-        ChildStep::ExecInit { argv } => {
-            one(format!("exec env -i {}/sbin/init -- {}", environment(plan), command(&argv.list()[3..])))
-        }
+        ChildStep::ExecInit { argv } => one(format!(
+            "exec env -i {}/sbin/init -- {}",
+            environment(plan),
+            command(&argv.list()[3..])
+        )),
         ChildStep::ExecPayload { argv, .. } => {
             one(format!("exec env -i {}{}", environment(plan), command(argv.list())))
         }
@@ -281,15 +308,25 @@ pub fn clone_error(errno: Errno, rootless: bool, cgroup: Option<&Path>) -> Error
             if read("/proc/sys/kernel/unprivileged_userns_clone").as_deref() == Some("0") {
                 return error.hint("user namespaces are off for ordinary users: sysctl kernel.unprivileged_userns_clone=1");
             }
-            if read("/proc/sys/kernel/apparmor_restrict_unprivileged_userns").as_deref() == Some("1") {
+            if read("/proc/sys/kernel/apparmor_restrict_unprivileged_userns").as_deref()
+                == Some("1")
+            {
                 return error.hint("AppArmor restricts user namespaces: sysctl kernel.apparmor_restrict_unprivileged_userns=0");
             }
             error.hint("the kernel or an outer container forbids user namespaces to ordinary users")
         }
-        Errno::PERM => error.hint("this needs CAP_SYS_ADMIN; run as an ordinary user to do without"),
-        Errno::NOSPC | Errno::USERS => error.hint("a limit in /proc/sys/user/ (such as max_user_namespaces) is reached or 0"),
-        Errno::NOSYS if cgroup.is_some() => error.hint("placing a process in a cgroup at birth needs Linux 5.7"),
-        Errno::AGAIN => error.hint("a limit on processes is reached (ulimit -u, or pids.max of the own cgroup)"),
+        Errno::PERM => {
+            error.hint("this needs CAP_SYS_ADMIN; run as an ordinary user to do without")
+        }
+        Errno::NOSPC | Errno::USERS => {
+            error.hint("a limit in /proc/sys/user/ (such as max_user_namespaces) is reached or 0")
+        }
+        Errno::NOSYS if cgroup.is_some() => {
+            error.hint("placing a process in a cgroup at birth needs Linux 5.7")
+        }
+        Errno::AGAIN => {
+            error.hint("a limit on processes is reached (ulimit -u, or pids.max of the own cgroup)")
+        }
         Errno::INVAL => error.hint("the kernel lacks one of the namespaces (CONFIG_*_NS)"),
         _ => error,
     }

@@ -24,7 +24,12 @@ fn one_layer(b: &mut Builder<'_>) -> Result<()> {
     b.child.push(ChildStep::Scratch { at: c_str(at)?, dirs });
     let data = overlay_data(&format!("{at}/upper"), &format!("{at}/work"), b.host.rootless)?;
     let root = c_str(format!("{at}/root"))?;
-    b.child.push(ChildStep::Overlay(Box::new(Overlay { lower, target: root.clone(), data, source })));
+    b.child.push(ChildStep::Overlay(Box::new(Overlay {
+        lower,
+        target: root.clone(),
+        data,
+        source,
+    })));
     b.child.push(ChildStep::Enter { root });
     Ok(())
 }
@@ -103,10 +108,22 @@ fn make_dir(target: &CString) -> ChildStep {
     ChildStep::MakeDir { path: target.clone() }
 }
 
-fn read_only(b: &mut Builder<'_>, source: PathBuf, target: CString, directory: bool) -> Result<ChildStep> {
+fn read_only(
+    b: &mut Builder<'_>,
+    source: PathBuf,
+    target: CString,
+    directory: bool,
+) -> Result<ChildStep> {
     let slot = b.open_source(&source)?;
     let parents = Vec::new();
-    Ok(ChildStep::Bind(Box::new(Bind { slot, target, parents, directory, read_only: true, source })))
+    Ok(ChildStep::Bind(Box::new(Bind {
+        slot,
+        target,
+        parents,
+        directory,
+        read_only: true,
+        source,
+    })))
 }
 
 /// Mounted afresh in every container.

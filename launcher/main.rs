@@ -42,6 +42,11 @@ use error::{Code, Result};
 use spec::Spec;
 use std::io::Write;
 
+// Not in unit tests, which have threads.
+#[cfg(not(test))]
+#[global_allocator]
+static ALLOCATOR: sys::Arena = sys::Arena::new();
+
 #[allow(clippy::exit)]
 fn main() {
     let mut args = std::env::args_os();
@@ -78,7 +83,8 @@ fn run_container(spec: &Spec, timed: bool, json: bool) -> Result<i32> {
     let (status, timings) = run::run(spec, plan, timed)?;
     if let Some(names) = names {
         // Standard output is the payload's.
-        let text = if json { report::json(&names, &timings) } else { report::text(&names, &timings) };
+        let text =
+            if json { report::json(&names, &timings) } else { report::text(&names, &timings) };
         let _ = std::io::stderr().write_all(text.as_bytes());
     }
     if let Some(line) = report::memory(spec, &status) {

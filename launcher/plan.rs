@@ -20,7 +20,8 @@ use std::path::{Component, Path, PathBuf};
 pub struct Plan {
     pub id: String,
     pub host: Vec<HostStep>,
-    pub child: Vec<ChildStep>,
+    /// The child reads them in the parent's memory; they are never given back.
+    pub child: &'static [ChildStep],
     /// Descriptors the child opens on its way.
     pub slots: usize,
     pub warnings: Vec<String>,
@@ -60,7 +61,6 @@ pub fn plan(spec: &Spec, host: &Host) -> Result<Plan> {
         warnings: Vec::new(),
         dev_slot: 0,
         sys_slot: 0,
-        view_slot: 0,
         view: Vec::new(),
         view_sources: Vec::new(),
     };
@@ -82,7 +82,19 @@ pub fn plan(spec: &Spec, host: &Host) -> Result<Plan> {
     let host_steps = host_steps(spec, host, &id, cgroups.as_ref());
     let Builder { child, slots, warnings, .. } = build;
     let rootless = host.rootless;
-    Ok(Plan { id, host: host_steps, child, slots, warnings, cgroups, terminal, env, rootfs, rootless })
+    let child = child.leak();
+    Ok(Plan {
+        id,
+        host: host_steps,
+        child,
+        slots,
+        warnings,
+        cgroups,
+        terminal,
+        env,
+        rootfs,
+        rootless,
+    })
 }
 
 /// The child's steps in the making.
@@ -95,10 +107,9 @@ pub(crate) struct Builder<'a> {
     pub child: Vec<ChildStep>,
     slots: usize,
     pub warnings: Vec<String>,
-    /// Slots of the host's /dev and /sys, and the first of the cgroups to be shown.
+    /// Slots of the host's /dev and /sys.
     dev_slot: usize,
     sys_slot: usize,
-    view_slot: usize,
     view: Vec<cgroup::ViewMount>,
     view_sources: Vec<PathBuf>,
 }
@@ -113,7 +124,8 @@ impl Builder<'_> {
         self.warnings.append(&mut groups.warnings);
         self.view = cgroup::container_view(&layout, &groups);
         // In the order in which the view lists them.
-        self.view_sources = groups.join.tasks.iter().filter_map(|t| t.parent()).map(Path::to_owned).collect();
+        self.view_sources =
+            groups.join.tasks.iter().filter_map(|t| t.parent()).map(Path::to_owned).collect();
         self.view_sources.extend(groups.join.unified.clone());
         Ok(Some(groups))
     }
@@ -147,7 +159,10 @@ impl Builder<'_> {
     /// From the new session to the change of root.
     fn root(&mut self) -> Result<()> {
         let s = &mut self.child;
-        s.extend([ChildStep::DieWithParent, ChildStep::AwaitGo]);
+        s.push(ChildStep::DieWithParent);
+        if self.host.rootless {
+            s.push(ChildStep::AwaitGo);
+        }
         s.extend([ChildStep::NewSession, ChildStep::DefaultSignals, ChildStep::PrivateMounts]);
         for op in &self.spec.mounts {
             if let MountOp::Bind { source, .. } = op {
@@ -159,10 +174,6 @@ impl Builder<'_> {
             if self.spec.net == Net::Host {
                 self.sys_slot = self.open_source(Path::new("/sys"))?;
             }
-        }
-        self.view_slot = self.slots;
-        for dir in self.view_sources.clone() {
-            self.open_source(&dir)?;
         }
         if self.overlay || self.host_root {
             layers::add(self)?;
@@ -235,11 +246,12 @@ impl Builder<'_> {
     /// The container's own cgroups, read-only. Bound from the host's mounts: mounting a
     /// version 1 hierarchy anew takes ten times as long.
     fn cgroup_view(&mut self, groups: Option<&cgroup::Cgroups>) -> Result<()> {
-        if groups.is_some_and(|g| !g.join.tasks.is_empty()) {
-            self.child.push(ChildStep::JoinCgroup);
+        self.child.push(ChildStep::AwaitGo);
+        for tasks in groups.iter().flat_map(|g| &g.join.tasks) {
+            self.child.push(ChildStep::JoinCgroup { tasks: c_path(tasks)? });
         }
         self.child.push(ChildStep::NewCgroupNamespace);
-        let mut sources = (self.view_slot..).zip(self.view_sources.clone());
+        let mut sources = std::mem::take(&mut self.view_sources).into_iter();
         for v in std::mem::take(&mut self.view) {
             let target = c_path(&Path::new("/sys/fs/cgroup").join(&v.target))?;
             if v.fstype == "tmpfs" {
@@ -252,7 +264,10 @@ impl Builder<'_> {
                     data: c_str(v.data)?,
                     mode: 0o755,
                 })));
-            } else if let Some((slot, source)) = sources.next() {
+            } else if let Some(source) = sources.next() {
+                let slot = self.slots;
+                self.slots += 1;
+                self.child.push(ChildStep::OpenLate { slot, path: c_path(&source)? });
                 let (parents, directory, read_only) = (Vec::new(), true, true);
                 let bind = Bind { slot, target, parents, directory, read_only, source };
                 self.child.push(ChildStep::Bind(Box::new(bind)));
@@ -377,20 +392,14 @@ fn host_steps(
     id: &str,
     groups: Option<&cgroup::Cgroups>,
 ) -> Vec<HostStep> {
-    let mut steps = Vec::new();
+    let mut cgroups = Vec::new();
     let mut at_birth = None;
     if let Some(g) = groups.filter(|g| !g.dirs.is_empty()) {
         let items = g.dirs.iter().cloned().map(record::RecordItem::Cgroup).collect();
-        steps.push(HostStep::Record { id: id.into(), items });
-        steps.extend(g.dirs.iter().cloned().map(HostStep::MakeCgroup));
-        steps.extend(g.writes.iter().cloned().map(HostStep::WriteCgroup));
-        if !g.join.tasks.is_empty() {
-            steps.push(HostStep::OpenTasks(g.join.tasks.clone()));
-        }
+        cgroups.push(HostStep::Record { id: id.into(), items });
+        cgroups.extend(g.dirs.iter().cloned().map(HostStep::MakeCgroup));
+        cgroups.extend(g.writes.iter().cloned().map(HostStep::WriteCgroup));
         at_birth = g.join.unified.clone();
-    }
-    if !spec.no_init {
-        steps.push(HostStep::SealInit);
     }
     let mut flags = ns::NEWPID | ns::NEWNS | ns::NEWUTS | ns::NEWIPC;
     if spec.net == Net::None {
@@ -399,10 +408,22 @@ fn host_steps(
     if host.rootless {
         flags |= ns::NEWUSER;
     }
+    let mut steps = Vec::new();
+    if !spec.no_init {
+        steps.push(HostStep::SealInit);
+    }
+    // A cgroup to be born in has to be there first; one to be joined later is made
+    // while the child mounts.
+    let early = at_birth.is_some();
+    if early {
+        steps.append(&mut cgroups);
+    }
     steps.push(HostStep::Clone { flags, cgroup: at_birth });
     if host.rootless {
         steps.push(HostStep::MapIds(host.id_map.clone()));
+        steps.push(HostStep::Go);
     }
+    steps.append(&mut cgroups);
     steps.push(HostStep::Go);
     steps
 }
@@ -470,8 +491,7 @@ fn tmpfs_flags(f: TmpfsFlags) -> MountFlags {
 fn parents(target: &Path) -> Result<Vec<CString>> {
     let mut path = PathBuf::from("/");
     let mut out = Vec::new();
-    let names: Vec<_> =
-        target.components().filter(|c| matches!(c, Component::Normal(_))).collect();
+    let names: Vec<_> = target.components().filter(|c| matches!(c, Component::Normal(_))).collect();
     for name in names.iter().take(names.len().saturating_sub(1)) {
         path.push(name);
         out.push(c_path(&path)?);

@@ -26,7 +26,9 @@ pub fn exec_error(root: &OwnedFd, candidates: &[CString], name: &CStr, errno: Er
     });
     match found {
         Some((path, fd)) => explain(root, path, &fd, errno, code),
-        None if code == Code::NotFound => Error::new(format!("{shown}: not found in the container")),
+        None if code == Code::NotFound => {
+            Error::new(format!("{shown}: not found in the container"))
+        }
         None => Error::os(format!("execute {shown}"), errno),
     }
     .code(code)

@@ -7,11 +7,11 @@ use crate::explain;
 use crate::plan::Plan;
 use crate::record::Record;
 use crate::spec::{Fault, Spec};
-use crate::step::{HostStep, IdMap};
+use crate::step::{ChildStep, HostStep, IdMap};
 use crate::supervise::{self, Status};
 use crate::sync::{self, Channel, Report};
 use crate::sys::{self, CStrings, SharedTimes};
-use rustix::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
+use rustix::fd::{AsFd, AsRawFd, OwnedFd};
 use rustix::fs::{MemfdFlags, Mode, OFlags, SealFlags};
 use rustix::io::Errno;
 use rustix::process::{Pid, Signal};
@@ -29,7 +29,6 @@ struct Made {
     record: Option<Record>,
     cgroups: Vec<PathBuf>,
     written: Vec<cgroup::Write>,
-    tasks: Vec<OwnedFd>,
     init: Option<OwnedFd>,
     parent_end: Option<OwnedFd>,
     child: Option<Pid>,
@@ -117,12 +116,9 @@ fn host_step(step: &HostStep, made: &mut Made) -> Result<()> {
                 made.written.push(write.clone());
             }
         }
-        HostStep::OpenTasks(files) => {
-            for file in files {
-                made.tasks.push(open_tasks(file)?);
-            }
+        HostStep::SealInit => {
+            made.init = Some(seal_init().map_err(|e| Error::os("memfd for init", e))?)
         }
-        HostStep::SealInit => made.init = Some(seal_init().map_err(|e| Error::os("memfd for init", e))?),
         HostStep::MapIds(map) => map_ids(map, made)?,
         HostStep::Go => {
             let parent_end = made.parent_end.as_ref();
@@ -138,11 +134,6 @@ fn host_step(step: &HostStep, made: &mut Made) -> Result<()> {
         HostStep::Clone { .. } => {}
     }
     Ok(())
-}
-
-fn open_tasks(file: &Path) -> Result<OwnedFd> {
-    rustix::fs::open(file, OFlags::WRONLY | OFlags::CLOEXEC, Mode::empty())
-        .map_err(|e| Error::os(format!("open {}", file.display()), e))
 }
 
 /// A memfd that nothing can change any more: what runs as /proc/1/exe is no file of the host.
@@ -173,11 +164,10 @@ fn clone(
 ) -> Result<()> {
     let (parent_end, child_end) = sync::pair().map_err(|e| Error::os("socketpair", e))?;
     let cgroup_fd = cgroup.map(open_cgroup).transpose()?;
-    let tasks: Vec<RawFd> = made.tasks.iter().map(AsRawFd::as_raw_fd).collect();
     let context = Context {
-        channel: Channel::new(child_end, CStrings::new(plan.env.clone())),
+        channel: Channel::new(sys::borrow(child_end.as_raw_fd()), CStrings::new(plan.env.clone())),
+        parent_end: parent_end.as_raw_fd(),
         init: made.init.as_ref().map_or(-1, AsRawFd::as_raw_fd),
-        tasks: &tasks,
         slots: vec![-1; plan.slots],
         old_root: -1,
         terminal: -1,
@@ -185,19 +175,15 @@ fn clone(
         fault: spec.fault,
         times,
     };
-    let pid = match sys::clone(flags, cgroup_fd.as_ref().map(AsFd::as_fd)) {
-        Ok(pid) => pid,
-        Err(e) => return Err(explain::clone_error(e, plan.rootless, cgroup)),
-    };
-    if pid == 0 {
-        // The parent's end here would keep its death from being seen.
-        drop(parent_end);
-        child::run(&plan.child, context, first);
-    }
+    let steps: &'static [ChildStep] = plan.child;
+    let body = Box::new(move || child::run(steps, context, first));
+    // So little memory that the kernel might have to kill before exec: not the launcher, too.
+    let tight = spec.limits.memory.is_some_and(|bytes| bytes < 16 << 20);
+    let pid = sys::clone(flags, cgroup_fd.as_ref().map(AsFd::as_fd), !tight, body)
+        .map_err(|e| explain::clone_error(e, plan.rootless, cgroup))?;
     made.child = Pid::from_raw(pid);
     made.parent_end = Some(parent_end);
     made.init = None;
-    made.tasks.clear();
     Ok(())
 }
 

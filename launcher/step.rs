@@ -11,17 +11,21 @@ use std::path::PathBuf;
 /// What the parent does, outside. Each knows its undo (`run::undo`).
 pub enum HostStep {
     /// Write down what will be made, before it is made.
-    Record { id: String, items: Vec<RecordItem> },
+    Record {
+        id: String,
+        items: Vec<RecordItem>,
+    },
     MakeCgroup(PathBuf),
     WriteCgroup(Write),
-    /// Keep the cgroup's `tasks` files open for the child to join by (cgroup v1).
-    OpenTasks(Vec<PathBuf>),
     /// The init as a sealed memfd.
     SealInit,
     /// New namespaces, and the child process 1 in them; into this cgroup (v2) at birth.
-    Clone { flags: u64, cgroup: Option<PathBuf> },
+    Clone {
+        flags: u64,
+        cgroup: Option<PathBuf>,
+    },
     MapIds(IdMap),
-    /// Let the child begin.
+    /// Let the child go on: its ids are mapped, or its cgroup is ready.
     Go,
 }
 
@@ -43,41 +47,89 @@ pub enum ChildStep {
     DefaultSignals,
     PrivateMounts,
     /// Opens a source below the old root, to be mounted after the change of root.
-    OpenSource { slot: usize, path: CString },
-    BindRoot { path: CString },
+    OpenSource {
+        slot: usize,
+        path: CString,
+    },
+    /// The same after the change of root, for what did not exist before.
+    OpenLate {
+        slot: usize,
+        path: CString,
+    },
+    BindRoot {
+        path: CString,
+    },
     /// A tmpfs over a directory of the host (in our mount namespace only), for layers.
-    Scratch { at: CString, dirs: Vec<(CString, u32)> },
+    Scratch {
+        at: CString,
+        dirs: Vec<(CString, u32)>,
+    },
     /// A throw-away layer over an opened directory.
     Overlay(Box<Overlay>),
-    MakeDir { path: CString },
+    MakeDir {
+        path: CString,
+    },
     /// Stand in what is to become the root.
-    Enter { root: CString },
+    Enter {
+        root: CString,
+    },
     Pivot,
     Mount(Box<Mount>),
-    MakeNode { path: &'static std::ffi::CStr, mode: u32, major: u32, minor: u32 },
+    MakeNode {
+        path: &'static std::ffi::CStr,
+        mode: u32,
+        major: u32,
+        minor: u32,
+    },
     /// The host's device of this name (a user namespace may not make nodes).
-    BindNode { slot: usize, path: &'static std::ffi::CStr },
-    MakeLink { path: CString, target: CString },
+    BindNode {
+        slot: usize,
+        path: &'static std::ffi::CStr,
+    },
+    MakeLink {
+        path: CString,
+        target: CString,
+    },
     Bind(Box<Bind>),
     /// A pty of the container's own devpts; its master goes to the parent.
-    OpenTerminal { owner: Uid },
+    OpenTerminal {
+        owner: Uid,
+    },
     DetachOldRoot,
-    RootAttributes { read_only: bool },
-    JoinCgroup,
+    RootAttributes {
+        read_only: bool,
+    },
+    /// By the `tasks` file (cgroup v1) of each of these, below the old root.
+    JoinCgroup {
+        tasks: CString,
+    },
     NewCgroupNamespace,
     LoopbackUp,
     Hostname(CString),
     Chdir(CString),
-    DropBounding { keep: u64 },
-    SetIds { uid: Uid, gid: Gid, groups: Option<Vec<Gid>> },
-    SetCapabilities { keep: u64 },
+    DropBounding {
+        keep: u64,
+    },
+    SetIds {
+        uid: Uid,
+        gid: Gid,
+        groups: Option<Vec<Gid>>,
+    },
+    SetCapabilities {
+        keep: u64,
+    },
     NoNewPrivileges,
     CloseOnExec,
     /// Changing ids cleared it (prctl(2)).
     DieWithParentAgain,
-    ExecInit { argv: CStrings },
+    ExecInit {
+        argv: CStrings,
+    },
     /// The payload itself as process 1; the candidates of a PATH search in order.
-    ExecPayload { candidates: Vec<CString>, argv: CStrings },
+    ExecPayload {
+        candidates: Vec<CString>,
+        argv: CStrings,
+    },
 }
 
 pub struct Overlay {

@@ -45,11 +45,7 @@ impl Stop {
 }
 
 /// Waits for the container's end; forwards signals, and copies the terminal if there is one.
-pub fn supervise(
-    child: Pid,
-    master: Option<OwnedFd>,
-    stop_timeout: u32,
-) -> Result<Status> {
+pub fn supervise(child: Pid, master: Option<OwnedFd>, stop_timeout: u32) -> Result<Status> {
     let signals = sys::signalfd().map_err(|e| Error::os("signalfd", e))?;
     let mut terminal = master.map(Terminal::new).transpose()?;
     let mut stop = Stop::default();
@@ -90,12 +86,14 @@ pub fn supervise(
     }
 }
 
-fn wait(signals: &OwnedFd, terminal: Option<&mut Terminal>, deadline: Option<Instant>) -> Result<()> {
+fn wait(
+    signals: &OwnedFd,
+    terminal: Option<&mut Terminal>,
+    deadline: Option<Instant>,
+) -> Result<()> {
     let left = deadline.map(|d| d.saturating_duration_since(Instant::now()));
-    let timeout = left.map(|d| Timespec {
-        tv_sec: d.as_secs() as i64,
-        tv_nsec: d.subsec_nanos().into(),
-    });
+    let timeout =
+        left.map(|d| Timespec { tv_sec: d.as_secs() as i64, tv_nsec: d.subsec_nanos().into() });
     let signal_fd = || PollFd::new(signals, PollFlags::IN);
     let result = match terminal {
         None => poll(&mut [signal_fd()], timeout.as_ref()),

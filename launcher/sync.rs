@@ -26,7 +26,10 @@ const KILL: u32 = 3;
 /// One message of the child's.
 #[derive(Debug, PartialEq)]
 pub enum Report {
-    Failed { step: usize, errno: Errno },
+    Failed {
+        step: usize,
+        errno: Errno,
+    },
     Terminal,
     /// A test wants the launcher killed at this very step (`--fault kill:N`).
     Kill,
@@ -70,14 +73,15 @@ pub fn pair() -> Result<(OwnedFd, OwnedFd)> {
     rustix::net::socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, flags, None)
 }
 
-/// The child's end, with the environment that exec needs.
+/// The child's end, with the environment that exec needs. The number is the same in both
+/// processes, the descriptor is not: each closes its own.
 pub struct Channel {
-    fd: OwnedFd,
+    fd: BorrowedFd<'static>,
     env: CStrings,
 }
 
 impl Channel {
-    pub fn new(fd: OwnedFd, env: CStrings) -> Channel {
+    pub fn new(fd: BorrowedFd<'static>, env: CStrings) -> Channel {
         Channel { fd, env }
     }
 
@@ -88,7 +92,7 @@ impl Channel {
     /// Blocks until the parent says go. ECONNRESET if it is gone.
     pub fn await_go(&self) -> Result<()> {
         let mut byte = [0u8; 1];
-        match retry(|| rustix::io::read(&self.fd, &mut byte))? {
+        match retry(|| rustix::io::read(self.fd, &mut byte))? {
             0 => Err(Errno::CONNRESET),
             _ => Ok(()),
         }
@@ -96,7 +100,7 @@ impl Channel {
 
     /// A failure to report is a failure of a parent that is gone; nobody is left to tell.
     pub fn send(&self, report: &Report) {
-        let _ = rustix::net::send(&self.fd, &report.encode(), SendFlags::NOSIGNAL);
+        let _ = rustix::net::send(self.fd, &report.encode(), SendFlags::NOSIGNAL);
     }
 
     pub fn send_terminal(&self, master: BorrowedFd<'_>) -> Result<()> {
@@ -106,7 +110,7 @@ impl Channel {
         control.push(SendAncillaryMessage::ScmRights(&fds));
         let data = Report::Terminal.encode();
         let flags = SendFlags::NOSIGNAL;
-        rustix::net::sendmsg(&self.fd, &[IoSlice::new(&data)], &mut control, flags).map(drop)
+        rustix::net::sendmsg(self.fd, &[IoSlice::new(&data)], &mut control, flags).map(drop)
     }
 }
 
@@ -149,7 +153,7 @@ fn retry<T>(mut call: impl FnMut() -> Result<T>) -> Result<T> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use rustix::fd::AsFd;
+    use rustix::fd::{AsFd, AsRawFd};
 
     #[test]
     fn reports_survive_the_wire() {
@@ -162,6 +166,7 @@ mod tests {
     #[test]
     fn a_parent_that_is_gone_is_an_end_of_file() {
         let (parent, child) = pair().unwrap();
+        let child = crate::sys::borrow(child.as_raw_fd());
         let channel = Channel::new(child, CStrings::new(Vec::new()));
         send_go(parent.as_fd()).unwrap();
         assert_eq!(channel.await_go(), Ok(()));

@@ -41,7 +41,8 @@ impl Terminal {
         if let Some(saved) = &self.saved {
             let mut raw = saved.clone();
             raw.make_raw();
-            let _ = rustix::termios::tcsetattr(rustix::stdio::stdin(), OptionalActions::Drain, &raw);
+            let _ =
+                rustix::termios::tcsetattr(rustix::stdio::stdin(), OptionalActions::Drain, &raw);
         }
         self.resize();
     }
@@ -61,7 +62,11 @@ impl Terminal {
     }
 
     /// Waits for input on either side or a signal, and copies what there is.
-    pub fn poll(&mut self, signals: PollFd<'_>, timeout: Option<&Timespec>) -> rustix::io::Result<usize> {
+    pub fn poll(
+        &mut self,
+        signals: PollFd<'_>,
+        timeout: Option<&Timespec>,
+    ) -> rustix::io::Result<usize> {
         let (from_user, from_master) = {
             let mut master_events = PollFlags::empty();
             if self.output_open {
@@ -147,7 +152,8 @@ impl Terminal {
 impl Drop for Terminal {
     fn drop(&mut self) {
         if let Some(saved) = &self.saved {
-            let _ = rustix::termios::tcsetattr(rustix::stdio::stdin(), OptionalActions::Drain, saved);
+            let _ =
+                rustix::termios::tcsetattr(rustix::stdio::stdin(), OptionalActions::Drain, saved);
         }
     }
 }
