@@ -7,7 +7,8 @@ use std::{env, error::Error, path::PathBuf, process::Command};
 
 /// Settings of the outer build that must not reach the init's.
 fn is_outer(name: &str) -> bool {
-    let prefixes = ["CARGO_PROFILE_", "CARGO_FEATURE_", "CARGO_CFG_", "CARGO_TARGET_", "CARGO_BUILD_"];
+    let prefixes =
+        ["CARGO_PROFILE_", "CARGO_FEATURE_", "CARGO_CFG_", "CARGO_TARGET_", "CARGO_BUILD_"];
     prefixes.iter().any(|p| name.starts_with(p))
         || matches!(
             name,
@@ -26,7 +27,15 @@ fn is_outer(name: &str) -> bool {
 }
 
 fn main() -> Result<(), Box<dyn Error>> {
-    for input in ["build.rs", "Cargo.toml", "Cargo.lock", "init/Cargo.toml", "init/build.rs", "init/init.ld", "init/src"] {
+    for input in [
+        "build.rs",
+        "Cargo.toml",
+        "Cargo.lock",
+        "init/Cargo.toml",
+        "init/build.rs",
+        "init/init.ld",
+        "init/src",
+    ] {
         println!("cargo:rerun-if-changed={input}");
     }
     let here = PathBuf::from(env::var("CARGO_MANIFEST_DIR")?);
@@ -39,7 +48,8 @@ fn main() -> Result<(), Box<dyn Error>> {
         }
     }
     // musl: rustc would add its own crt1.o, whose _start clashes with ours.
-    let flags = ["-Crelocation-model=static", "-Cforce-unwind-tables=no", "-Clink-self-contained=no"];
+    let flags =
+        ["-Crelocation-model=static", "-Cforce-unwind-tables=no", "-Clink-self-contained=no"];
     cargo
         .args(["build", "--release", "--locked", "-p", "init", "--target", &target, "--target-dir"])
         .arg(&target_dir)
@@ -49,6 +59,9 @@ fn main() -> Result<(), Box<dyn Error>> {
     if !cargo.status()?.success() {
         return Err("building init failed".into());
     }
-    println!("cargo:rustc-env=INIT_ELF={}", target_dir.join(&target).join("release/init").display());
+    println!(
+        "cargo:rustc-env=INIT_ELF={}",
+        target_dir.join(&target).join("release/init").display()
+    );
     Ok(())
 }

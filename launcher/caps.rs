@@ -12,9 +12,9 @@ pub fn drop_bounding(keep: u64) -> Result<()> {
         if keep & (1 << cap) != 0 {
             continue;
         }
-        match rustix::thread::remove_capability_from_bounding_set(
-            CapabilitySet::from_bits_retain(1 << cap),
-        ) {
+        match rustix::thread::remove_capability_from_bounding_set(CapabilitySet::from_bits_retain(
+            1 << cap,
+        )) {
             Ok(()) => {}
             // Past the kernel's last capability: nothing more to drop.
             Err(Errno::INVAL) => return Ok(()),

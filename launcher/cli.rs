@@ -7,7 +7,7 @@ mod help;
 mod limits;
 mod mounts;
 mod process;
-mod suggest;
+pub mod suggest;
 #[cfg(test)]
 mod tests;
 mod topics;
@@ -184,10 +184,10 @@ fn name_part(word: &str) -> &str {
     &word[..end.unwrap_or(word.len())]
 }
 
-fn finish(draft: Draft) -> Result<Command> {
+fn finish(mut draft: Draft) -> Result<Command> {
     limits::check(&draft)?;
     mounts::check(&draft)?;
-    process::check(&draft)?;
+    process::settle(&mut draft)?;
     let mode = match (draft.explain, draft.trace) {
         (true, true) => {
             return Err(Error::new("--explain changes nothing and --trace runs: give one of them"));

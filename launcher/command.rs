@@ -5,8 +5,14 @@ use std::path::PathBuf;
 
 #[derive(Clone, Debug, PartialEq)]
 pub enum Command {
-    Run { spec: Box<Spec>, mode: Mode, json: bool },
-    Inject { rootfs: PathBuf },
+    Run {
+        spec: Box<Spec>,
+        mode: Mode,
+        json: bool,
+    },
+    Inject {
+        rootfs: PathBuf,
+    },
     /// Text for standard output, exit 0.
     Print(String),
 }

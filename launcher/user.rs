@@ -1,6 +1,7 @@
 //! Users and groups by the rootfs's own etc/passwd and etc/group, never the host's.
 
 use crate::beneath::read_in_root;
+use crate::cli::suggest;
 use crate::error::{Error, Result};
 use crate::quote::quote;
 use crate::spec::{Id, UserSpec};
@@ -127,7 +128,7 @@ fn file(root: BorrowedFd<'_>, path: &str) -> Result<Option<Vec<u8>>> {
     })
 }
 
-/// Says which names there are, or that there are none.
+/// With five of the names there are, the likeliest first.
 fn unknown(what: &str, path: &str, name: &str, text: Option<&[u8]>) -> Error {
     let error = |why: &str| Error::new(format!("{what} {}: {why}", quote(name)));
     let Some(text) = text else {
@@ -140,13 +141,15 @@ fn unknown(what: &str, path: &str, name: &str, text: Option<&[u8]>) -> Error {
         _ => group(line).map(|e| e.name),
     };
     let plain = |n: &&[u8]| n.iter().all(u8::is_ascii_graphic) && n.len() <= 32;
-    let mut names: Vec<&[u8]> = Vec::new();
-    for name in lines.filter_map(name_of).filter(plain) {
+    let known = lines.filter_map(name_of).filter(plain);
+    let known: Vec<&str> = known.filter_map(|n| std::str::from_utf8(n).ok()).collect();
+    let mut names: Vec<&str> = suggest::nearest(name, known.iter().copied()).into_iter().collect();
+    for name in known {
         if !names.contains(&name) && names.len() < 5 {
             names.push(name);
         }
     }
-    let names = String::from_utf8_lossy(&names.join(&b", "[..])).into_owned();
+    let names = names.join(", ");
     let error = error(&format!("not in /{path} of the rootfs"));
     if names.is_empty() { error } else { error.hint(format!("it has {names}")) }
 }
@@ -226,6 +229,7 @@ mod tests {
     fn unknown_names() {
         let image = image();
         for (text, want) in [
+            ("webb", "user 'webb': not in /etc/passwd of the rootfs\nhint: it has web, root, "),
             (
                 "bob",
                 "user 'bob': not in /etc/passwd of the rootfs\nhint: it has root, web, bare, rel, 1000",

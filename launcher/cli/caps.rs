@@ -61,15 +61,6 @@ pub fn name(number: u32) -> Option<&'static str> {
     NAMES.get(number as usize).copied()
 }
 
-/// What a payload gets of `base`, by docker's rule: `--cap-drop ALL --cap-add X` is X
-/// alone, `--cap-add ALL --cap-drop X` is all but X.
-pub fn effective(base: u64, add: u64, drop: u64) -> u64 {
-    match add {
-        ALL => ALL & !drop,
-        _ => (base & !drop) | add,
-    }
-}
-
 /// `NET_ADMIN,cap_sys_time`, `ALL`.
 pub fn parse(given: Given) -> Result<u64> {
     let mut mask = 0;
@@ -140,13 +131,5 @@ mod tests {
         }
         assert!(mask("CHOWN,").is_err());
         assert!(mask("CAP_ALL").is_err());
-    }
-
-    #[test]
-    fn together() {
-        assert_eq!(effective(DEFAULT, 0, 0), DEFAULT);
-        assert_eq!(effective(DEFAULT, 1 << 12, ALL), 1 << 12);
-        assert_eq!(effective(DEFAULT, ALL, 1 << 12), ALL & !(1 << 12));
-        assert_eq!(effective(DEFAULT, 0, 1), DEFAULT & !1);
     }
 }

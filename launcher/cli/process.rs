@@ -134,10 +134,15 @@ pub fn fault(draft: &mut Draft, given: Given) -> Result<()> {
     Ok(())
 }
 
-/// A capability both given and taken by name. `ALL` on one side is the base for the other.
-pub fn check(draft: &Draft) -> Result<()> {
-    let both = draft.spec.caps.add & draft.spec.caps.drop;
-    if draft.spec.caps.add != caps::ALL && draft.spec.caps.drop != caps::ALL && both != 0 {
+/// Docker's rule, so that (default without `drop`) with `add` is what the payload gets:
+/// `--cap-drop ALL --cap-add X` is X alone, `--cap-add ALL --cap-drop X` is all but X.
+/// One that is named on both sides is a mistake.
+pub fn settle(draft: &mut Draft) -> Result<()> {
+    let caps = &mut draft.spec.caps;
+    let both = caps.add & caps.drop;
+    if caps.add == caps::ALL {
+        caps.add &= !caps.drop;
+    } else if caps.drop != caps::ALL && both != 0 {
         let name = caps::name(both.trailing_zeros()).unwrap_or("?");
         return Err(Error::new(format!("{name} is both in --cap-add and in --cap-drop")));
     }

@@ -108,9 +108,29 @@ fn values_arrive() {
     );
     assert_eq!((s.workdir, s.hostname.as_deref()), (Some("/srv".into()), Some("web-1.example")));
     assert_eq!((s.stop_timeout, s.fault), (0, Some(Fault::Kill(3))));
-    let s = spec(&["--cap-add", "ALL", "--cap-drop", "sys_admin", "--privileged"]);
-    assert_eq!((s.caps.add, s.caps.drop, s.caps.privileged), (caps::ALL, 1 << 21, true));
+    assert!(spec(&["--privileged"]).caps.privileged);
     assert_eq!(spec(&["--pids-limit", "1", "--no-init"]).limits.pids, Some(1));
+}
+
+#[test]
+fn capabilities() {
+    let base = caps::DEFAULT;
+    let (admin, kill) = (1 << 21, 1 << 5);
+    for (options, want) in [
+        (&[][..], base),
+        (&["--cap-add", "sys_admin"], base | admin),
+        (&["--cap-drop", "kill"], base & !kill),
+        (&["--cap-drop", "ALL"], 0),
+        (&["--cap-drop", "ALL", "--cap-add", "kill"], kill),
+        (&["--cap-add", "kill", "--cap-drop", "ALL"], kill),
+        (&["--cap-add", "ALL"], caps::ALL),
+        (&["--cap-add", "ALL", "--cap-drop", "sys_admin"], caps::ALL & !admin),
+        (&["--cap-drop", "sys_admin,kill", "--cap-add=ALL"], caps::ALL & !admin & !kill),
+        (&["--cap-add", "ALL", "--cap-drop", "ALL"], 0),
+    ] {
+        let got = spec(options).caps;
+        assert_eq!((base & !got.drop) | got.add, want, "{options:?}");
+    }
 }
 
 #[test]
