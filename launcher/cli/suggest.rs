@@ -29,7 +29,7 @@ pub fn nearest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Opti
         let begun = word.trim_matches('-').len() >= 2 && k.starts_with(word);
         (if begun { far.min(1) } else { far }, k)
     };
-    let most = 1 + word.trim_matches('-').chars().count() / 4;
+    let most = 1 + word.trim_matches('-').chars().count() / 5;
     known
         .into_iter()
         .map(close)
