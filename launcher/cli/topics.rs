@@ -20,9 +20,10 @@ cgroup that exists only as long as the container.
   --pids-limit 64         processes and threads, launch's init counted
 
 Sizes are whole bytes, or have K, M, G or T in either case: powers of 1024, also
-1.5G. A limit that was asked for and cannot be set is an error; nothing runs
-without it. When the kernel kills for memory, launch says so with the limit and
-the peak.
+1.5G. As root, a limit that was asked for and cannot be set is an error and
+nothing runs; as an ordinary user without a cgroup of one's own it is a warning
+(see: launch help rootless). When the kernel kills for memory, launch says so
+with the limit and the peak.
 ";
 
 const VOLUMES: &str = "\
@@ -65,5 +66,6 @@ root. No option is needed and no set-user-ID helper for it.
 Files written into ROOTFS belong to you. Other users than 0 inside need ranges
 for you in /etc/subuid and /etc/subgid, and programs newuidmap and newgidmap.
 Limits need a cgroup that is yours: with systemd, in a login session or below
-'systemd-run --user --scope -p Delegate=yes'. Without one, a limit is refused.
+'systemd-run --user --scope -p Delegate=yes'. Without one launch warns and the
+command runs without the limit.
 ";
