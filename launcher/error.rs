@@ -48,10 +48,6 @@ impl Error {
         self.code = code;
         self
     }
-
-    pub fn errno(&self) -> Option<Errno> {
-        self.errno
-    }
 }
 
 /// An error number from rustix or from std; std errors without one become EIO.

@@ -1,11 +1,8 @@
-//! The plan in words and as shell commands, and the words for what failed in it.
+//! The plan in words and as shell commands.
 
-use crate::error::{Code, Error};
 use crate::plan::Plan;
-use crate::program;
 use crate::step::{ChildStep, HostStep, IdMap};
 use crate::sys::ns;
-use rustix::io::Errno;
 use std::ffi::{CStr, CString};
 use std::path::Path;
 
@@ -105,7 +102,7 @@ fn host_shell(step: &HostStep) -> Vec<String> {
     }
 }
 
-fn child_words(step: &ChildStep) -> String {
+pub fn child_words(step: &ChildStep) -> String {
     match step {
         ChildStep::DieWithParent => "die when the launcher dies".into(),
         ChildStep::AwaitGo => "wait for the launcher's go".into(),
@@ -266,72 +263,6 @@ fn environment(plan: &Plan) -> String {
     plan.env.iter().map(|e| quote(e.to_bytes()) + " ").collect()
 }
 
-/// What failed in the child, with what to do about it where that is known.
-pub fn child_error(step: &ChildStep, errno: Errno, plan: &Plan) -> Error {
-    if let ChildStep::ExecPayload { candidates, argv } = step {
-        return program::exec_error(&plan.rootfs, candidates, &argv.list()[0], errno);
-    }
-    let error = Error::os(child_words(step), errno);
-    match (step, errno) {
-        (ChildStep::Mount(m), Errno::NOENT | Errno::ROFS | Errno::ACCESS | Errno::PERM) if missing(m, errno) => {
-            error.hint(format!("the rootfs has no {}, and it cannot be made there; add --ephemeral", lossy(&m.target)))
-        }
-        (ChildStep::Mount(_), Errno::PERM) if plan.rootless => {
-            error.hint("in a user namespace the kernel allows this only where the host's own /proc and /sys are fully visible; an outer container may hide parts of them")
-        }
-        (ChildStep::Overlay(_), Errno::NODEV) => error.hint("the kernel has no overlay file system (CONFIG_OVERLAY_FS)"),
-        (ChildStep::Overlay(_), Errno::PERM) if plan.rootless => error.hint("overlay in a user namespace needs Linux 5.11"),
-        (ChildStep::Overlay(_), Errno::INVAL) if plan.rootless => error.hint("something is mounted below it, which a user namespace may not look behind"),
-        (ChildStep::Chdir(dir), Errno::NOENT) => error.hint(format!("the working directory {} must exist in the rootfs", lossy(dir))),
-        (ChildStep::Chdir(_), Errno::XDEV) => Error::new(child_words(step) + ": leads out of the rootfs"),
-        (ChildStep::SetIds { .. }, Errno::INVAL) if plan.rootless => {
-            error.hint("this id is not in the range that /etc/subuid and /etc/subgid give the caller")
-        }
-        (ChildStep::OpenSource { path, .. }, Errno::ACCESS) if plan.rootless => {
-            error.hint(format!("{} must be reachable for the calling user", lossy(path)))
-        }
-        _ => error,
-    }
-    .code(Code::Ours)
-}
-
-fn missing(m: &crate::step::Mount, errno: Errno) -> bool {
-    errno != Errno::PERM || m.fstype.as_c_str() == c"tmpfs"
-}
-
-/// clone3 itself refused: namespaces are switched off, used up or not allowed.
-pub fn clone_error(errno: Errno, rootless: bool, cgroup: Option<&Path>) -> Error {
-    let error = Error::os("make new namespaces", errno);
-    let read = |path: &str| std::fs::read_to_string(path).ok().map(|t| t.trim().to_owned());
-    match errno {
-        Errno::PERM | Errno::ACCESS if rootless => {
-            if read("/proc/sys/kernel/unprivileged_userns_clone").as_deref() == Some("0") {
-                return error.hint("user namespaces are off for ordinary users: sysctl kernel.unprivileged_userns_clone=1");
-            }
-            if read("/proc/sys/kernel/apparmor_restrict_unprivileged_userns").as_deref()
-                == Some("1")
-            {
-                return error.hint("AppArmor restricts user namespaces: sysctl kernel.apparmor_restrict_unprivileged_userns=0");
-            }
-            error.hint("the kernel or an outer container forbids user namespaces to ordinary users")
-        }
-        Errno::PERM => {
-            error.hint("this needs CAP_SYS_ADMIN; run as an ordinary user to do without")
-        }
-        Errno::NOSPC | Errno::USERS => {
-            error.hint("a limit in /proc/sys/user/ (such as max_user_namespaces) is reached or 0")
-        }
-        Errno::NOSYS if cgroup.is_some() => {
-            error.hint("placing a process in a cgroup at birth needs Linux 5.7")
-        }
-        Errno::AGAIN => {
-            error.hint("a limit on processes is reached (ulimit -u, or pids.max of the own cgroup)")
-        }
-        Errno::INVAL => error.hint("the kernel lacks one of the namespaces (CONFIG_*_NS)"),
-        _ => error,
-    }
-}
-
 fn flag_names(flags: u64) -> String {
     let names = [
         (ns::NEWUSER, "user"),
@@ -371,7 +302,7 @@ fn command(argv: &[CString]) -> String {
     argv.iter().map(|a| quote(a.to_bytes())).collect::<Vec<_>>().join(" ")
 }
 
-fn lossy(text: &CStr) -> String {
+pub fn lossy(text: &CStr) -> String {
     text.to_string_lossy().into_owned()
 }
 

@@ -9,6 +9,7 @@ mod command;
 mod env;
 mod error;
 mod explain;
+mod failure;
 mod host;
 mod inject;
 mod layers;

@@ -1,24 +1,23 @@
 //! Spec and host facts to steps: the last place that may look things up or allocate for
 //! the child. Nothing on the host has been changed when it returns.
 
+mod mounts;
+mod rootfs;
+
 use crate::error::{Error, Result};
 use crate::host::Host;
-use crate::spec::{Caps, MountOp, Net, Spec, TmpfsFlags};
-use crate::step::{Bind, ChildStep, HostStep, IdMap, Mount};
+use crate::spec::{Caps, MountOp, Net, Spec};
+use crate::step::{ChildStep, HostStep, IdMap};
 use crate::sys::{CStrings, ns};
-use crate::table;
 use crate::{cgroup, env, layers, lookup, record, user};
 use rustix::fd::{AsFd, OwnedFd};
-use rustix::fs::{FileType, Mode, OFlags};
-use rustix::mount::MountFlags;
 use rustix::process::{Gid, Uid};
 use std::ffi::{CString, OsStr};
 use std::os::unix::ffi::OsStrExt;
-use std::path::{Component, Path, PathBuf};
+use std::path::{Path, PathBuf};
 
 /// A start, worked out to the last detail.
 pub struct Plan {
-    pub id: String,
     pub host: Vec<HostStep>,
     /// The child reads them in the parent's memory; they are never given back.
     pub child: &'static [ChildStep],
@@ -26,8 +25,6 @@ pub struct Plan {
     pub slots: usize,
     pub warnings: Vec<String>,
     pub cgroups: Option<cgroup::Cgroups>,
-    /// Give the payload a pseudo-terminal.
-    pub terminal: bool,
     pub env: Vec<CString>,
     /// The root file system, opened once (O_PATH).
     pub rootfs: OwnedFd,
@@ -38,8 +35,8 @@ pub struct Plan {
 const DEFAULT_CAPS: u64 = crate::cli::caps::DEFAULT & !(1 << 27);
 
 pub fn plan(spec: &Spec, host: &Host) -> Result<Plan> {
-    let rootfs = open_rootfs(&spec.rootfs)?;
-    let host_root = is_host_root(&rootfs);
+    let fd = rootfs::open(&spec.rootfs)?;
+    let host_root = rootfs::is_hosts(&fd);
     if host_root && !spec.ephemeral && !spec.read_only {
         return Err(Error::new(format!(
             "rootfs {}: refusing to use the host's own root writable",
@@ -47,13 +44,13 @@ pub fn plan(spec: &Spec, host: &Host) -> Result<Plan> {
         ))
         .hint("add --ephemeral (changes vanish with the container) or --read-only"));
     }
-    check_ordinary(spec, &rootfs)?;
+    rootfs::check(spec, &fd)?;
     let id = record::new_id();
     let terminal = host.wants_terminal(spec.tty);
     let mut build = Builder {
         spec,
         host,
-        rootfs: rootfs.as_fd(),
+        rootfs: fd.as_fd(),
         overlay: spec.ephemeral,
         host_root,
         child: Vec::new(),
@@ -83,18 +80,7 @@ pub fn plan(spec: &Spec, host: &Host) -> Result<Plan> {
     let Builder { child, slots, warnings, .. } = build;
     let rootless = host.rootless;
     let child = child.leak();
-    Ok(Plan {
-        id,
-        host: host_steps,
-        child,
-        slots,
-        warnings,
-        cgroups,
-        terminal,
-        env,
-        rootfs,
-        rootless,
-    })
+    Ok(Plan { host: host_steps, child, slots, warnings, cgroups, env, rootfs: fd, rootless })
 }
 
 /// The child's steps in the making.
@@ -191,130 +177,6 @@ impl Builder<'_> {
         Ok(slot)
     }
 
-    /// /proc, /sys, /dev and the rest of the table that init has, too.
-    fn standard_mounts(&mut self) {
-        for m in table::MOUNTS {
-            if m.target == c"/sys" && self.host.rootless && self.spec.net == Net::Host {
-                // sysfs belongs to the network's owner; show the host's, read-only.
-                self.child.push(ChildStep::Bind(Box::new(Bind {
-                    slot: self.sys_slot,
-                    target: c"/sys".into(),
-                    parents: Vec::new(),
-                    directory: true,
-                    read_only: true,
-                    source: "/sys".into(),
-                })));
-                continue;
-            }
-            let mut flags = m.flags as u32;
-            let mut data = m.data;
-            if m.target == c"/sys" && !self.spec.caps.privileged {
-                flags |= MountFlags::RDONLY.bits();
-            }
-            if m.target == c"/dev/pts" && self.host.single_id() {
-                data = table::DEVPTS_DATA_NOGID;
-            }
-            self.child.push(ChildStep::Mount(Box::new(Mount {
-                source: m.source.into(),
-                target: m.target.into(),
-                fstype: m.fstype.into(),
-                flags,
-                data: data.into(),
-                mode: m.mode,
-            })));
-            if m.target == c"/dev" {
-                self.devices();
-            }
-        }
-    }
-
-    fn devices(&mut self) {
-        let slot = self.dev_slot;
-        for n in table::NODES {
-            self.child.push(if self.host.rootless {
-                ChildStep::BindNode { slot, path: n.path }
-            } else {
-                ChildStep::MakeNode { path: n.path, mode: n.mode, major: n.major, minor: n.minor }
-            });
-        }
-        for l in table::LINKS {
-            let (path, target) = (l.path.into(), l.target.into());
-            self.child.push(ChildStep::MakeLink { path, target });
-        }
-    }
-
-    /// The container's own cgroups, read-only. Bound from the host's mounts: mounting a
-    /// version 1 hierarchy anew takes ten times as long.
-    fn cgroup_view(&mut self, groups: Option<&cgroup::Cgroups>) -> Result<()> {
-        self.child.push(ChildStep::AwaitGo);
-        for tasks in groups.iter().flat_map(|g| &g.join.tasks) {
-            self.child.push(ChildStep::JoinCgroup { tasks: c_path(tasks)? });
-        }
-        self.child.push(ChildStep::NewCgroupNamespace);
-        let mut sources = std::mem::take(&mut self.view_sources).into_iter();
-        for v in std::mem::take(&mut self.view) {
-            let target = c_path(&Path::new("/sys/fs/cgroup").join(&v.target))?;
-            if v.fstype == "tmpfs" {
-                let flags = MountFlags::NOSUID | MountFlags::NODEV | MountFlags::NOEXEC;
-                self.child.push(ChildStep::Mount(Box::new(Mount {
-                    source: c"tmpfs".into(),
-                    target,
-                    fstype: c"tmpfs".into(),
-                    flags: flags.bits(),
-                    data: c_str(v.data)?,
-                    mode: 0o755,
-                })));
-            } else if let Some(source) = sources.next() {
-                let slot = self.slots;
-                self.slots += 1;
-                self.child.push(ChildStep::OpenLate { slot, path: c_path(&source)? });
-                let (parents, directory, read_only) = (Vec::new(), true, true);
-                let bind = Bind { slot, target, parents, directory, read_only, source };
-                self.child.push(ChildStep::Bind(Box::new(bind)));
-            }
-        }
-        Ok(())
-    }
-
-    fn user_mounts(&mut self) -> Result<()> {
-        let mut slot = 0;
-        for op in &self.spec.mounts {
-            match op {
-                MountOp::Bind { source, target, read_only } => {
-                    let directory = self.source_kind(source)? == FileType::Directory;
-                    self.child.push(ChildStep::Bind(Box::new(Bind {
-                        slot,
-                        target: c_path(target)?,
-                        parents: parents(target)?,
-                        directory,
-                        read_only: *read_only,
-                        source: source.clone(),
-                    })));
-                    slot += 1;
-                }
-                MountOp::Tmpfs { target, flags, data } => {
-                    self.child.push(ChildStep::Mount(Box::new(Mount {
-                        source: c"tmpfs".into(),
-                        target: c_path(target)?,
-                        fstype: c"tmpfs".into(),
-                        flags: tmpfs_flags(*flags).bits(),
-                        data: c_str(data.as_str())?,
-                        mode: 0o755,
-                    })));
-                }
-            }
-        }
-        Ok(())
-    }
-
-    fn source_kind(&self, source: &Path) -> Result<FileType> {
-        match rustix::fs::stat(source) {
-            Ok(s) => Ok(FileType::from_raw_mode(s.st_mode)),
-            Err(e) => Err(Error::os(format!("volume {}", source.display()), e)
-                .hint("the source of a volume must exist on the host")),
-        }
-    }
-
     /// From the detachment of the old root to the last step before exec.
     fn finish(
         &mut self,
@@ -395,8 +257,7 @@ fn host_steps(
     let mut cgroups = Vec::new();
     let mut at_birth = None;
     if let Some(g) = groups.filter(|g| !g.dirs.is_empty()) {
-        let items = g.dirs.iter().cloned().map(record::RecordItem::Cgroup).collect();
-        cgroups.push(HostStep::Record { id: id.into(), items });
+        cgroups.push(HostStep::Record { id: id.into(), items: record::items_of(g) });
         cgroups.extend(g.dirs.iter().cloned().map(HostStep::MakeCgroup));
         cgroups.extend(g.writes.iter().cloned().map(HostStep::WriteCgroup));
         at_birth = g.join.unified.clone();
@@ -431,72 +292,6 @@ fn host_steps(
 /// None: keep all.
 fn kept_capabilities(caps: &Caps) -> Option<u64> {
     (!caps.privileged).then(|| (DEFAULT_CAPS & !caps.drop) | caps.add)
-}
-
-fn open_rootfs(path: &Path) -> Result<OwnedFd> {
-    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
-    rustix::fs::open(path, flags, Mode::empty()).map_err(|e| {
-        let shown = path.display();
-        match std::fs::read_link(path) {
-            Ok(target) if e == rustix::io::Errno::NOENT => {
-                Error::os(format!("rootfs {shown}: symlink to {}", target.display()), e)
-            }
-            _ => Error::os(format!("rootfs {shown}"), e),
-        }
-    })
-}
-
-fn is_host_root(rootfs: &OwnedFd) -> bool {
-    match (rustix::fs::fstat(rootfs), rustix::fs::stat("/")) {
-        (Ok(a), Ok(b)) => (a.st_dev, a.st_ino) == (b.st_dev, b.st_ino),
-        _ => false,
-    }
-}
-
-/// /proc, /sys and /dev must be ordinary directories: an image that makes them links
-/// wants something mounted, or written, elsewhere.
-fn check_ordinary(spec: &Spec, rootfs: &OwnedFd) -> Result<()> {
-    for name in ["proc", "sys", "dev"] {
-        let Ok(s) = rustix::fs::statat(rootfs, name, rustix::fs::AtFlags::SYMLINK_NOFOLLOW) else {
-            continue;
-        };
-        let kind = match FileType::from_raw_mode(s.st_mode) {
-            FileType::Directory => continue,
-            FileType::Symlink => "a symlink",
-            _ => "not a directory",
-        };
-        let shown = spec.rootfs.display();
-        return Err(Error::new(format!("rootfs {shown}: /{name} is {kind}"))
-            .hint(format!("/{name} must be an ordinary directory, or absent")));
-    }
-    Ok(())
-}
-
-fn tmpfs_flags(f: TmpfsFlags) -> MountFlags {
-    let mut flags = MountFlags::empty();
-    for (set, flag) in [
-        (!f.exec, MountFlags::NOEXEC),
-        (!f.suid, MountFlags::NOSUID),
-        (!f.dev, MountFlags::NODEV),
-        (f.read_only, MountFlags::RDONLY),
-    ] {
-        if set {
-            flags |= flag;
-        }
-    }
-    flags
-}
-
-/// `/a/b/c` gives `/a` and `/a/b`.
-fn parents(target: &Path) -> Result<Vec<CString>> {
-    let mut path = PathBuf::from("/");
-    let mut out = Vec::new();
-    let names: Vec<_> = target.components().filter(|c| matches!(c, Component::Normal(_))).collect();
-    for name in names.iter().take(names.len().saturating_sub(1)) {
-        path.push(name);
-        out.push(c_path(&path)?);
-    }
-    Ok(out)
 }
 
 pub fn c_path(path: &Path) -> Result<CString> {

@@ -3,7 +3,6 @@
 use crate::cgroup;
 use crate::child::{self, Context};
 use crate::error::{Error, Result};
-use crate::explain;
 use crate::plan::Plan;
 use crate::record::Record;
 use crate::spec::{Fault, Spec};
@@ -11,6 +10,7 @@ use crate::step::{ChildStep, HostStep, IdMap};
 use crate::supervise::{self, Status};
 use crate::sync::{self, Channel, Report};
 use crate::sys::{self, CStrings, SharedTimes};
+use crate::{explain, failure};
 use rustix::fd::{AsFd, AsRawFd, OwnedFd};
 use rustix::fs::{MemfdFlags, Mode, OFlags, SealFlags};
 use rustix::io::Errno;
@@ -180,7 +180,7 @@ fn clone(
     // So little memory that the kernel might have to kill before exec: not the launcher, too.
     let tight = spec.limits.memory.is_some_and(|bytes| bytes < 16 << 20);
     let pid = sys::clone(flags, cgroup_fd.as_ref().map(AsFd::as_fd), !tight, body)
-        .map_err(|e| explain::clone_error(e, plan.rootless, cgroup))?;
+        .map_err(|e| failure::clone_error(e, plan.rootless, cgroup))?;
     made.child = Pid::from_raw(pid);
     made.parent_end = Some(parent_end);
     made.init = None;
@@ -243,7 +243,7 @@ fn await_exec(plan: &Plan, made: &mut Made) -> Result<Option<OwnedFd>> {
                 let failed = plan.child.get(step);
                 return Err(failed.map_or_else(
                     || Error::os("start the container", errno),
-                    |s| explain::child_error(s, errno, plan),
+                    |s| failure::child_error(s, errno, plan),
                 ));
             }
             Err(e) => return Err(Error::os("hear from the child", e)),

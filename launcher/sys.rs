@@ -6,12 +6,20 @@
 //! the parent keeps the plan until exec, and the child leaves by exec or `exit_now` only.
 #![allow(unsafe_code)]
 
+mod arena;
+mod clone;
+mod signal;
+
+pub use arena::Arena;
+pub use clone::{Never, clone};
+pub use signal::{
+    ALL_SIGNALS, default_dispositions, next_signal, set_signal_mask, signal, signalfd,
+};
+
 use rustix::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use rustix::io::{Errno, Result};
-use std::alloc::{GlobalAlloc, Layout, System};
 use std::arch::asm;
-use std::cell::{Cell, UnsafeCell};
-use std::ffi::{CStr, CString, c_char, c_int, c_long, c_void};
+use std::ffi::{CStr, CString, c_char, c_int, c_long};
 
 /// clone(2) flags as the kernel has them; libc's are `c_int` and cut off the upper ones.
 pub mod ns {
@@ -72,30 +80,6 @@ unsafe fn call(n: c_long, a: [usize; 5]) -> Result<usize> {
     if ret < 0 { check(-(unsafe { *libc::__errno_location() } as isize)) } else { Ok(ret as usize) }
 }
 
-fn check(ret: isize) -> Result<usize> {
-    if (-4095..0).contains(&ret) {
-        return Err(Errno::from_raw_os_error(-ret as i32));
-    }
-    Ok(ret as usize)
-}
-
-/// struct clone_args of clone(2), first published size (64 bytes) plus tid and cgroup.
-#[repr(C)]
-#[derive(Default)]
-struct CloneArgs {
-    flags: u64,
-    pidfd: u64,
-    child_tid: u64,
-    parent_tid: u64,
-    exit_signal: u64,
-    stack: u64,
-    stack_size: u64,
-    tls: u64,
-    set_tid: u64,
-    set_tid_size: u64,
-    cgroup: u64,
-}
-
 /// New zeroed memory (mmap(2)), never given back; its pages come when they are touched.
 fn map(size: usize, kind: c_int) -> Result<usize> {
     let flags = kind | libc::MAP_ANONYMOUS;
@@ -105,106 +89,11 @@ fn map(size: usize, kind: c_int) -> Result<usize> {
     if memory == libc::MAP_FAILED { Err(Errno::NOMEM) } else { Ok(memory as usize) }
 }
 
-/// Stack of the child while it shares the parent's memory; it calls no deeper than a page.
-const CHILD_STACK: usize = 64 << 10;
-
-/// clone3(2): runs `body` in the child and returns its pid. If `share` the child runs in
-/// the parent's memory until exec (CLONE_VM), which saves the copy; the parent must keep
-/// all that `body` uses until then, and the kernel, should it kill one of the two for
-/// memory, kills both. Falls back to clone(2) where clone3 does not exist or an outer
-/// seccomp filter hides it; INTO_CGROUP has no such fallback and gives ENOSYS.
-pub fn clone<F: FnOnce() -> Never>(
-    flags: u64,
-    cgroup: Option<BorrowedFd<'_>>,
-    share: bool,
-    body: Box<F>,
-) -> Result<i32> {
-    let signal = libc::SIGCHLD as u64;
-    let flags = if share { flags | libc::CLONE_VM as u64 } else { flags };
-    let mut args = CloneArgs {
-        flags,
-        exit_signal: signal,
-        stack: map(CHILD_STACK, libc::MAP_PRIVATE)? as u64,
-        stack_size: CHILD_STACK as u64,
-        ..CloneArgs::default()
-    };
-    if let Some(fd) = cgroup {
-        args.flags |= ns::INTO_CGROUP;
-        args.cgroup = fd.as_raw_fd() as u64;
+fn check(ret: isize) -> Result<usize> {
+    if (-4095..0).contains(&ret) {
+        return Err(Errno::from_raw_os_error(-ret as i32));
     }
-    let body = Box::into_raw(body).cast();
-    let first = [(&raw const args) as usize, size_of::<CloneArgs>()];
-    // SAFETY: the stack is the child's alone, and leaked; so is the body.
-    match unsafe { clone_call(libc::SYS_clone3, first, enter::<F>, body) } {
-        Err(Errno::NOSYS) if cgroup.is_none() => {
-            let flags = flags | signal;
-            let top = args.stack + args.stack_size;
-            // SAFETY: as above; clone(2) takes the stack's upper end.
-            unsafe { clone_call(libc::SYS_clone, [flags as usize, top as usize], enter::<F>, body) }
-        }
-        other => other,
-    }
-    .map(|pid| pid as i32)
-}
-
-/// The child's end of every path is exec or exit.
-pub enum Never {}
-
-extern "C" fn enter<F: FnOnce() -> Never>(body: *mut c_void) -> ! {
-    // SAFETY: the pointer is the Box that `clone` was given; only the child takes it.
-    match unsafe { Box::from_raw(body.cast::<F>()) }() {}
-}
-
-type Entry = extern "C" fn(*mut c_void) -> !;
-
-/// # Safety
-/// `n` and `args` make a clone whose child gets a stack of its own, 16-byte aligned.
-#[cfg(target_arch = "x86_64")]
-unsafe fn clone_call(n: c_long, args: [usize; 2], f: Entry, arg: *mut c_void) -> Result<usize> {
-    let ret: isize;
-    // SAFETY: in the child rax is 0 and the stack is new: it calls and never comes back.
-    unsafe {
-        asm!("syscall", "test rax, rax", "jnz 2f", "xor ebp, ebp", "mov rdi, r13", "call r12",
-            "ud2", "2:",
-            inlateout("rax") n as isize => ret, in("rdi") args[0], in("rsi") args[1],
-            in("rdx") 0, in("r10") 0, in("r8") 0, in("r12") f, in("r13") arg,
-            lateout("rcx") _, lateout("r11") _);
-    }
-    check(ret)
-}
-
-/// # Safety
-/// `n` and `args` make a clone whose child gets a stack of its own, 16-byte aligned.
-#[cfg(target_arch = "aarch64")]
-unsafe fn clone_call(n: c_long, args: [usize; 2], f: Entry, arg: *mut c_void) -> Result<usize> {
-    let ret: isize;
-    // SAFETY: in the child x0 is 0 and the stack is new: it calls and never comes back.
-    unsafe {
-        asm!("svc 0", "cbnz x0, 2f", "mov x29, xzr", "mov x0, {arg}", "blr {f}", "brk 1", "2:",
-            in("x8") n, inlateout("x0") args[0] => ret, in("x1") args[1],
-            in("x2") 0, in("x3") 0, in("x4") 0, f = in(reg) f, arg = in(reg) arg);
-    }
-    check(ret)
-}
-
-/// Without assembly for the machine: a copy of the memory instead of a stack.
-///
-/// # Safety
-/// As for fork(2) in a process with one thread.
-#[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
-unsafe fn clone_call(n: c_long, args: [usize; 2], f: Entry, arg: *mut c_void) -> Result<usize> {
-    let ret = if n == libc::SYS_clone3 {
-        // SAFETY: the pointer is the caller's CloneArgs; the copy drops the stack from it.
-        let mut own = unsafe { (args[0] as *const CloneArgs).read() };
-        own.flags &= !(libc::CLONE_VM as u64);
-        (own.stack, own.stack_size) = (0, 0);
-        // SAFETY: own lives across the call and carries its own size.
-        unsafe { call(n, [(&raw const own) as usize, args[1], 0, 0, 0]) }
-    } else {
-        // SAFETY: a null stack means a copy of the caller's.
-        unsafe { call(n, [args[0] & !(libc::CLONE_VM as usize), 0, 0, 0, 0]) }
-    };
-    if ret == Ok(0) { f(arg) } else { ret }
+    Ok(ret as usize)
 }
 
 /// unshare(2) with 64-bit flags.
@@ -310,138 +199,6 @@ pub fn close_on_exec_from(first: RawFd) -> Result<()> {
         };
     }
     Ok(())
-}
-
-/// The first allocations come from here and are never given back: a start is short, and
-/// its few hundred small pieces cost more in a general allocator than they are big.
-/// What is more, or larger, or lives on, goes to the system's.
-pub struct Arena {
-    memory: UnsafeCell<[u8; ARENA]>,
-    used: Cell<usize>,
-}
-
-const ARENA: usize = 48 << 10;
-
-// SAFETY: the launcher has one thread; rustc asks for Sync because a static could be shared.
-unsafe impl Sync for Arena {}
-
-impl Arena {
-    pub const fn new() -> Arena {
-        Arena { memory: UnsafeCell::new([0; ARENA]), used: Cell::new(0) }
-    }
-
-    fn owns(&self, p: *mut u8) -> bool {
-        (p as usize).wrapping_sub(self.memory.get() as usize) < ARENA
-    }
-
-    /// The arena's last piece, which may grow or go in place.
-    fn is_last(&self, p: *mut u8, size: usize) -> bool {
-        p as usize + size == self.memory.get() as usize + self.used.get()
-    }
-}
-
-// SAFETY: pieces of the arena are disjoint and aligned, and never handed out twice unless
-// the last one is freed; everything else is the system allocator's.
-unsafe impl GlobalAlloc for Arena {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        let base = self.memory.get() as usize;
-        let start = (base + self.used.get()).next_multiple_of(layout.align()) - base;
-        match start.checked_add(layout.size()) {
-            Some(end) if end <= ARENA => {
-                self.used.set(end);
-                (base + start) as *mut u8
-            }
-            // SAFETY: the caller's promises, passed on.
-            _ => unsafe { System.alloc(layout) },
-        }
-    }
-
-    unsafe fn dealloc(&self, p: *mut u8, layout: Layout) {
-        if !self.owns(p) {
-            // SAFETY: not the arena's, so the system's.
-            unsafe { System.dealloc(p, layout) }
-        } else if self.is_last(p, layout.size()) {
-            self.used.set(self.used.get() - layout.size());
-        }
-    }
-
-    unsafe fn realloc(&self, p: *mut u8, layout: Layout, size: usize) -> *mut u8 {
-        if !self.owns(p) {
-            // SAFETY: not the arena's, so the system's.
-            return unsafe { System.realloc(p, layout, size) };
-        }
-        let used = self.used.get() - layout.size();
-        if self.is_last(p, layout.size()) && used + size <= ARENA {
-            self.used.set(used + size);
-            return p;
-        }
-        // SAFETY: a new piece of at least the smaller size, which cannot overlap the old.
-        unsafe {
-            let new = self.alloc(Layout::from_size_align_unchecked(size, layout.align()));
-            if !new.is_null() {
-                std::ptr::copy_nonoverlapping(p, new, size.min(layout.size()));
-                self.dealloc(p, layout);
-            }
-            new
-        }
-    }
-}
-
-/// A signal set as the kernel has it: bit n-1 is signal n.
-pub type SignalSet = u64;
-pub const ALL_SIGNALS: SignalSet = u64::MAX;
-
-/// rt_sigprocmask(2), SIG_SETMASK.
-pub fn set_signal_mask(mask: SignalSet) -> Result<()> {
-    // SAFETY: the kernel reads 8 bytes, the size that is passed.
-    unsafe {
-        call(
-            libc::SYS_rt_sigprocmask,
-            [libc::SIG_SETMASK as usize, (&raw const mask) as usize, 0, 8, 0],
-        )
-    }
-    .map(drop)
-}
-
-/// Sets every signal's disposition to the default: what is ignored would stay so across exec.
-pub fn default_dispositions() {
-    let default = [0u64; 4];
-    for signal in 1..=64 {
-        // SAFETY: an all-zero kernel sigaction is SIG_DFL without flags; SIGKILL and
-        // SIGSTOP fail with EINVAL, which is right.
-        let _ =
-            unsafe { call(libc::SYS_rt_sigaction, [signal, default.as_ptr() as usize, 0, 8, 0]) };
-    }
-}
-
-/// A descriptor that becomes readable when a blocked signal arrives (signalfd(2)).
-pub fn signalfd() -> Result<OwnedFd> {
-    let mask = ALL_SIGNALS;
-    let flags = libc::SFD_CLOEXEC | libc::SFD_NONBLOCK;
-    // SAFETY: the kernel reads 8 bytes of mask, the size that is passed.
-    let fd = unsafe {
-        call(libc::SYS_signalfd4, [usize::MAX, (&raw const mask) as usize, 8, flags as usize, 0])
-    }?;
-    // SAFETY: the descriptor is new and nobody else's.
-    Ok(unsafe { OwnedFd::from_raw_fd(fd as RawFd) })
-}
-
-/// Next signal waiting on a signalfd: its number and si_code.
-pub fn next_signal(fd: BorrowedFd<'_>) -> Option<(i32, i32)> {
-    let mut info = [0u8; 128];
-    let n = rustix::io::read(fd, &mut info).ok()?;
-    (n == info.len()).then(|| {
-        let word =
-            |at: usize| i32::from_ne_bytes([info[at], info[at + 1], info[at + 2], info[at + 3]]);
-        (word(0), word(8))
-    })
-}
-
-/// A signal by number, 1 to 64; None for others.
-pub fn signal(n: i32) -> Option<rustix::process::Signal> {
-    // SAFETY: the C library keeps 32 to 34 for itself and makes no use of them here, as
-    // there is one thread.
-    (1..=64).contains(&n).then(|| unsafe { rustix::process::Signal::from_raw_unchecked(n) })
 }
 
 /// Brings up the loopback interface of the current network namespace (netdevice(7)).

@@ -1,0 +1,165 @@
+//! What is mounted inside: the standard table, the cgroups, the user's volumes.
+
+use super::{Builder, c_path, c_str};
+use crate::cgroup;
+use crate::error::{Error, Result};
+use crate::spec::{MountOp, Net, TmpfsFlags};
+use crate::step::{Bind, ChildStep, Mount};
+use crate::table;
+use rustix::fs::FileType;
+use rustix::mount::MountFlags;
+use std::ffi::CString;
+use std::path::{Component, Path, PathBuf};
+
+impl Builder<'_> {
+    /// /proc, /sys, /dev and the rest of the table that init has, too.
+    pub fn standard_mounts(&mut self) {
+        for m in table::MOUNTS {
+            if m.target == c"/sys" && self.host.rootless && self.spec.net == Net::Host {
+                // sysfs belongs to the network's owner; show the host's, read-only.
+                self.child.push(ChildStep::Bind(Box::new(Bind {
+                    slot: self.sys_slot,
+                    target: c"/sys".into(),
+                    parents: Vec::new(),
+                    directory: true,
+                    read_only: true,
+                    source: "/sys".into(),
+                })));
+                continue;
+            }
+            let mut flags = m.flags as u32;
+            let mut data = m.data;
+            if m.target == c"/sys" && !self.spec.caps.privileged {
+                flags |= MountFlags::RDONLY.bits();
+            }
+            if m.target == c"/dev/pts" && self.host.single_id() {
+                data = table::DEVPTS_DATA_NOGID;
+            }
+            self.child.push(ChildStep::Mount(Box::new(Mount {
+                source: m.source.into(),
+                target: m.target.into(),
+                fstype: m.fstype.into(),
+                flags,
+                data: data.into(),
+                mode: m.mode,
+            })));
+            if m.target == c"/dev" {
+                self.devices();
+            }
+        }
+    }
+
+    fn devices(&mut self) {
+        let slot = self.dev_slot;
+        for n in table::NODES {
+            self.child.push(if self.host.rootless {
+                ChildStep::BindNode { slot, path: n.path }
+            } else {
+                ChildStep::MakeNode { path: n.path, mode: n.mode, major: n.major, minor: n.minor }
+            });
+        }
+        for l in table::LINKS {
+            let (path, target) = (l.path.into(), l.target.into());
+            self.child.push(ChildStep::MakeLink { path, target });
+        }
+    }
+
+    /// The container's own cgroups, read-only. Bound from the host's mounts: mounting a
+    /// version 1 hierarchy anew takes ten times as long.
+    pub fn cgroup_view(&mut self, groups: Option<&cgroup::Cgroups>) -> Result<()> {
+        self.child.push(ChildStep::AwaitGo);
+        for tasks in groups.iter().flat_map(|g| &g.join.tasks) {
+            self.child.push(ChildStep::JoinCgroup { tasks: c_path(tasks)? });
+        }
+        self.child.push(ChildStep::NewCgroupNamespace);
+        let mut sources = std::mem::take(&mut self.view_sources).into_iter();
+        for v in std::mem::take(&mut self.view) {
+            let target = c_path(&Path::new("/sys/fs/cgroup").join(&v.target))?;
+            if v.fstype == "tmpfs" {
+                let flags = MountFlags::NOSUID | MountFlags::NODEV | MountFlags::NOEXEC;
+                self.child.push(ChildStep::Mount(Box::new(Mount {
+                    source: c"tmpfs".into(),
+                    target,
+                    fstype: c"tmpfs".into(),
+                    flags: flags.bits(),
+                    data: c_str(v.data)?,
+                    mode: 0o755,
+                })));
+            } else if let Some(source) = sources.next() {
+                let slot = self.slots;
+                self.slots += 1;
+                self.child.push(ChildStep::OpenLate { slot, path: c_path(&source)? });
+                let (parents, directory, read_only) = (Vec::new(), true, true);
+                let bind = Bind { slot, target, parents, directory, read_only, source };
+                self.child.push(ChildStep::Bind(Box::new(bind)));
+            }
+        }
+        Ok(())
+    }
+
+    pub fn user_mounts(&mut self) -> Result<()> {
+        let mut slot = 0;
+        for op in &self.spec.mounts {
+            match op {
+                MountOp::Bind { source, target, read_only } => {
+                    let directory = self.source_kind(source)? == FileType::Directory;
+                    self.child.push(ChildStep::Bind(Box::new(Bind {
+                        slot,
+                        target: c_path(target)?,
+                        parents: parents(target)?,
+                        directory,
+                        read_only: *read_only,
+                        source: source.clone(),
+                    })));
+                    slot += 1;
+                }
+                MountOp::Tmpfs { target, flags, data } => {
+                    self.child.push(ChildStep::Mount(Box::new(Mount {
+                        source: c"tmpfs".into(),
+                        target: c_path(target)?,
+                        fstype: c"tmpfs".into(),
+                        flags: tmpfs_flags(*flags).bits(),
+                        data: c_str(data.as_str())?,
+                        mode: 0o755,
+                    })));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn source_kind(&self, source: &Path) -> Result<FileType> {
+        match rustix::fs::stat(source) {
+            Ok(s) => Ok(FileType::from_raw_mode(s.st_mode)),
+            Err(e) => Err(Error::os(format!("volume {}", source.display()), e)
+                .hint("the source of a volume must exist on the host")),
+        }
+    }
+}
+
+fn tmpfs_flags(f: TmpfsFlags) -> MountFlags {
+    let mut flags = MountFlags::empty();
+    for (set, flag) in [
+        (!f.exec, MountFlags::NOEXEC),
+        (!f.suid, MountFlags::NOSUID),
+        (!f.dev, MountFlags::NODEV),
+        (f.read_only, MountFlags::RDONLY),
+    ] {
+        if set {
+            flags |= flag;
+        }
+    }
+    flags
+}
+
+/// `/a/b/c` gives `/a` and `/a/b`.
+fn parents(target: &Path) -> Result<Vec<CString>> {
+    let mut path = PathBuf::from("/");
+    let mut out = Vec::new();
+    let names: Vec<_> = target.components().filter(|c| matches!(c, Component::Normal(_))).collect();
+    for name in names.iter().take(names.len().saturating_sub(1)) {
+        path.push(name);
+        out.push(c_path(&path)?);
+    }
+    Ok(out)
+}

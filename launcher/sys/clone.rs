@@ -1,0 +1,126 @@
+//! clone(2): the child, in new namespaces, in the parent's memory or a copy of it.
+
+use super::{check, map, ns};
+use rustix::fd::{AsRawFd, BorrowedFd};
+use rustix::io::{Errno, Result};
+use std::arch::asm;
+use std::ffi::{c_long, c_void};
+
+/// struct clone_args of clone(2), first published size (64 bytes) plus tid and cgroup.
+#[repr(C)]
+#[derive(Default)]
+struct CloneArgs {
+    flags: u64,
+    pidfd: u64,
+    child_tid: u64,
+    parent_tid: u64,
+    exit_signal: u64,
+    stack: u64,
+    stack_size: u64,
+    tls: u64,
+    set_tid: u64,
+    set_tid_size: u64,
+    cgroup: u64,
+}
+
+/// Stack of the child while it shares the parent's memory; it calls no deeper than a page.
+const CHILD_STACK: usize = 64 << 10;
+
+/// clone3(2): runs `body` in the child and returns its pid. If `share` the child runs in
+/// the parent's memory until exec (CLONE_VM), which saves the copy; the parent must keep
+/// all that `body` uses until then, and the kernel, should it kill one of the two for
+/// memory, kills both. Falls back to clone(2) where clone3 does not exist or an outer
+/// seccomp filter hides it; INTO_CGROUP has no such fallback and gives ENOSYS.
+pub fn clone<F: FnOnce() -> Never>(
+    flags: u64,
+    cgroup: Option<BorrowedFd<'_>>,
+    share: bool,
+    body: Box<F>,
+) -> Result<i32> {
+    let signal = libc::SIGCHLD as u64;
+    let flags = if share { flags | libc::CLONE_VM as u64 } else { flags };
+    let mut args = CloneArgs {
+        flags,
+        exit_signal: signal,
+        stack: map(CHILD_STACK, libc::MAP_PRIVATE)? as u64,
+        stack_size: CHILD_STACK as u64,
+        ..CloneArgs::default()
+    };
+    if let Some(fd) = cgroup {
+        args.flags |= ns::INTO_CGROUP;
+        args.cgroup = fd.as_raw_fd() as u64;
+    }
+    let body = Box::into_raw(body).cast();
+    let first = [(&raw const args) as usize, size_of::<CloneArgs>()];
+    // SAFETY: the stack is the child's alone, and leaked; so is the body.
+    match unsafe { clone_call(libc::SYS_clone3, first, enter::<F>, body) } {
+        Err(Errno::NOSYS) if cgroup.is_none() => {
+            let flags = flags | signal;
+            let top = args.stack + args.stack_size;
+            // SAFETY: as above; clone(2) takes the stack's upper end.
+            unsafe { clone_call(libc::SYS_clone, [flags as usize, top as usize], enter::<F>, body) }
+        }
+        other => other,
+    }
+    .map(|pid| pid as i32)
+}
+
+/// The child's end of every path is exec or exit.
+pub enum Never {}
+
+extern "C" fn enter<F: FnOnce() -> Never>(body: *mut c_void) -> ! {
+    // SAFETY: the pointer is the Box that `clone` was given; only the child takes it.
+    match unsafe { Box::from_raw(body.cast::<F>()) }() {}
+}
+
+type Entry = extern "C" fn(*mut c_void) -> !;
+
+/// # Safety
+/// `n` and `args` make a clone whose child gets a stack of its own, 16-byte aligned.
+#[cfg(target_arch = "x86_64")]
+unsafe fn clone_call(n: c_long, args: [usize; 2], f: Entry, arg: *mut c_void) -> Result<usize> {
+    let ret: isize;
+    // SAFETY: in the child rax is 0 and the stack is new: it calls and never comes back.
+    unsafe {
+        asm!("syscall", "test rax, rax", "jnz 2f", "xor ebp, ebp", "mov rdi, r13", "call r12",
+            "ud2", "2:",
+            inlateout("rax") n as isize => ret, in("rdi") args[0], in("rsi") args[1],
+            in("rdx") 0, in("r10") 0, in("r8") 0, in("r12") f, in("r13") arg,
+            lateout("rcx") _, lateout("r11") _);
+    }
+    check(ret)
+}
+
+/// # Safety
+/// `n` and `args` make a clone whose child gets a stack of its own, 16-byte aligned.
+#[cfg(target_arch = "aarch64")]
+unsafe fn clone_call(n: c_long, args: [usize; 2], f: Entry, arg: *mut c_void) -> Result<usize> {
+    let ret: isize;
+    // SAFETY: in the child x0 is 0 and the stack is new: it calls and never comes back.
+    unsafe {
+        asm!("svc 0", "cbnz x0, 2f", "mov x29, xzr", "mov x0, {arg}", "blr {f}", "brk 1", "2:",
+            in("x8") n, inlateout("x0") args[0] => ret, in("x1") args[1],
+            in("x2") 0, in("x3") 0, in("x4") 0, f = in(reg) f, arg = in(reg) arg);
+    }
+    check(ret)
+}
+
+/// Without assembly for the machine: a copy of the memory instead of a stack.
+///
+/// # Safety
+/// As for fork(2) in a process with one thread.
+#[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
+unsafe fn clone_call(n: c_long, args: [usize; 2], f: Entry, arg: *mut c_void) -> Result<usize> {
+    let ret = if n == libc::SYS_clone3 {
+        // SAFETY: the pointer is the caller's CloneArgs; the copy drops the stack from it.
+        let mut own = unsafe { (args[0] as *const CloneArgs).read() };
+        own.flags &= !(libc::CLONE_VM as u64);
+        (own.stack, own.stack_size) = (0, 0);
+        // SAFETY: own lives across the call and carries its own size.
+        unsafe { super::call(n, [(&raw const own) as usize, args[1], 0, 0, 0]) }
+    } else {
+        // SAFETY: a null stack means a copy of the caller's.
+        unsafe { super::call(n, [args[0] & !(libc::CLONE_VM as usize), 0, 0, 0, 0]) }
+    };
+    if ret == Ok(0) { f(arg) } else { ret }
+}
