@@ -153,7 +153,7 @@ fn absent(want: &Want) -> Unmet {
         ),
         Some([_, "0", ..]) => (
             format!("no cgroup mount has the {c} controller"),
-            format!("mount -t cgroup -o {c} cgroup DIR, or cgroup2 with {c} enabled"),
+            format!("mount -t cgroup2 cgroup2 /sys/fs/cgroup, or -t cgroup -o {c} for version 1"),
         ),
         Some(_) => (
             format!("no mount of the {c} controller's hierarchy can be reached"),
