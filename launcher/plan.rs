@@ -291,7 +291,7 @@ fn host_steps(
 
 /// None: keep all.
 fn kept_capabilities(caps: &Caps) -> Option<u64> {
-    (!caps.privileged).then(|| (DEFAULT_CAPS & !caps.drop) | caps.add)
+    (!caps.privileged).then_some((DEFAULT_CAPS & !caps.drop) | caps.add)
 }
 
 pub fn c_path(path: &Path) -> Result<CString> {

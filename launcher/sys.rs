@@ -6,10 +6,12 @@
 //! the parent keeps the plan until exec, and the child leaves by exec or `exit_now` only.
 #![allow(unsafe_code)]
 
+#[cfg(not(test))]
 mod arena;
 mod clone;
 mod signal;
 
+#[cfg(not(test))]
 pub use arena::Arena;
 pub use clone::{Never, clone};
 pub use signal::{
