@@ -48,8 +48,14 @@ fn main() -> Result<(), Box<dyn Error>> {
         }
     }
     // musl: rustc would add its own crt1.o, whose _start clashes with ours.
-    let flags =
-        ["-Crelocation-model=static", "-Cforce-unwind-tables=no", "-Clink-self-contained=no"];
+    let flags = [
+        "-Crelocation-model=static",
+        "-Cforce-unwind-tables=no",
+        "-Clink-self-contained=no",
+        // rustup's own linker for every target: init needs nothing of a C compiler.
+        "-Clinker=rust-lld",
+        "-Clinker-flavor=ld.lld",
+    ];
     cargo
         .args(["build", "--release", "--locked", "-p", "init", "--target", &target, "--target-dir"])
         .arg(&target_dir)

@@ -18,10 +18,12 @@ fn main() -> Result<(), Box<dyn Error>> {
     }
     let script = PathBuf::from(env::var("CARGO_MANIFEST_DIR")?).join("init.ld");
     // A bare linker takes the same words without the compiler driver's wrapping.
-    let bare = env::var("RUSTC_LINKER").is_ok_and(|l| l.ends_with("lld") || l.ends_with("ld"));
+    let asked = |name, word| env::var(name).is_ok_and(|v| v.contains(word));
+    let bare = asked("RUSTC_LINKER", "lld") || asked("CARGO_ENCODED_RUSTFLAGS", "ld.lld");
     let mut args = vec![format!("-L{}", fence.display()), "-nostdlib".into(), "-static".into()];
     if bare {
-        args.push("--no-pie".into());
+        // Only lld can leave out the section headers, which nobody loads.
+        args.extend(["--no-pie".into(), "-znosectionheader".into()]);
     } else {
         args.extend(["-no-pie".into(), "-nostartfiles".into()]);
     }

@@ -3,6 +3,8 @@
 //! the program itself were missing. Pure, `core` only: init and the launcher both
 //! include this very file.
 
+use core::ffi::CStr;
+
 /// How many bytes of the file are worth reading.
 pub const HEAD: usize = 4096;
 
@@ -35,19 +37,20 @@ struct Elf<'a> {
 }
 
 impl Elf<'_> {
-    /// The number of `size` bytes at `at`.
-    fn number(&self, at: usize, size: usize) -> Option<u64> {
-        let bytes = self.head.get(at..at.checked_add(size)?)?;
+    /// The number of `size` bytes at `at`; beyond the head all bits are set, which no
+    /// bound passes.
+    fn number(&self, at: u64, size: u64) -> u64 {
         let mut value = 0;
         for i in 0..size {
             let i = if self.big { i } else { size - 1 - i };
-            value = value << 8 | u64::from(*bytes.get(i)?);
+            let Some(byte) = self.head.get(at.wrapping_add(i) as usize) else { return u64::MAX };
+            value = value << 8 | u64::from(*byte);
         }
-        Some(value)
+        value
     }
 
     /// The number at `narrow` in a 32-bit file, at `wide` in a 64-bit one, as wide as an address.
-    fn word(&self, narrow: usize, wide: usize) -> Option<u64> {
+    fn word(&self, narrow: u64, wide: u64) -> u64 {
         if self.wide { self.number(wide, 8) } else { self.number(narrow, 4) }
     }
 }
@@ -55,48 +58,52 @@ impl Elf<'_> {
 const PT_LOAD: u64 = 1;
 const PT_INTERP: u64 = 3;
 
-/// None: the file ends inside a structure that must be there.
-fn elf(head: &[u8], file_len: u64) -> Option<Format<'static>> {
-    let elf = Elf { head, wide: *head.get(4)? == 2, big: *head.get(5)? == 2 };
-    let machine = elf.number(18, 2)? as u16;
-    let table = elf.word(28, 32)?;
-    let (size, count) = if elf.wide {
-        (elf.number(54, 2)?, elf.number(56, 2)?)
-    } else {
-        (elf.number(42, 2)?, elf.number(44, 2)?)
-    };
-    if table.checked_add(size * count)? > file_len {
-        return None;
+fn elf(head: &[u8], file_len: u64) -> Format<'static> {
+    let mut elf = Elf { head, wide: false, big: false };
+    elf.wide = elf.number(4, 1) == 2;
+    elf.big = elf.number(5, 1) == 2;
+    let table = elf.word(28, 32);
+    let sizes = if elf.wide { 54 } else { 42 };
+    let (size, count) = (elf.number(sizes, 2), elf.number(sizes + 2, 2));
+    if table.saturating_add(size.saturating_mul(count)) > file_len {
+        return Format::TruncatedElf;
     }
     let mut interp = None;
     for i in 0..count {
-        let at = (table + i * size) as usize;
-        let field = |narrow, wide| elf.word(at.wrapping_add(narrow), at.wrapping_add(wide));
-        // A table beyond what was read is legal, only unusual: nothing can be said then.
-        let (Some(kind), Some(offset), Some(len)) = (elf.number(at, 4), field(4, 8), field(16, 32))
-        else {
-            break;
-        };
+        let at = table + i * size;
+        let kind = elf.number(at, 4);
+        // A table beyond the head is legal, only unusual: its kinds are unknown here.
         if kind == PT_LOAD || kind == PT_INTERP {
-            if offset.checked_add(len)? > file_len {
-                return None;
+            let (offset, len) = (elf.word(at + 4, at + 8), elf.word(at + 16, at + 32));
+            if offset.saturating_add(len) > file_len {
+                return Format::TruncatedElf;
             }
             if kind == PT_INTERP {
                 interp = Some((offset, len));
             }
         }
     }
-    Some(Format::Elf { machine, interp })
+    Format::Elf { machine: elf.number(18, 2) as u16, interp }
 }
 
-fn script(line: &[u8]) -> Format<'_> {
-    let line = line.split(|b| *b == b'\n').next().unwrap_or_default();
-    let crlf = line.last() == Some(&b'\r');
-    let line = line.strip_suffix(b"\r").unwrap_or(line);
-    let mut words = line.split(|b| *b == b' ' || *b == b'\t').filter(|w| !w.is_empty());
-    let interpreter = words.next().unwrap_or_default();
-    // With an argument between them, the carriage return spoils the argument, not the name.
-    Format::Script { interpreter, crlf: crlf && words.next().is_none() }
+/// The line behind `#!`.
+fn script(text: &[u8]) -> Format<'_> {
+    let (mut start, mut end, mut at) = (0, 0, 0);
+    // The name is what lies between blanks; the kernel ends it at nothing else.
+    for byte in text {
+        match byte {
+            b'\n' => break,
+            b' ' | b'\t' if end == 0 => start = at + 1,
+            b' ' | b'\t' => break,
+            _ => end = at + 1,
+        }
+        at += 1;
+    }
+    let name = text.get(start..end).unwrap_or_default();
+    match name.split_last() {
+        Some((b'\r', interpreter)) => Format::Script { interpreter, crlf: true },
+        _ => Format::Script { interpreter: name, crlf: false },
+    }
 }
 
 /// `head`: the first bytes of the file, up to HEAD; `file_len`: its whole length.
@@ -104,7 +111,7 @@ pub fn identify(head: &[u8], file_len: u64) -> Format<'_> {
     if head.is_empty() {
         Format::Empty
     } else if head.starts_with(b"\x7fELF") {
-        elf(head, file_len).unwrap_or(Format::TruncatedElf)
+        elf(head, file_len)
     } else if let Some(line) = head.strip_prefix(b"#!") {
         script(line)
     } else {
@@ -128,20 +135,25 @@ pub const NATIVE: u16 = if cfg!(target_arch = "x86_64") {
 };
 
 /// The name `uname -m` would print on such a machine.
-pub fn machine_name(machine: u16) -> &'static str {
+pub fn machine_cname(machine: u16) -> &'static CStr {
     match machine {
-        3 => "i386",
-        8 => "mips",
-        20 => "ppc",
-        21 => "ppc64",
-        22 => "s390x",
-        40 => "arm",
-        62 => "x86_64",
-        183 => "aarch64",
-        243 => "riscv",
-        258 => "loongarch",
-        _ => "another machine",
+        3 => c"i386",
+        8 => c"mips",
+        20 => c"ppc",
+        21 => c"ppc64",
+        22 => c"s390x",
+        40 => c"arm",
+        62 => c"x86_64",
+        183 => c"aarch64",
+        243 => c"riscv",
+        258 => c"loongarch",
+        _ => c"another machine",
     }
+}
+
+#[allow(dead_code, reason = "for the launcher")]
+pub fn machine_name(machine: u16) -> &'static str {
+    machine_cname(machine).to_str().unwrap_or_default()
 }
 
 /// Whether this kernel may run a program for `machine`: its own, or its 32-bit relative.

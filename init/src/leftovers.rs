@@ -1,8 +1,8 @@
 //! What the payload leaves behind: TERM, until all are gone or the grace is over, KILL.
 
-use crate::sys::{self, Poll, Scratch};
-use crate::text::{self, Path};
-use core::ffi::CStr;
+use crate::state::Init;
+use crate::sys::{self, Scratch, Str, z};
+use crate::text::{self, Text};
 
 /// Sends a signal to every other process we answer for; whether there is any.
 fn signal_all(signal: i32) -> bool {
@@ -10,53 +10,59 @@ fn signal_all(signal: i32) -> bool {
         return sys::kill(-1, signal as u8) == 0;
     }
     // -1 would be the whole machine.
-    signal_children(c"/proc/thread-self/children", signal)
+    signal_children(z(c"/proc/thread-self/children"), signal)
 }
 
 /// The same for a tree: `list` is a file with the pids of its top.
-fn signal_children(list: &CStr, signal: i32) -> bool {
+fn signal_children(list: Str, signal: i32) -> bool {
     let pids = Scratch::read(list);
-    let mut any = false;
-    for pid in text::words(pids.bytes()) {
-        let Some(number) = text::number(pid) else { continue };
+    let (mut text, mut any) = (pids.text(), false);
+    while let Some(pid) = text::number(&mut text) {
+        text = text.rest();
         any = true;
-        sys::kill(number as i32, signal as u8);
-        if let Some(path) = Path::<64>::new(&[b"/proc/", pid, b"/task/", pid, b"/children"]) {
-            signal_children(path.as_cstr(), signal);
-        }
+        sys::kill(pid as i32, signal as u8);
+        let mut path = Text::new();
+        path.push(z(c"/proc/"))
+            .number(pid, 10)
+            .push(z(c"/task/"))
+            .number(pid, 10)
+            .push(z(c"/children"));
+        signal_children(path.as_str(), signal);
     }
     any
 }
 
-/// Reaps until no child is left (true) or the time is over.
-fn wait_for_all(poll: &mut Poll, millis: i64) -> bool {
-    let deadline = sys::now() + millis;
-    loop {
-        match sys::wait_child(-1, 0).0 {
-            1.. => {}
-            0 => {
+impl Init {
+    /// Reaps until no child is left (true) or the time is over.
+    fn wait_for_all(&mut self, millis: i64) -> bool {
+        let deadline = sys::now() + millis;
+        loop {
+            let (pid, _) = sys::wait_child(-1, 0);
+            if pid < 0 {
+                return true;
+            }
+            if pid == 0 {
                 let left = deadline - sys::now();
                 if left <= 0 {
                     return false;
                 }
-                poll.wait(left);
+                self.poll.wait(left);
             }
-            _ => return true,
         }
     }
-}
 
-pub fn end(poll: &mut Poll, grace: u32) {
-    if !signal_all(libc::SIGTERM) {
-        return;
-    }
-    // A stopped process receives TERM only when it goes on.
-    signal_all(libc::SIGCONT);
-    poll.watch(0, -1);
-    poll.watch(1, -1);
-    poll.catch(libc::SIGCHLD as u8, libc::SA_NOCLDSTOP as usize);
-    if !wait_for_all(poll, i64::from(grace) * 1000) {
-        signal_all(libc::SIGKILL);
-        wait_for_all(poll, 1000);
+    pub fn end_leftovers(&mut self) {
+        if !signal_all(libc::SIGTERM) {
+            return;
+        }
+        // A stopped process receives TERM only when it goes on.
+        signal_all(libc::SIGCONT);
+        self.poll.watch(0, -1);
+        self.poll.watch(1, -1);
+        self.poll.catch(libc::SIGCHLD as u8, libc::SA_NOCLDSTOP as usize);
+        if !self.wait_for_all(i64::from(self.grace) * 1000) {
+            signal_all(libc::SIGKILL);
+            self.wait_for_all(1000);
+        }
     }
 }

@@ -12,37 +12,49 @@ mod mem;
 mod mount;
 mod msg;
 mod spawn;
+mod state;
 mod supervise;
 mod sys;
 mod table;
 mod text;
 mod user;
 
-use sys::Stack;
+use sys::{Stack, Str, z};
 
 /// Everything after the first system call, which has blocked all signals; `mask` is
 /// what it was before.
 pub fn run(stack: Stack, mask: u64) -> ! {
-    let launched = stack.arg(1) == Some(c"--launched");
-    // The launcher keeps all signals blocked up to here, so that none is lost between
-    // exec and the first system call; what it was before is no mask for a payload.
-    let mask = if launched { 0 } else { mask };
-    if launched {
+    let mut init = state::Init::new(stack, mask);
+    if text::same_word(stack.arg(1).unwrap_or(Str::EMPTY), z(c"--launched")) {
         msg::speak_as_launch();
         // Run from a descriptor, the name would be its number.
-        sys::set_name(c"init");
+        sys::set_name(z(c"init"));
     }
-    let code = match args::parse(stack, 1) {
-        Err(code) => code,
-        Ok(options) if options.has(b'P') => supervise::pause(&options),
-        Ok(mut options) => {
-            if !launched && sys::getpid() == 1 {
-                mount::missing(false);
+    sys::exit(init.run())
+}
+
+impl state::Init {
+    fn run(&mut self) -> i32 {
+        let command = match self.parse(1) {
+            Ok(command) => command,
+            Err(code) => return code,
+        };
+        if self.own_pid == 1 {
+            if !self.has(b'X') {
+                mount::missing(self.machine);
             }
-            supervise::run(stack, &mut options, mask, false)
+        } else {
+            sys::prctl(libc::PR_SET_CHILD_SUBREAPER, 1);
         }
-    };
-    sys::exit(code)
+        self.set_path();
+        self.name = self.stack.arg(command).unwrap_or(Str::EMPTY);
+        self.argv = self.stack.argv(command);
+        if self.name.is_empty() && !self.has(b'P') {
+            msg::say1(z(c"no command given"), Str::EMPTY);
+            return exit::OURS;
+        }
+        self.supervise()
+    }
 }
 
 /// Where nothing is left to be done.

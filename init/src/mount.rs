@@ -1,12 +1,13 @@
 //! Mounts what is missing of the common table. What fails is left out silently: in
 //! most containers all of it is there and nothing of it is permitted.
 
-use crate::sys;
-use crate::table::{DEVPTS_DATA, DEVPTS_DATA_NOGID, LINKS, MOUNTS, Mount, NODES};
+use crate::sys::{self, Str, Strings, z};
+use crate::table;
+use crate::text::whole_number;
 
 /// How much of the file system tree is ours to make.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub enum Extent {
+enum Extent {
     /// The kernel's process 1: everything, with the kernel's own /dev.
     Machine,
     /// A bare tree: everything.
@@ -16,70 +17,69 @@ pub enum Extent {
 }
 
 pub fn missing(machine: bool) {
-    let engine = is_mounted(c"/proc");
-    let extent = if machine {
-        Extent::Machine
-    } else if engine {
-        Extent::Gaps
-    } else {
-        Extent::Tree
-    };
-    for entry in MOUNTS {
-        if is_mounted(entry.target) || (extent == Extent::Gaps && hides_files(entry)) {
-            continue;
-        }
-        sys::mkdir(entry.target, entry.mode);
-        mount(entry, extent);
+    let mut extent = Extent::Tree;
+    if is_mounted(z(c"/proc")) {
+        extent = Extent::Gaps;
     }
-    if extent != Extent::Gaps && !is_mounted(c"/sys/fs/cgroup") {
-        sys::mount(
-            c"cgroup2",
-            c"/sys/fs/cgroup",
-            c"cgroup2",
-            crate::table::MS_NOSUID | crate::table::MS_NODEV | crate::table::MS_NOEXEC,
-            c"",
-        );
+    if machine {
+        extent = Extent::Machine;
+    }
+    let mut table = Strings::new(table::MOUNT_STRINGS);
+    while let Some(target) = table.next() {
+        let (source, fstype, flags, data) =
+            (table.must(), table.must(), table.must(), table.must());
+        mount(extent, target, source, fstype, whole_number(flags).unwrap_or(0), data);
+    }
+    if extent != Extent::Gaps {
+        let cgroup = z(c"cgroup2");
+        mount(extent, z(c"/sys/fs/cgroup"), cgroup, cgroup, 14, Str::EMPTY);
     }
 }
 
-fn is_mounted(path: &core::ffi::CStr) -> bool {
-    sys::stat(libc::AT_FDCWD, path).is_some_and(|s| s.mount_root)
+fn is_mounted(path: Str) -> bool {
+    sys::stat(path).is_some_and(|s| s.mount_root)
 }
 
-/// An engine's tree may have its own files where the table would put an empty one.
-fn hides_files(entry: &Mount) -> bool {
-    match entry.target.to_bytes() {
-        b"/run" | b"/tmp" => true,
-        b"/dev" => sys::stat(libc::AT_FDCWD, c"/dev/null").is_some(),
-        _ => false,
+#[inline(never)]
+fn mount(extent: Extent, target: Str, source: Str, fstype: Str, flags: u32, data: Str) {
+    let (mut fstype, mut data) = (fstype, data);
+    let dev = target.is(z(c"/dev"));
+    // An engine's tree may have its own files where the table would put an empty one.
+    let hides = target.is(z(c"/run"))
+        || target.is(z(c"/tmp"))
+        || dev && sys::stat(z(c"/dev/null")).is_some();
+    if is_mounted(target) || extent == Extent::Gaps && hides {
+        return;
     }
-}
-
-fn mount(entry: &Mount, extent: Extent) {
-    let is_dev = entry.target == c"/dev";
-    let fstype = if is_dev && extent == Extent::Machine { c"devtmpfs" } else { entry.fstype };
-    let data = if fstype == c"devtmpfs" { c"mode=755" } else { entry.data };
-    let error = sys::mount(entry.source, entry.target, fstype, entry.flags, data);
-    if error == -libc::EINVAL as isize && entry.data == DEVPTS_DATA {
-        sys::mount(entry.source, entry.target, fstype, entry.flags, DEVPTS_DATA_NOGID);
+    if dev && extent == Extent::Machine {
+        (fstype, data) = (z(c"devtmpfs"), Str::EMPTY);
     }
-    if is_dev && error == 0 && !populate_dev(extent) {
+    sys::mkdir(target, 0o755);
+    let mut error = sys::mount(source, target, fstype, flags, data);
+    if error == -libc::EINVAL as isize {
+        error = sys::mount(source, target, fstype, flags, z(table::DEVPTS_DATA_NOGID));
+    }
+    if dev && error == 0 && !populate_dev(extent) {
         // Without the right to make devices the tree's own /dev, even if it is empty, is better.
-        sys::umount(entry.target, libc::MNT_DETACH);
+        sys::umount(target, libc::MNT_DETACH);
     }
 }
 
 fn populate_dev(extent: Extent) -> bool {
-    for node in NODES {
-        if extent != Extent::Machine && sys::mknod(node.path, node.mode, node.major, node.minor) < 0
+    let mut nodes = Strings::new(table::NODE_STRINGS);
+    while let Some(path) = nodes.next() {
+        let (major, minor) = (whole_number(nodes.must()), whole_number(nodes.must()));
+        // The kernel's own /dev has them.
+        if extent != Extent::Machine && sys::mknod(path, major.unwrap_or(0), minor.unwrap_or(0)) < 0
         {
             return false;
         }
         // The mode given to mknod lost what umask takes away.
-        sys::chmod(node.path, node.mode);
+        sys::chmod(path, 0o666);
     }
-    for link in LINKS {
-        sys::symlink(link.target, link.path);
+    let mut links = Strings::new(table::LINK_STRINGS);
+    while let Some(path) = links.next() {
+        sys::symlink(links.must(), path);
     }
     true
 }

@@ -1,7 +1,8 @@
 //! What init says: `init: <operation> <object>: <errno text> (<ENAME>)`, each line in
 //! one write, and perhaps a second line with a hint.
 
-use crate::sys;
+use crate::sys::{self, Str, z};
+use crate::text::{self, Text};
 use core::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
 /// Started by the launcher, whose user knows of no init.
@@ -11,33 +12,65 @@ pub fn speak_as_launch() {
     LAUNCHED.store(true, Relaxed);
 }
 
-/// Name and text of the errors that do happen here; others are given by number.
-const ERRORS: &[u8] = b"\x01EPERM\0Operation not permitted\0\x02ENOENT\0No such file or directory\0\x05EIO\0Input/output error\0\x07E2BIG\0Argument list too long\0\x08ENOEXEC\0Exec format error\0\x0bEAGAIN\0Resource temporarily unavailable\0\x0cENOMEM\0Out of memory\0\x0dEACCES\0Permission denied\0\x0fENOTBLK\0Block device required\0\x10EBUSY\0Device or resource busy\0\x13ENODEV\0No such device\0\x14ENOTDIR\0Not a directory\0\x15EISDIR\0Is a directory\0\x16EINVAL\0Invalid argument\0\x17ENFILE\0Too many open files in system\0\x18EMFILE\0Too many open files\0\x1aETXTBSY\0Text file busy\0\x1cENOSPC\0No space left on device\0\x1eEROFS\0Read-only file system\0\x24ENAMETOOLONG\0File name too long\0\x26ENOSYS\0Function not implemented\0\x28ELOOP\0Too many levels of symbolic links\0";
+/// Number, name and text of the errors that do happen here; others are given by number.
+const ERRORS: Str = z(c"1 EPERM Operation not permitted\n2 ENOENT No such file or directory\n5 EIO Input/output error\n7 E2BIG Argument list too long\n8 ENOEXEC Exec format error\n11 EAGAIN Resource temporarily unavailable\n12 ENOMEM Out of memory\n13 EACCES Permission denied\n16 EBUSY Device or resource busy\n19 ENODEV No such device\n20 ENOTDIR Not a directory\n22 EINVAL Invalid argument\n26 ETXTBSY Text file busy\n30 EROFS Read-only file system\n36 ENAMETOOLONG File name too long\n40 ELOOP Too many levels of symbolic links\n");
 
-pub fn say(parts: &[&[u8]]) {
-    let prefix: &[u8] = if LAUNCHED.load(Relaxed) { b"launch: " } else { b"init: " };
-    let mut line = [&b""[..]; 14];
-    let given = parts.iter().copied().chain(core::iter::once(&b"\n"[..]));
-    for (slot, part) in line.iter_mut().zip(core::iter::once(prefix).chain(given)) {
-        *slot = part;
+#[inline(never)]
+fn prefixed() -> Text {
+    let mut line = Text::new();
+    line.push(if LAUNCHED.load(Relaxed) { z(c"launch: ") } else { z(c"init: ") });
+    line
+}
+
+/// One line; each `%` in `format` stands for the next of the texts.
+#[inline(never)]
+pub fn say(format: Str, a: Str, b: Str, c: Str) {
+    let (mut line, mut format, mut texts) = (prefixed(), format, [a, b, c, z(c"")].into_iter());
+    while !format.is_empty() {
+        match format.first() {
+            b'%' => line.push(texts.next().unwrap_or(z(c""))),
+            byte => line.byte(byte),
+        };
+        format = format.rest();
     }
-    sys::writev(2, &line);
+    finish(&mut line);
 }
 
-pub fn hint(text: &[u8]) {
-    sys::writev(2, &[b"hint: ", text, b"\n"]);
+fn finish(line: &mut Text) {
+    line.byte(b'\n');
+    sys::write(2, line.bytes());
 }
 
-/// `error` is what a system call returned: -errno.
-pub fn fail(operation: &[u8], object: &[u8], error: isize) {
-    let number = crate::text::decimal(-error as i32);
-    let mut fields = ERRORS.split(|b| *b == 0);
-    let (mut name, mut text) = (number.bytes(), &b"error"[..]);
-    while let (Some([errno, found @ ..]), Some(words)) = (fields.next(), fields.next()) {
-        if isize::from(*errno) == -error {
-            (name, text) = (found, words);
+pub fn say1(format: Str, a: Str) {
+    say(format, a, a, a);
+}
+
+#[inline(never)]
+pub fn hint(text: Str) {
+    let mut line = Text::new();
+    line.push(z(c"hint: ")).push(text);
+    finish(&mut line);
+}
+
+/// `error` is what a system call returned, -errno; `operation` ends with the space
+/// before its object.
+#[inline(never)]
+pub fn fail(operation: Str, object: Str, error: isize) {
+    let mut line = prefixed();
+    line.push(operation).push(object).push(z(c": "));
+    let wanted = error.unsigned_abs() as u32;
+    let mut known = ERRORS;
+    while !known.is_empty() {
+        let mut entry = known;
+        if text::number(&mut entry) == Some(wanted) {
+            let name = entry.rest();
+            line.until(name.find(b' ').rest(), b'\n').push(z(c" (")).until(name, b' ').byte(b')');
+            break;
         }
+        known = known.find(b'\n').rest();
     }
-    let gap: &[u8] = if object.is_empty() { b"" } else { b" " };
-    say(&[operation, gap, object, b": ", text, b" (", name, b")"]);
+    if known.is_empty() {
+        line.push(z(c"error ")).number(wanted, 10);
+    }
+    finish(&mut line);
 }

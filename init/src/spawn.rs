@@ -1,164 +1,151 @@
 //! The payload, from clone to exec. What runs between the two is the child, on its
-//! parent's stack: it only makes system calls and leaves its error in `Program`.
+//! parent's stack: it only makes system calls and leaves its error in `Init`.
 
-use crate::sys::{self, Memory};
-use crate::text::Path;
-use crate::user::User;
-use core::ffi::{CStr, c_char};
+use crate::binfmt::{self, Format};
+use crate::exit;
+use crate::state::{Init, Place, Step};
+use crate::sys::{self, Memory, Str, z};
+use crate::text::Text;
 
-/// Where the payload stands among processes.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub enum Place {
-    /// In our process group: a shell outside our pid namespace controls it as one job.
-    Ours,
-    /// In a group of its own, in the foreground of our terminal if we have one.
-    Group,
-    /// In a session of its own, with the terminal as its controlling one.
-    Session,
-}
-
-/// What the child was at when it failed.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub enum Step {
-    Clone,
-    User,
-    Workdir,
-    Terminal,
-    Exec,
-}
-
-pub struct Program<'a> {
-    pub name: &'a CStr,
-    pub argv: *const *const c_char,
-    pub envp: *const *const c_char,
-    /// The directories to look in for a name without a slash.
-    pub path: &'a [u8],
-    /// The signal mask and the ignored signals it shall find.
-    pub mask: u64,
-    pub ignored: u64,
-    pub place: Place,
-    /// A descriptor of our controlling terminal, or -1.
-    pub terminal: i32,
-    /// A terminal to open as 0, 1 and 2.
-    pub console: Option<&'a CStr>,
-    /// Said on that terminal; a line is then waited for.
-    pub ask: Option<&'static [u8]>,
-    pub user: Option<&'a User>,
-    pub workdir: Option<&'a CStr>,
-    /// Where and with what error (-errno) it failed.
-    pub failed: (Step, isize),
-}
-
-/// A running payload.
-#[derive(Clone, Copy)]
-pub struct Process {
-    pub pid: i32,
-    /// -1 where the kernel has none (before Linux 5.2).
-    pub pidfd: i32,
-}
-
-/// None: it could not be started, and `program.failed` says why.
-pub fn spawn(program: &mut Program) -> Option<Process> {
-    program.failed = (Step::Clone, 0);
-    // Who waits for a line must have memory of its own: it would hold us up.
-    let memory = if program.ask.is_some() { Memory::Copied } else { Memory::Shared };
-    let (pid, pidfd) = sys::clone(memory, child, program);
-    if pid < 0 {
-        program.failed.1 = pid;
-    }
-    if program.failed.1 == 0 {
-        return Some(Process { pid: pid as i32, pidfd });
-    }
-    if pid > 0 {
+impl Init {
+    /// Starts `name` with `argv`. Returns 0 or, after a message, an exit code.
+    pub fn spawn(&mut self) -> i32 {
+        self.failed = Step::Clone;
+        self.error = 0;
+        // Who waits for a line must have memory of its own: it would hold us up.
+        let memory = if self.ask.is_some() { Memory::Copied } else { Memory::Shared };
+        let (pid, pidfd) = sys::clone(memory, child, self);
+        (self.pid, self.pidfd) = (pid as i32, pidfd);
+        if pid < 0 {
+            self.error = pid;
+        }
+        if self.error == 0 {
+            return 0;
+        }
         sys::close(pidfd);
-        sys::wait_child(pid as i32, 0);
+        sys::wait_child(self.pid, 0);
+        self.explain()
     }
-    None
-}
 
-extern "C" fn child(program: &mut Program) -> ! {
-    program.failed = prepare(program).unwrap_or_else(|failed| failed);
-    if program.ask.is_some() {
-        crate::diagnose::report(program);
-    }
-    sys::exit(crate::exit::NOT_FOUND)
-}
-
-/// Returns only if something failed.
-fn prepare(program: &Program) -> Result<(Step, isize), (Step, isize)> {
-    let check = |step, error: isize| if error < 0 { Err((step, error)) } else { Ok(()) };
-    match program.place {
-        Place::Ours => {}
-        Place::Group => {
-            sys::setpgid();
-            if program.terminal >= 0 {
-                // From a background group: SIGTTOU is blocked, so the kernel lets it pass.
-                sys::tcsetpgrp(program.terminal, sys::getpid());
+    /// From here on in the child. Returns only on failure, with -errno.
+    fn become_payload(&mut self) -> isize {
+        match self.place {
+            Place::Ours => {}
+            Place::Group => {
+                sys::setpgid();
+                if self.terminal >= 0 {
+                    // From a background group: SIGTTOU is blocked, so the kernel lets it pass.
+                    sys::tcsetpgrp(self.terminal, sys::getpid());
+                }
+            }
+            Place::Session => {
+                sys::setsid();
+                if let Some(console) = self.console {
+                    self.failed = Step::Terminal;
+                    let fd = sys::open(console, libc::O_RDWR | libc::O_NOCTTY);
+                    if fd < 0 {
+                        return fd;
+                    }
+                    sys::dup_to_standard(fd as i32);
+                }
+                if self.takes_terminal() {
+                    sys::set_ctty(0);
+                }
             }
         }
-        Place::Session => {
-            sys::setsid();
-            if let Some(console) = program.console {
-                check(Step::Terminal, open_console(console))?;
+        if let Some(text) = self.ask {
+            sys::write_str(1, text);
+            while sys::read(0, &mut [0; 64]) < 0 {}
+        }
+        self.become_user()
+    }
+
+    fn become_user(&mut self) -> isize {
+        if self.user.is_some() {
+            self.failed = Step::User;
+            // Groups first: afterwards there is no right to change them.
+            let groups = self.groups.get(..self.group_count as usize).unwrap_or_default();
+            let error = sys::set_groups(groups) | sys::set_gid(self.gid) | sys::set_uid(self.uid);
+            if error < 0 {
+                return -libc::EPERM as isize;
             }
-            sys::set_ctty(0);
         }
-    }
-    if let Some(text) = program.ask {
-        sys::writev(1, &[text]);
-        while sys::read(0, &mut [0; 64]) < 0 {}
-    }
-    if let Some(user) = program.user {
-        // Groups first: afterwards there is no right to change them.
-        check(Step::User, sys::set_groups(user.groups()))?;
-        check(Step::User, sys::set_gid(user.gid))?;
-        check(Step::User, sys::set_uid(user.uid))?;
-    }
-    if let Some(directory) = program.workdir {
-        check(Step::Workdir, sys::chdir(directory))?;
-    }
-    for signal in 1..=64u8 {
-        if program.ignored >> (signal - 1) & 1 != 0 {
-            sys::ignore_signal(signal);
+        if let Some(directory) = self.workdir {
+            self.failed = Step::Workdir;
+            let error = sys::chdir(directory);
+            if error < 0 {
+                return error;
+            }
         }
+        self.failed = Step::Exec;
+        for signal in 1..65 {
+            if self.poll.ignored >> (signal - 1) & 1 != 0 {
+                sys::ignore_signal(signal);
+            }
+        }
+        sys::set_mask(self.mask);
+        self.exec()
     }
-    sys::set_mask(program.mask);
-    Ok((Step::Exec, exec(program)))
+
+    /// As execvp: the first of the directories that has the program; one that is there
+    /// but may not be run counts only if no other has it.
+    fn exec(&mut self) -> isize {
+        if self.name.contains(b'/') {
+            return self.exec_file(self.name);
+        }
+        let mut worst = -libc::ENOENT as isize;
+        let (mut path, mut directories) = (Text::new(), self.path);
+        while candidate(&mut path, &mut directories, self.name) {
+            let error = self.exec_file(path.as_str());
+            match -error as i32 {
+                libc::EACCES => worst = error,
+                libc::ENOENT | libc::ENOTDIR => {}
+                _ => return error,
+            }
+        }
+        worst
+    }
+
+    fn exec_file(&self, path: Str) -> isize {
+        let envp = self.stack.envp();
+        let error = sys::execve(path, self.argv, envp);
+        if error == -libc::ENOEXEC as isize && is_shell_text(path) {
+            let shell = z(c"/bin/sh");
+            sys::execve(shell, self.argv.behind(shell, path), envp);
+        }
+        error
+    }
 }
 
-fn open_console(path: &CStr) -> isize {
-    let fd = sys::open(path, libc::O_RDWR | libc::O_NOCTTY);
-    if fd < 0 {
-        return fd;
+extern "C" fn child(init: &mut Init) -> ! {
+    init.error = init.become_payload();
+    if init.ask.is_some() {
+        init.explain();
     }
-    for standard in 0..=2 {
-        sys::dup_to(fd as i32, standard);
-    }
-    0
+    sys::exit(exit::NOT_FOUND)
 }
 
-/// As execvp: the first of the directories that has the program; one that is there
-/// but may not be run counts only if no other has it.
-fn exec(program: &Program) -> isize {
-    let name = program.name.to_bytes();
-    if name.contains(&b'/') {
-        return sys::execve(program.name, program.argv, program.envp);
-    }
-    let mut worst = -libc::ENOENT as isize;
-    for directory in program.path.split(|b| *b == b':') {
-        let Some(path) = candidate(directory, name) else { continue };
-        let error = sys::execve(path.as_cstr(), program.argv, program.envp);
-        match -error as i32 {
-            libc::EACCES => worst = error,
-            libc::ENOENT | libc::ENOTDIR => {}
-            _ => return error,
-        }
-    }
-    worst
+/// Whether it is text without `#!`, which execvp gives to a shell.
+fn is_shell_text(path: Str) -> bool {
+    let mut head = [0; 256];
+    let got = sys::read_head(path, &mut head, 0);
+    let text = Str::from_buffer(&head);
+    got > 0
+        && binfmt::identify(&head, u64::MAX) == Format::Unknown
+        && text.distance(text.find(0)) as isize >= got.min(255)
 }
 
-/// The path of `name` below one directory of PATH, an empty one being the current.
-pub fn candidate(directory: &[u8], name: &[u8]) -> Option<Path<1024>> {
-    let directory = if directory.is_empty() { b"." } else { directory };
-    Path::new(&[directory, b"/", name]).filter(|_| !name.is_empty())
+/// The path of `name` in the first of the directories, which is taken off the list; an
+/// empty one is the current directory. False at the end of the list.
+pub fn candidate(path: &mut Text, directories: &mut Str, name: Str) -> bool {
+    if directories.is_empty() || name.is_empty() {
+        return false;
+    }
+    path.clear();
+    if directories.first() == b':' {
+        path.byte(b'.');
+    }
+    path.until(*directories, b':').byte(b'/').push(name);
+    *directories = directories.find(b':').rest();
+    true
 }

@@ -10,14 +10,16 @@
 mod entry;
 mod poll;
 mod scratch;
+mod str;
 mod vfork;
 
-pub use entry::Stack;
+pub use entry::{Stack, Vector};
 pub use poll::{Poll, Siginfo, Wake};
 pub use scratch::Scratch;
+pub use str::{Str, Strings, z};
 pub use vfork::{Memory, clone};
 
-use core::ffi::{CStr, c_char, c_int};
+use core::ffi::c_int;
 
 macro_rules! sys {
     ($name:ident $(, $arg:expr)*) => {
@@ -29,6 +31,9 @@ use sys;
 
 /// The exit code or signal of an ended process, as wait4 encodes it.
 pub type Status = i32;
+
+/// More than any wait status.
+pub const NOT_REAPED: Status = 1 << 16;
 
 /// `AT_FDCWD`: paths are relative to the working directory.
 const CWD: isize = libc::AT_FDCWD as isize;
@@ -82,9 +87,10 @@ pub fn pidfd_send_signal(pidfd: i32, signal: u8, info: Option<&Siginfo>) -> isiz
     )
 }
 
-/// The wait status of a process the kernel has reaped, from its pidfd (Linux 6.15).
-/// Err: the kernel cannot tell; None: not reaped.
-pub fn pidfd_status(pidfd: i32) -> Result<Option<Status>, ()> {
+/// The wait status of a process the kernel has reaped, from its pidfd (Linux 6.15);
+/// NOT_REAPED, or -errno where the kernel cannot tell.
+#[inline(never)]
+pub fn pidfd_status(pidfd: i32) -> Status {
     const INFO_EXIT: u64 = 1 << 3;
     // struct pidfd_info, version 0: mask, cgroup id, 11 ids, the exit code.
     #[repr(C)]
@@ -96,10 +102,11 @@ pub fn pidfd_status(pidfd: i32) -> Result<Option<Status>, ()> {
     }
     const PIDFD_GET_INFO: u32 = 0xC040_FF0B;
     let mut info = Info { mask: INFO_EXIT, cgroup: 0, ids: [0; 11], exit_code: 0 };
-    if sys!(ioctl, pidfd, PIDFD_GET_INFO, &mut info as *mut Info) < 0 {
-        return Err(());
+    let error = sys!(ioctl, pidfd, PIDFD_GET_INFO, &mut info as *mut Info);
+    if error < 0 {
+        return error as Status;
     }
-    Ok((info.mask & INFO_EXIT != 0).then_some(info.exit_code))
+    if info.mask & INFO_EXIT != 0 { info.exit_code } else { NOT_REAPED }
 }
 
 /// The next ended child of any kind without waiting: its pid and status; 0 where all
@@ -110,28 +117,21 @@ pub fn wait_child(pid: i32, flags: c_int) -> (isize, Status) {
     (pid, status)
 }
 
-/// One write, so that lines of several writers do not mix.
-pub fn writev(fd: i32, parts: &[&[u8]]) {
-    let mut vector = [libc::iovec { iov_base: core::ptr::null_mut(), iov_len: 0 }; 16];
-    let mut count = 0;
-    for (slot, part) in vector.iter_mut().zip(parts) {
-        slot.iov_base = part.as_ptr() as *mut _;
-        slot.iov_len = part.len();
-        count += 1;
-    }
-    sys!(writev, fd, vector.as_ptr(), count);
+/// One call, so that lines of several writers do not mix.
+pub fn write(fd: i32, text: &[u8]) {
+    sys!(write, fd, text.as_ptr(), text.len());
 }
 
-pub fn open(path: &CStr, flags: c_int) -> isize {
+pub fn write_str(fd: i32, text: Str) {
+    sys!(write, fd, text.as_ptr(), text.distance(text.find(0)));
+}
+
+pub fn open(path: Str, flags: c_int) -> isize {
     sys!(openat, CWD, path.as_ptr(), flags | libc::O_CLOEXEC, 0)
 }
 
 pub fn read(fd: i32, buffer: &mut [u8]) -> isize {
     sys!(read, fd, buffer.as_mut_ptr(), buffer.len())
-}
-
-pub fn pread(fd: i32, buffer: &mut [u8], offset: u64) -> isize {
-    sys!(pread64, fd, buffer.as_mut_ptr(), buffer.len(), offset)
 }
 
 pub fn close(fd: i32) {
@@ -142,20 +142,27 @@ pub fn close_from(fd: i32) {
     sys!(close_range, fd, u32::MAX, 0);
 }
 
-/// Close-on-exec in the copy for 3 and up: 0 to 2 are for the next program.
-pub fn dup_to(fd: i32, to: i32) -> isize {
-    sys!(dup3, fd, to, if to > 2 { libc::O_CLOEXEC } else { 0 })
+pub fn dup_to(fd: i32, to: i32) {
+    sys!(dup3, fd, to, libc::O_CLOEXEC);
+}
+
+/// Makes the descriptor 0, 1 and 2, for the next program, too.
+pub fn dup_to_standard(fd: i32) {
+    for standard in 0..3 {
+        sys!(dup3, fd, standard, 0);
+    }
 }
 
 pub fn signalfd(mask: u64) -> isize {
     sys!(signalfd4, -1isize, &mask as *const u64, 8, libc::SFD_CLOEXEC | libc::SFD_NONBLOCK)
 }
 
-/// The foreground process group of the terminal; an error unless it is our controlling one.
-pub fn tcgetpgrp(fd: i32) -> Result<i32, isize> {
+/// The foreground process group of the terminal; -errno unless it is our controlling one.
+#[inline(never)]
+pub fn tcgetpgrp(fd: i32) -> i32 {
     let mut group: i32 = 0;
     let error = sys!(ioctl, fd, libc::TIOCGPGRP, &mut group as *mut i32);
-    if error < 0 { Err(error) } else { Ok(group) }
+    if error < 0 { error as i32 } else { group }
 }
 
 pub fn tcsetpgrp(fd: i32, group: i32) -> isize {
@@ -176,56 +183,55 @@ pub fn prctl(option: c_int, value: usize) -> isize {
 }
 
 /// Sets the name `ps` shows: a program run from a descriptor has the descriptor's number.
-pub fn set_name(name: &CStr) {
+pub fn set_name(name: Str) {
     prctl(libc::PR_SET_NAME, name.as_ptr() as usize);
 }
 
-pub fn chdir(path: &CStr) -> isize {
+pub fn chdir(path: Str) -> isize {
     sys!(chdir, path.as_ptr())
 }
 
-pub fn mkdir(path: &CStr, mode: u32) -> isize {
+pub fn mkdir(path: Str, mode: u32) -> isize {
     sys!(mkdirat, CWD, path.as_ptr(), mode)
 }
 
-pub fn mknod(path: &CStr, mode: u32, major: u32, minor: u32) -> isize {
-    sys!(mknodat, CWD, path.as_ptr(), libc::S_IFCHR | mode, major << 8 | minor)
+/// A character device.
+pub fn mknod(path: Str, major: u32, minor: u32) -> isize {
+    sys!(mknodat, CWD, path.as_ptr(), libc::S_IFCHR | 0o666, major << 8 | minor)
 }
 
-pub fn chmod(path: &CStr, mode: u32) -> isize {
+pub fn chmod(path: Str, mode: u32) -> isize {
     sys!(fchmodat, CWD, path.as_ptr(), mode)
 }
 
-pub fn symlink(target: &CStr, path: &CStr) -> isize {
+pub fn symlink(target: Str, path: Str) -> isize {
     sys!(symlinkat, target.as_ptr(), CWD, path.as_ptr())
 }
 
-pub fn mount(source: &CStr, target: &CStr, fstype: &CStr, flags: u64, data: &CStr) -> isize {
+pub fn mount(source: Str, target: Str, fstype: Str, flags: u32, data: Str) -> isize {
     sys!(mount, source.as_ptr(), target.as_ptr(), fstype.as_ptr(), flags, data.as_ptr())
 }
 
-pub fn umount(target: &CStr, flags: c_int) -> isize {
+pub fn umount(target: Str, flags: c_int) -> isize {
     sys!(umount2, target.as_ptr(), flags)
 }
 
 /// The part of struct statx that is asked for.
-#[derive(Default)]
 pub struct Stat {
     pub mode: u32,
     pub size: u64,
     pub mount_root: bool,
 }
 
-/// `path` empty: of the open file itself.
-pub fn stat(fd: i32, path: &CStr) -> Option<Stat> {
+pub fn stat(path: Str) -> Option<Stat> {
     const MOUNT_ROOT: u64 = 0x2000;
+    const BASIC_STATS: u32 = 0x7ff;
     let mut buffer = [0u64; 32];
-    let flags = libc::AT_EMPTY_PATH | libc::AT_NO_AUTOMOUNT;
-    let wanted = 0x7ff; // STATX_BASIC_STATS
-    if sys!(statx, fd, path.as_ptr(), flags, wanted, buffer.as_mut_ptr()) < 0 {
+    if sys!(statx, CWD, path.as_ptr(), libc::AT_NO_AUTOMOUNT, BASIC_STATS, buffer.as_mut_ptr()) < 0
+    {
         return None;
     }
-    // Offsets 8, 28 and 40: stx_attributes, stx_mode, stx_size.
+    // stx_attributes, stx_mode and stx_size.
     Some(Stat {
         mode: (buffer[3] >> 32) as u32 & 0xffff,
         size: buffer[5],
@@ -233,7 +239,16 @@ pub fn stat(fd: i32, path: &CStr) -> Option<Stat> {
     })
 }
 
-pub fn is_symlink(path: &CStr) -> bool {
+/// What a file has at some offset.
+pub fn read_head(path: Str, buffer: &mut [u8], offset: u64) -> isize {
+    // Not to be held up by a fifo.
+    let fd = open(path, libc::O_RDONLY | libc::O_NONBLOCK);
+    let got = sys!(pread64, fd, buffer.as_mut_ptr(), buffer.len(), offset);
+    close(fd as i32);
+    got
+}
+
+pub fn is_symlink(path: Str) -> bool {
     let mut target = [0u8; 1];
     sys!(readlinkat, CWD, path.as_ptr(), target.as_mut_ptr(), target.len()) > 0
 }
@@ -261,14 +276,14 @@ pub fn now() -> i64 {
 pub fn kernel_at_least(major: u32, minor: u32) -> bool {
     let mut names = [0u8; 6 * 65];
     sys!(uname, names.as_mut_ptr());
-    let release = names.get(2 * 65..).unwrap_or_default();
-    let mut numbers =
-        release.split(|b| !b.is_ascii_digit()).map(|n| crate::text::number(n).unwrap_or(0));
-    (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0)) >= (major, minor)
+    let mut release = Str::from_buffer(names.get(2 * 65..).unwrap_or_default());
+    let first = crate::text::number(&mut release).unwrap_or(0);
+    release = release.rest();
+    first > major || first == major && crate::text::number(&mut release).unwrap_or(0) >= minor
 }
 
-pub fn execve(path: &CStr, argv: *const *const c_char, envp: *const *const c_char) -> isize {
-    sys!(execve, path.as_ptr(), argv, envp)
+pub fn execve(path: Str, argv: Vector, envp: Vector) -> isize {
+    sys!(execve, path.as_ptr(), argv.as_ptr(), envp.as_ptr())
 }
 
 /// Ignores the signal, which is what the payload inherits if it is not undone.

@@ -3,12 +3,13 @@
 //! `unshare` and a virtual machine look the same from the inside.
 //! Plain data and `core` only: both programs include this very file.
 
+#![allow(dead_code, reason = "each program uses one of the two forms")]
+
 use core::ffi::CStr;
 
 pub const MS_NOSUID: u64 = 2;
 pub const MS_NODEV: u64 = 4;
 pub const MS_NOEXEC: u64 = 8;
-pub const MS_STRICTATIME: u64 = 1 << 24;
 
 /// One file system to mount.
 pub struct Mount {
@@ -22,35 +23,6 @@ pub struct Mount {
     pub mode: u32,
 }
 
-/// gid 5 is `tty` in every distribution: its terminals are group-writable for `write` and `wall`.
-pub const DEVPTS_DATA: &CStr = c"newinstance,ptmxmode=0666,mode=0620,gid=5";
-/// For a user namespace that maps no gid 5, where the option above is refused (EINVAL).
-pub const DEVPTS_DATA_NOGID: &CStr = c"newinstance,ptmxmode=0666,mode=0620";
-
-const HARMLESS: u64 = MS_NOSUID | MS_NODEV | MS_NOEXEC;
-
-const fn mount(
-    source: &'static CStr,
-    target: &'static CStr,
-    fstype: &'static CStr,
-    flags: u64,
-    data: &'static CStr,
-) -> Mount {
-    Mount { source, target, fstype, flags, data, mode: 0o755 }
-}
-
-/// In mounting order: a parent comes before what lies below it.
-pub const MOUNTS: &[Mount] = &[
-    mount(c"proc", c"/proc", c"proc", HARMLESS, c""),
-    mount(c"sysfs", c"/sys", c"sysfs", HARMLESS, c""),
-    mount(c"tmpfs", c"/dev", c"tmpfs", MS_NOSUID | MS_STRICTATIME, c"mode=755,size=65536k"),
-    mount(c"devpts", c"/dev/pts", c"devpts", MS_NOSUID | MS_NOEXEC, DEVPTS_DATA),
-    mount(c"shm", c"/dev/shm", c"tmpfs", HARMLESS, c"mode=1777"),
-    mount(c"mqueue", c"/dev/mqueue", c"mqueue", HARMLESS, c""),
-    mount(c"tmpfs", c"/run", c"tmpfs", MS_NOSUID | MS_NODEV, c"mode=755"),
-    mount(c"tmpfs", c"/tmp", c"tmpfs", MS_NOSUID | MS_NODEV, c"mode=1777"),
-];
-
 /// One character device below the tmpfs on /dev.
 pub struct Node {
     pub path: &'static CStr,
@@ -60,40 +32,80 @@ pub struct Node {
     pub minor: u32,
 }
 
-const fn node(path: &'static CStr, major: u32, minor: u32) -> Node {
-    Node { path, mode: 0o666, major, minor }
-}
-
-pub const NODES: &[Node] = &[
-    node(c"/dev/null", 1, 3),
-    node(c"/dev/zero", 1, 5),
-    node(c"/dev/full", 1, 7),
-    node(c"/dev/random", 1, 8),
-    node(c"/dev/urandom", 1, 9),
-    node(c"/dev/tty", 5, 0),
-];
-
 /// One symbolic link below /dev.
 pub struct Link {
     pub path: &'static CStr,
     pub target: &'static CStr,
 }
 
-const fn link(path: &'static CStr, target: &'static CStr) -> Link {
-    Link { path, target }
+const fn c(text: &'static str) -> &'static CStr {
+    match CStr::from_bytes_with_nul(text.as_bytes()) {
+        Ok(text) => text,
+        Err(_) => c"",
+    }
 }
 
-pub const LINKS: &[Link] = &[
-    link(c"/dev/fd", c"/proc/self/fd"),
-    link(c"/dev/stdin", c"/proc/self/fd/0"),
-    link(c"/dev/stdout", c"/proc/self/fd/1"),
-    link(c"/dev/stderr", c"/proc/self/fd/2"),
-    link(c"/dev/ptmx", c"pts/ptmx"),
-    link(c"/dev/core", c"/proc/kcore"),
-];
+/// Makes the same table twice: as structures, and as strings one behind the other,
+/// which take a third of the room in init.
+macro_rules! table {
+    (mounts: $($source:literal $target:literal $fstype:literal $flags:literal $data:literal;)*
+     nodes: $($path:literal $major:literal $minor:literal;)*
+     links: $($link:literal $to:literal;)*) => {
+        pub const MOUNTS: &[Mount] = &[$(Mount {
+            source: c(concat!($source, "\0")),
+            target: c(concat!($target, "\0")),
+            fstype: c(concat!($fstype, "\0")),
+            flags: $flags,
+            data: c(concat!($data, "\0")),
+            mode: 0o755,
+        }),*];
+        pub const NODES: &[Node] =
+            &[$(Node { path: c(concat!($path, "\0")), mode: 0o666, major: $major, minor: $minor }),*];
+        pub const LINKS: &[Link] = &[$(Link { path: c(concat!($link, "\0")), target: c(concat!($to, "\0")) }),*];
+        /// Target, source, type, flags, data.
+        pub const MOUNT_STRINGS: &[u8] =
+            concat!($($target, "\0", $source, "\0", $fstype, "\0", $flags, "\0", $data, "\0"),*).as_bytes();
+        /// Path, major, minor.
+        pub const NODE_STRINGS: &[u8] = concat!($($path, "\0", $major, "\0", $minor, "\0"),*).as_bytes();
+        /// Path, target.
+        pub const LINK_STRINGS: &[u8] = concat!($($link, "\0", $to, "\0"),*).as_bytes();
+    };
+}
+
+// In mounting order: a parent comes before what lies below it. The flags: 2 nosuid,
+// 4 nodev, 8 noexec. gid 5 is `tty` in every distribution: its terminals are
+// group-writable for `write` and `wall`.
+table! {
+    mounts:
+        "proc" "/proc" "proc" 14 "";
+        "sysfs" "/sys" "sysfs" 14 "";
+        "tmpfs" "/dev" "tmpfs" 2 "mode=755,size=65536k";
+        "devpts" "/dev/pts" "devpts" 10 "newinstance,ptmxmode=0666,mode=0620,gid=5";
+        "shm" "/dev/shm" "tmpfs" 14 "mode=1777";
+        "mqueue" "/dev/mqueue" "mqueue" 14 "";
+        "tmpfs" "/run" "tmpfs" 6 "mode=755";
+        "tmpfs" "/tmp" "tmpfs" 6 "mode=1777";
+    nodes:
+        "/dev/null" 1 3;
+        "/dev/zero" 1 5;
+        "/dev/full" 1 7;
+        "/dev/random" 1 8;
+        "/dev/urandom" 1 9;
+        "/dev/tty" 5 0;
+    links:
+        "/dev/fd" "/proc/self/fd";
+        "/dev/stdin" "/proc/self/fd/0";
+        "/dev/stdout" "/proc/self/fd/1";
+        "/dev/stderr" "/proc/self/fd/2";
+        "/dev/ptmx" "pts/ptmx";
+        "/dev/core" "/proc/kcore";
+}
+
+pub const DEVPTS_DATA: &CStr = MOUNTS[3].data;
+/// For a user namespace that maps no gid 5, where the option above is refused (EINVAL).
+pub const DEVPTS_DATA_NOGID: &CStr = c"newinstance,ptmxmode=0666,mode=0620";
 
 /// The name below /dev, for who works from a descriptor of that directory.
-#[allow(dead_code, reason = "for the launcher; init uses whole paths")]
 pub fn below_dev(path: &CStr) -> &CStr {
     let bytes = path.to_bytes_with_nul();
     match bytes.strip_prefix(b"/dev/").map(CStr::from_bytes_with_nul) {

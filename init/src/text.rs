@@ -1,98 +1,131 @@
-//! Numbers, signal names and paths, without an allocator and without core::fmt,
-//! which alone would cost 3.5 KB.
+//! Numbers, words and paths, without an allocator and without core::fmt, which alone
+//! would cost 3.5 KB.
 
-use core::ffi::CStr;
+use crate::sys::{Str, z};
 
-pub fn number(digits: &[u8]) -> Option<u32> {
-    if digits.is_empty() {
-        return None;
-    }
-    digits.iter().try_fold(0u32, |sum, digit| {
-        if !digit.is_ascii_digit() {
-            return None;
+/// The number at the start of the text, which then begins after it; None also if it
+/// does not fit.
+#[inline(never)]
+pub fn number(text: &mut Str) -> Option<u32> {
+    let (mut sum, mut any) = (0u64, false);
+    loop {
+        let digit = text.first().wrapping_sub(b'0');
+        if digit > 9 {
+            return if any { u32::try_from(sum).ok() } else { None };
         }
-        sum.checked_mul(10)?.checked_add(u32::from(digit - b'0'))
-    })
+        sum = (sum * 10 + u64::from(digit)).min(1 << 32);
+        any = true;
+        *text = text.rest();
+    }
 }
 
-/// The digits of one number.
-pub struct Digits {
-    buffer: [u8; 10],
-    start: usize,
+/// A text that is a number and nothing else.
+#[inline(never)]
+pub fn whole_number(text: Str) -> Option<u32> {
+    let mut rest = text;
+    let number = number(&mut rest);
+    if ends_word(rest.first()) { number } else { None }
 }
 
-impl Digits {
-    pub fn new(number: u32, base: u32) -> Digits {
-        let mut digits = Digits { buffer: [0; 10], start: 10 };
-        let mut rest = number;
-        for (i, slot) in digits.buffer.iter_mut().enumerate().rev() {
-            *slot = b'0' + (rest % base) as u8;
-            digits.start = i;
-            rest /= base;
-            if rest == 0 {
-                break;
-            }
+/// A name ends where a list, a line of colon-separated fields or an option's value goes on.
+fn ends_word(byte: u8) -> bool {
+    matches!(byte, 0 | b' ' | b':' | b'=' | b',' | b'\n')
+}
+
+#[inline(never)]
+pub fn same_word(a: Str, b: Str) -> bool {
+    let (mut a, mut b) = (a, b);
+    while !ends_word(a.first()) && a.first() == b.first() {
+        (a, b) = (a.rest(), b.rest());
+    }
+    ends_word(a.first()) && ends_word(b.first())
+}
+
+/// The place of a word in a list of words with one space between them.
+#[inline(never)]
+pub fn place(list: Str, word: Str) -> Option<u8> {
+    let (mut list, mut index) = (list, 0);
+    while !list.is_empty() {
+        if same_word(list, word) {
+            return Some(index);
         }
-        digits
+        list = list.find(b' ').rest();
+        index += 1;
     }
-
-    pub fn bytes(&self) -> &[u8] {
-        self.buffer.get(self.start..).unwrap_or_default()
-    }
-}
-
-pub fn decimal(number: i32) -> Digits {
-    Digits::new(number as u32, 10)
+    None
 }
 
 /// By number, from 1.
-const SIGNALS: &[u8] = b"HUP INT QUIT ILL TRAP ABRT BUS FPE KILL USR1 SEGV USR2 PIPE ALRM TERM STKFLT CHLD CONT STOP TSTP TTIN TTOU URG XCPU XFSZ VTALRM PROF WINCH IO PWR SYS";
+const SIGNALS: Str = z(c"HUP INT QUIT ILL TRAP ABRT BUS FPE KILL USR1 SEGV USR2 PIPE ALRM TERM STKFLT CHLD CONT STOP TSTP TTIN TTOU URG XCPU XFSZ VTALRM PROF WINCH IO PWR SYS");
 
 /// A signal by name, with or without SIG, or by number, 0 included.
-pub fn signal(text: &[u8]) -> Option<u8> {
-    if let Some(number) = number(text) {
-        return (number <= 64).then_some(number as u8);
+#[inline(never)]
+pub fn signal(text: Str) -> Option<u8> {
+    match whole_number(text) {
+        Some(number) if number <= 64 => Some(number as u8),
+        _ => Some(place(SIGNALS, text.after(z(c"SIG")).unwrap_or(text))? + 1),
     }
-    let name = text.strip_prefix(b"SIG").unwrap_or(text);
-    let at = SIGNALS.split(|b| *b == b' ').position(|known| known == name)?;
-    Some(at as u8 + 1)
 }
 
-/// A path (or another string for the kernel) put together from pieces.
-pub struct Path<const SIZE: usize> {
-    buffer: [u8; SIZE],
+/// A path, a message or another string put together from pieces; what does not fit
+/// is left out.
+pub struct Text {
+    bytes: [u8; Text::SIZE],
     len: usize,
 }
 
-impl<const SIZE: usize> Path<SIZE> {
-    /// None if it does not fit.
-    pub fn new(pieces: &[&[u8]]) -> Option<Path<SIZE>> {
-        let mut path = Path { buffer: [0; SIZE], len: 0 };
-        for piece in pieces {
-            let end = path.len + piece.len();
-            path.buffer.get_mut(path.len..end)?.copy_from_slice(piece);
-            path.len = end;
+impl Text {
+    pub const SIZE: usize = 1024;
+
+    #[inline(never)]
+    pub fn new() -> Text {
+        Text { bytes: [0; Text::SIZE], len: 0 }
+    }
+
+    pub fn clear(&mut self) {
+        self.len = 0;
+    }
+
+    #[inline(never)]
+    pub fn byte(&mut self, byte: u8) -> &mut Text {
+        // One byte always remains for the NUL.
+        if let Some([slot, end, ..]) = self.bytes.get_mut(self.len..) {
+            (*slot, *end) = (byte, 0);
+            self.len += 1;
         }
-        // One byte must be left for the NUL.
-        (path.len < SIZE).then_some(path)
+        self
     }
 
-    pub fn as_cstr(&self) -> &CStr {
-        CStr::from_bytes_until_nul(&self.buffer).unwrap_or_default()
+    /// The text up to this byte.
+    #[inline(never)]
+    pub fn until(&mut self, text: Str, stop: u8) -> &mut Text {
+        let mut text = text;
+        while text.first() != stop && !text.is_empty() {
+            self.byte(text.first());
+            text = text.rest();
+        }
+        self
     }
-}
 
-pub fn lines(text: &[u8]) -> impl Iterator<Item = &[u8]> {
-    text.split(|b| *b == b'\n')
-}
+    #[inline(never)]
+    pub fn push(&mut self, text: Str) -> &mut Text {
+        self.until(text, 0)
+    }
 
-/// Words between white space; a word in double quotes may hold some, as on the
-/// kernel's command line.
-pub fn words(text: &[u8]) -> impl Iterator<Item = &[u8]> {
-    let mut quoted = false;
-    let split = text.split(move |b| {
-        quoted ^= *b == b'"';
-        !quoted && b.is_ascii_whitespace()
-    });
-    split.filter(|word| !word.is_empty())
+    #[inline(never)]
+    pub fn number(&mut self, number: u32, base: u32) -> &mut Text {
+        // By recursion, as the last digit comes out first.
+        if number >= base {
+            self.number(number.checked_div(base).unwrap_or(0), base);
+        }
+        self.byte(b'0' + number.checked_rem(base).unwrap_or(0) as u8)
+    }
+
+    pub fn as_str(&self) -> Str<'_> {
+        Str::from_buffer(&self.bytes)
+    }
+
+    pub fn bytes(&self) -> &[u8] {
+        self.bytes.get(..self.len).unwrap_or_default()
+    }
 }

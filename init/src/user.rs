@@ -1,97 +1,107 @@
 //! `-u USER[:GROUP]`, by the image's own /etc/passwd and /etc/group.
 
 use crate::msg::{fail, say};
-use crate::sys::Scratch;
-use crate::text::{self, Path};
-use core::ffi::CStr;
+use crate::state::Init;
+use crate::sys::{Scratch, Str, z};
+use crate::text;
 
-pub struct User {
-    pub uid: u32,
-    pub gid: u32,
-    groups: [u32; 32],
-    count: usize,
-    /// `HOME=...`, for the environment.
-    pub home: Path<256>,
-}
-
-impl User {
-    pub fn groups(&self) -> &[u32] {
-        self.groups.get(..self.count).unwrap_or_default()
+/// The field of a line, up to the next colon or the line's end.
+#[inline(never)]
+fn field(line: Str, index: usize) -> Str {
+    let (mut text, mut left) = (line, index);
+    while left > 0 {
+        match text.first() {
+            0 | b'\n' => return Str::EMPTY,
+            b':' => left -= 1,
+            _ => {}
+        }
+        text = text.rest();
     }
+    text
+}
 
-    fn add_group(&mut self, gid: u32) -> Option<()> {
-        *self.groups.get_mut(self.count)? = gid;
-        self.count += 1;
-        Some(())
+fn next_line(text: Str) -> Str {
+    text.find(b'\n').rest()
+}
+
+/// The line whose first field, or third if that is a number, is `key`.
+fn find<'a>(text: Str<'a>, key: Str) -> Str<'a> {
+    let mut line = text;
+    let index = if text::whole_number(key).is_some() { 2 } else { 0 };
+    while !line.is_empty() && !text::same_word(field(line, index), key) {
+        line = next_line(line);
     }
+    line
 }
 
-/// The line whose first field is `key`, or whose third is, if `key` is a number.
-fn find<'a>(text: &'a [u8], key: &[u8]) -> Option<&'a [u8]> {
-    let number = text::number(key);
-    text::lines(text).find(|line| match number {
-        None => field(line, 0) == key,
-        Some(_) => text::number(field(line, 2)) == number,
-    })
-}
-
-fn field(line: &[u8], index: usize) -> &[u8] {
-    line.split(|b| *b == b':').nth(index).unwrap_or_default()
-}
-
-const PASSWD: &CStr = c"/etc/passwd";
-const GROUP: &CStr = c"/etc/group";
-
-/// None: after the message.
-pub fn look_up(spec: &CStr) -> Option<User> {
-    let mut sides = spec.to_bytes().splitn(2, |b| *b == b':');
-    let (name, group) = (sides.next().unwrap_or_default(), sides.next());
-    let passwd = Scratch::read(PASSWD);
-    let line = find(passwd.bytes(), name).unwrap_or_default();
-    let known = text::number(field(line, 2));
-    let Some(uid) = known.or(text::number(name)).filter(|id| *id != u32::MAX) else {
-        unknown(b"user", name, PASSWD, &passwd);
-        return None;
-    };
-    let home = if known.is_some() { field(line, 5) } else { b"/" };
-    let mut user = User {
-        uid,
-        gid: text::number(field(line, 3)).unwrap_or(0),
-        groups: [0; 32],
-        count: 0,
-        home: Path::new(&[b"HOME=", home])?,
-    };
-    let groups = Scratch::read(GROUP);
-    if let Some(group) = group {
-        // A group that is asked for is the only one.
-        let listed = find(groups.bytes(), group).map(|line| field(line, 2)).unwrap_or(group);
-        let Some(gid) = text::number(listed).filter(|id| *id != u32::MAX) else {
-            unknown(b"group", group, GROUP, &groups);
-            return None;
-        };
-        user.gid = gid;
-        user.add_group(gid);
-        return Some(user);
+/// The id a name or number stands for; None after the message.
+#[inline(never)]
+fn id(line: Str, name: Str, file: Str, read: &Scratch) -> Option<u32> {
+    let listed = text::whole_number(field(line, 2));
+    let found = listed.or(text::whole_number(name)).filter(|id| *id != u32::MAX);
+    if found.is_none() {
+        if read.error < 0 {
+            fail(z(c"open "), file, read.error);
+        }
+        say(z(c"-u '%': not in %"), name, file, file);
     }
-    let login = field(line, 0);
-    user.add_group(user.gid);
-    for line in text::lines(groups.bytes()) {
-        let member = field(line, 3).split(|b| *b == b',').any(|m| m == login && !m.is_empty());
-        let Some(gid) = text::number(field(line, 2)).filter(|gid| member && *gid != user.gid)
-        else {
-            continue;
-        };
-        if user.add_group(gid).is_none() {
-            say(&[b"user '", name, b"': in more than 31 groups"]);
-            return None;
+    found
+}
+
+impl Init {
+    fn add_group(&mut self, gid: u32) {
+        if let Some(slot) = self.groups.get_mut(self.group_count as usize) {
+            *slot = gid;
+            self.group_count += 1;
         }
     }
-    Some(user)
-}
 
-fn unknown(what: &[u8], name: &[u8], file: &CStr, text: &Scratch) {
-    if text.error < 0 {
-        fail(b"open", file.to_bytes(), text.error);
+    /// The groups that list the user, beside its own.
+    fn add_groups(&mut self, text: Str, login: Str) {
+        let mut line = text;
+        while !line.is_empty() {
+            let mut member = field(line, 3);
+            loop {
+                if text::same_word(member, login) {
+                    self.add_group(text::whole_number(field(line, 2)).unwrap_or(self.gid));
+                }
+                while !matches!(member.first(), 0 | b'\n' | b',') {
+                    member = member.rest();
+                }
+                if member.first() != b',' {
+                    break;
+                }
+                member = member.rest();
+            }
+            line = next_line(line);
+        }
     }
-    say(&[what, b" '", name, b"': not in ", file.to_bytes()]);
+
+    /// Finds the ids of `spec`. False: after the message.
+    pub fn look_up(&mut self, spec: Str) -> bool {
+        let (passwd, group) = (z(c"/etc/passwd"), z(c"/etc/group"));
+        let users = Scratch::read(passwd);
+        let line = find(users.text(), spec);
+        let Some(uid) = id(line, spec, passwd, &users) else { return false };
+        self.uid = uid;
+        self.gid = text::whole_number(field(line, 3)).unwrap_or(0);
+        self.home.push(z(c"HOME=")).until(field(line, 5), b':');
+        if line.is_empty() {
+            self.home.byte(b'/');
+        }
+        let groups = Scratch::read(group);
+        let wanted = spec.find(b':').rest();
+        if wanted.is_empty() {
+            self.add_group(self.gid);
+            self.add_groups(groups.text(), line);
+            return true;
+        }
+        // A group that is asked for is the only one.
+        let Some(gid) = id(find(groups.text(), wanted), wanted, group, &groups) else {
+            return false;
+        };
+        self.gid = gid;
+        self.add_group(gid);
+        true
+    }
 }

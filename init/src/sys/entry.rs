@@ -1,8 +1,8 @@
 //! How the kernel starts a program: argc, argv, the environment and the auxiliary
 //! vector lie on the stack, and that is where they are used and changed.
 
+use super::Str;
 use core::arch::global_asm;
-use core::ffi::{CStr, c_char};
 
 #[cfg(target_arch = "x86_64")]
 global_asm!(".globl _start", "_start: xor ebp, ebp", "mov rdi, rsp", "and rsp, -16", "call {entry}", entry = sym entry);
@@ -16,10 +16,42 @@ unsafe extern "C" fn entry(sp: *mut usize) -> ! {
     crate::run(Stack { sp }, mask)
 }
 
+/// A list of strings that ends with a null pointer, as execve wants it.
+#[derive(Clone, Copy)]
+pub struct Vector(*mut *const u8);
+
+impl Vector {
+    pub fn as_ptr(self) -> *const *const u8 {
+        self.0
+    }
+
+    /// Of pointers that stay where they are until the exec; the last must be null.
+    pub fn new(strings: &mut [*const u8]) -> Vector {
+        Vector(strings.as_mut_ptr())
+    }
+
+    /// The same, with the first replaced and one more before it: an option already
+    /// read, argv[0] or argc, or what a caller of `new` left there.
+    pub fn behind(self, before: Str, first: Str) -> Vector {
+        let start = self.0.wrapping_sub(1);
+        // SAFETY: there is such a word, see above.
+        unsafe {
+            *start = before.as_ptr();
+            *self.0 = first.as_ptr();
+        }
+        Vector(start)
+    }
+
+    /// The string at `index`, which may be that of the end.
+    fn get(self, index: usize) -> Option<Str<'static>> {
+        // SAFETY: no caller goes beyond the end, and the kernel's strings end with a
+        // NUL and live as long as the process.
+        unsafe { Str::from_ptr(*self.0.add(index)) }
+    }
+}
+
 /// The words at the top of the stack: argc, argv, NULL, the environment, NULL, the
 /// auxiliary vector, which nothing here needs and so is room for two more variables.
-///
-/// Indices are not checked against argc by the type: `arg` does it.
 #[derive(Clone, Copy)]
 pub struct Stack {
     sp: *mut usize,
@@ -31,73 +63,51 @@ impl Stack {
         unsafe { *self.sp }
     }
 
-    pub fn arg(self, index: usize) -> Option<&'static CStr> {
-        if index >= self.argc() {
-            return None;
-        }
-        // SAFETY: an argument below argc; the kernel's strings live as long as the process.
-        Some(unsafe { CStr::from_ptr(*self.argv(index)) })
+    pub fn arg(self, index: usize) -> Option<Str<'static>> {
+        if index < self.argc() { self.argv(0).get(index) } else { None }
     }
 
-    /// The arguments from `index` on, as execve wants them.
-    pub fn argv(self, index: usize) -> *const *const c_char {
-        // SAFETY: argv follows argc.
-        unsafe { self.sp.add(1 + index) as *const *const c_char }
+    /// The arguments from `index` on.
+    pub fn argv(self, index: usize) -> Vector {
+        Vector(self.sp.wrapping_add(1 + index) as *mut *const u8)
     }
 
-    /// Replaces the argument before `index`: an option already read, or argv[0].
-    pub fn set_before(self, index: usize, text: *const c_char) {
-        // SAFETY: index >= 1, as argv[0] is this program's name.
-        unsafe { *self.sp.add(index) = text as usize };
-    }
-
-    pub fn set_arg(self, index: usize, text: *const c_char) {
-        self.set_before(index + 1, text);
-    }
-
-    pub fn envp(self) -> *const *const c_char {
+    pub fn envp(self) -> Vector {
+        // By its NULL, as argc may be overwritten.
         let mut end = 0;
-        // By pointer, not by argc: the list ends at its NULL.
-        // SAFETY: argv ends with a NULL.
-        while unsafe { !(*self.argv(end)).is_null() } {
+        while self.argv(1).get(end).is_some() {
             end += 1;
         }
-        self.argv(end + 1)
+        self.argv(end + 2)
     }
 
-    /// Calls `found` with each variable until it returns true; the index where it did
-    /// or, not found, that of the NULL at the end.
-    fn find(self, name: &[u8]) -> (*mut *const c_char, Option<&'static CStr>) {
-        let mut slot = self.envp() as *mut *const c_char;
-        // SAFETY: the environment ends with a NULL, and its strings with a NUL.
-        unsafe {
-            while !(*slot).is_null() {
-                let text = CStr::from_ptr(*slot);
-                if text.to_bytes().starts_with(name) {
-                    return (slot, Some(text));
-                }
-                slot = slot.add(1);
+    /// The variable's place, or that of the NULL at the end; `name` ends with its `=`.
+    fn find(self, name: Str) -> (usize, Option<Str<'static>>) {
+        let (envp, mut index) = (self.envp(), 0);
+        while let Some(text) = envp.get(index) {
+            if let Some(value) = text.after(name) {
+                return (index, Some(value));
             }
+            index += 1;
         }
-        (slot, None)
+        (index, None)
     }
 
-    /// The value of the variable; `name` ends with its `=`.
-    pub fn env(self, name: &[u8]) -> Option<&'static CStr> {
-        let text = self.find(name).1?;
-        CStr::from_bytes_with_nul(text.to_bytes_with_nul().get(name.len()..)?).ok()
+    pub fn env(self, name: Str) -> Option<Str<'static>> {
+        self.find(name).1
     }
 
-    /// Sets the variable to `text`, which is `name` (with its `=`) and the value.
-    pub fn set_env(self, name: &[u8], text: *const c_char) {
-        let (slot, found) = self.find(name);
-        // SAFETY: slot is in the environment or its NULL; the auxiliary vector behind
+    /// Sets the variable to `text`, which is `name` and the value and must stay.
+    pub fn set_env(self, name: Str, text: Str) {
+        let (index, found) = self.find(name);
+        let envp = self.envp().0;
+        // SAFETY: index is in the environment or its NULL; the auxiliary vector behind
         // that is some forty words long.
         unsafe {
+            *envp.add(index) = text.as_ptr();
             if found.is_none() {
-                *slot.add(1) = core::ptr::null();
+                *envp.add(index + 1) = core::ptr::null();
             }
-            *slot = text;
         }
     }
 }

@@ -144,9 +144,10 @@ impl Poll {
         }
     }
 
-    pub fn catch_all(&mut self) {
-        for signal in 1..=64 {
-            self.catch(signal, 0);
+    /// All, with these flags for the one of children.
+    pub fn catch_all(&mut self, child_flags: usize) {
+        for signal in 1..65 {
+            self.catch(signal, if signal == libc::SIGCHLD as u8 { child_flags } else { 0 });
         }
     }
 

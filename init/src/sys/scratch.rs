@@ -1,7 +1,6 @@
 //! A file's text in memory that is given back afterwards: the stack would keep it.
 
-use super::sys;
-use core::ffi::CStr;
+use super::{Str, sys, z};
 
 /// More than any file has that is read here; what is beyond it is not read.
 const SIZE: usize = 1 << 20;
@@ -15,7 +14,7 @@ pub struct Scratch {
 }
 
 impl Scratch {
-    pub fn read(path: &CStr) -> Scratch {
+    pub fn read(path: Str) -> Scratch {
         // Not to be held up by a fifo.
         let fd = super::open(path, libc::O_RDONLY | libc::O_NONBLOCK);
         if fd < 0 {
@@ -34,8 +33,9 @@ impl Scratch {
         }
         let mut scratch = Scratch { start: start as *mut u8, len: 0, error: 0 };
         // /proc gives a page at a time.
-        while scratch.len < SIZE {
-            let got = sys!(read, fd, scratch.start.wrapping_add(scratch.len), SIZE - scratch.len);
+        while scratch.len < SIZE - 1 {
+            let got =
+                sys!(read, fd, scratch.start.wrapping_add(scratch.len), SIZE - 1 - scratch.len);
             if got <= 0 {
                 scratch.error = got;
                 break;
@@ -45,16 +45,15 @@ impl Scratch {
         scratch
     }
 
-    pub fn bytes(&self) -> &[u8] {
-        if self.start.is_null() {
-            return &[];
-        }
-        // SAFETY: mapped, written by the kernel up to len, and unmapped only by drop.
-        unsafe { core::slice::from_raw_parts(self.start, self.len) }
+    /// Ends with a NUL, as fresh pages are zero and the last byte is never written.
+    pub fn text(&self) -> Str<'_> {
+        // SAFETY: mapped, and unmapped only by drop.
+        unsafe { Str::from_ptr(self.start) }.unwrap_or(z(c""))
     }
 }
 
 impl Drop for Scratch {
+    #[inline(never)]
     fn drop(&mut self) {
         if !self.start.is_null() {
             sys!(munmap, self.start, SIZE);

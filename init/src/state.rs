@@ -1,0 +1,140 @@
+//! All that init knows, in one place. One structure whose address stays in a register,
+//! with the small members first, makes the program a fifth smaller than structures
+//! that are handed on and copied; each module adds to it what its subject needs.
+
+use crate::sys::{Poll, Stack, Str, Vector, z};
+use crate::text::Text;
+
+/// Where the payload stands among processes.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Place {
+    /// In our process group: a shell outside our pid namespace controls it as one job.
+    Ours,
+    /// In a group of its own, in the foreground of our terminal if we have one.
+    Group,
+    /// In a session of its own.
+    Session,
+}
+
+/// What the child was at when it failed.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Step {
+    Clone,
+    User,
+    Workdir,
+    Terminal,
+    Exec,
+}
+
+/// What to do with the machine when there is nothing left to do.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum End {
+    PowerOff,
+    Reboot,
+    Halt,
+}
+
+#[repr(C)]
+pub struct Init {
+    /// One bit for each option without a value, by its letter.
+    pub flags: u32,
+    pub stack: Stack,
+    /// The signal mask as we found it, for the payload.
+    pub mask: u64,
+
+    // The program to be started, see `spawn`.
+    pub name: Str<'static>,
+    pub argv: Vector,
+    /// The directories to look in for a name without a slash.
+    pub path: Str<'static>,
+    /// A terminal to open as 0, 1 and 2.
+    pub console: Option<Str<'static>>,
+    /// Said on that terminal; a line is then waited for.
+    pub ask: Option<Str<'static>>,
+    pub user: Option<Str<'static>>,
+    pub workdir: Option<Str<'static>>,
+    /// With what error (-errno) the child failed.
+    pub error: isize,
+
+    /// The payload.
+    pub pid: i32,
+    /// -1 where the kernel has none (before Linux 5.2).
+    pub pidfd: i32,
+    pub own_pid: i32,
+    /// A descriptor of our controlling terminal, or -1.
+    pub terminal: i32,
+    /// Seconds.
+    pub grace: u32,
+    pub uid: u32,
+    pub gid: u32,
+    pub group_count: u32,
+    /// How often the kernel could not say how the payload ended.
+    pub doubts: u32,
+    pub failed: Step,
+    pub place: Place,
+    pub end: End,
+    /// tini's scale: 1 warnings, 2 and more: what is done.
+    pub verbosity: u8,
+    /// We are the kernel's own process 1.
+    pub machine: bool,
+    /// We gave up a terminal: the kernel's HUP and CONT for that are not for the payload.
+    pub left_terminal: bool,
+    /// The payload runs in the foreground of a terminal that others use after us.
+    pub job_control: bool,
+
+    pub poll: Poll,
+    /// Exit codes that become 0.
+    pub success: [u64; 4],
+    /// What each signal becomes on its way to the payload; 0: dropped.
+    pub rewrite: [u8; 65],
+    pub groups: [u32; 32],
+    /// `HOME=...` of the user.
+    pub home: Text,
+}
+
+impl Init {
+    pub fn new(stack: Stack, mask: u64) -> Init {
+        Init {
+            flags: 0,
+            stack,
+            mask,
+            name: z(c""),
+            argv: stack.argv(0),
+            path: z(c""),
+            console: None,
+            ask: None,
+            user: None,
+            workdir: None,
+            error: 0,
+            pid: 0,
+            pidfd: -1,
+            own_pid: crate::sys::getpid(),
+            terminal: -1,
+            grace: 3,
+            uid: 0,
+            gid: 0,
+            group_count: 0,
+            doubts: 0,
+            failed: Step::Clone,
+            place: Place::Group,
+            end: End::PowerOff,
+            verbosity: 1,
+            machine: false,
+            left_terminal: false,
+            job_control: false,
+            poll: Poll::new(),
+            success: [0; 4],
+            rewrite: core::array::from_fn(|signal| signal as u8),
+            groups: [0; 32],
+            home: Text::new(),
+        }
+    }
+
+    pub fn has(&self, letter: u8) -> bool {
+        self.flags >> (letter & 31) & 1 != 0
+    }
+
+    pub fn set(&mut self, letter: u8) {
+        self.flags |= 1 << (letter & 31);
+    }
+}
