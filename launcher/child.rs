@@ -113,6 +113,7 @@ impl Context {
                 rustix::fs::symlink(target.as_c_str(), path.as_c_str())
             }
             ChildStep::Bind(bind) => self.bind(bind),
+            ChildStep::ReadOnly { target } => attributes(target, sys::attr::RDONLY),
             ChildStep::OpenTerminal { owner } => self.open_terminal(*owner),
             ChildStep::DetachOldRoot => self.detach_old_root(),
             other => self.late_step(other),
@@ -122,7 +123,10 @@ impl Context {
     /// The steps after the old root is gone.
     fn late_step(&mut self, step: &ChildStep) -> Result<()> {
         match step {
-            ChildStep::RootAttributes { read_only } => root_attributes(*read_only),
+            ChildStep::RootAttributes { read_only } => {
+                let ro = if *read_only { sys::attr::RDONLY } else { 0 };
+                attributes(c"/", sys::attr::NODEV | ro)
+            }
             ChildStep::NewCgroupNamespace => sys::unshare(sys::ns::NEWCGROUP),
             ChildStep::LoopbackUp => sys::loopback_up(),
             ChildStep::Hostname(name) => rustix::system::sethostname(name.as_bytes()),
@@ -312,12 +316,14 @@ fn read_only_mount(target: &CStr) -> Result<()> {
     }
 }
 
-fn root_attributes(read_only: bool) -> Result<()> {
-    let ro = if read_only { sys::attr::RDONLY } else { 0 };
-    match sys::mount_setattr(c"/", false, sys::attr::NODEV | ro) {
+/// Adds to the attributes of one mount.
+fn attributes(target: &CStr, add: u64) -> Result<()> {
+    match sys::mount_setattr(target, false, add) {
         Err(Errno::NOSYS) => {
-            let ro = if read_only { MountFlags::RDONLY } else { MountFlags::empty() };
-            remount(c"/", MountFlags::NODEV | ro)
+            let mut flags = MountFlags::empty();
+            flags.set(MountFlags::NODEV, add & sys::attr::NODEV != 0);
+            flags.set(MountFlags::RDONLY, add & sys::attr::RDONLY != 0);
+            remount(target, flags)
         }
         other => other,
     }

@@ -131,6 +131,7 @@ pub fn child_words(step: &ChildStep) -> String {
             let ro = if b.read_only { ", read-only" } else { "" };
             format!("volume {} on {}{ro}", b.source.display(), lossy(&b.target))
         }
+        ChildStep::ReadOnly { target } => format!("make {} read-only", lossy(target)),
         ChildStep::OpenTerminal { .. } => "open a pseudo-terminal".into(),
         ChildStep::DetachOldRoot => "let the old root go".into(),
         ChildStep::RootAttributes { read_only: true } => {
@@ -203,6 +204,9 @@ fn child_shell(step: &ChildStep, plan: &Plan) -> Vec<String> {
                 out.push(format!("mount -o remount,bind,ro {target}"));
             }
             out
+        }
+        ChildStep::ReadOnly { target } => {
+            one(format!("mount -o remount,bind,ro {}", quote(target.to_bytes())))
         }
         ChildStep::DetachOldRoot => one("umount -l .".into()),
         ChildStep::RootAttributes { read_only } => {

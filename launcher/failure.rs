@@ -24,6 +24,9 @@ pub fn child_error(step: &ChildStep, errno: Errno, plan: &Plan) -> Error {
         (ChildStep::Overlay(_), Errno::NODEV) => error.hint("the kernel has no overlay file system (CONFIG_OVERLAY_FS)"),
         (ChildStep::Overlay(_), Errno::PERM) if plan.rootless => error.hint("overlay in a user namespace needs Linux 5.11"),
         (ChildStep::Overlay(_), Errno::INVAL) if plan.rootless => error.hint("something is mounted below it, which a user namespace may not look behind"),
+        (ChildStep::JoinCgroup { .. }, Errno::INVAL) => {
+            error.hint("a real-time process cannot enter a cpu cgroup of version 1: start with chrt -o 0")
+        }
         (ChildStep::Chdir(dir), Errno::NOENT) => error.hint(format!("the working directory {} must exist in the rootfs", lossy(dir))),
         (ChildStep::Chdir(_), Errno::XDEV) => Error::new(child_words(step) + ": leads out of the rootfs"),
         (ChildStep::SetIds { .. }, Errno::INVAL) if plan.rootless => {

@@ -164,7 +164,8 @@ impl Builder<'_> {
         if self.overlay || self.host_root {
             layers::add(self)?;
         } else {
-            self.child.push(ChildStep::BindRoot { path: c_path(&self.spec.rootfs)? });
+            let path = c_path(&absolute(&self.spec.rootfs)?)?;
+            self.child.push(ChildStep::BindRoot { path });
         }
         self.child.push(ChildStep::Pivot);
         Ok(())
@@ -173,7 +174,8 @@ impl Builder<'_> {
     pub fn open_source(&mut self, path: &Path) -> Result<usize> {
         let slot = self.slots;
         self.slots += 1;
-        self.child.push(ChildStep::OpenSource { slot, path: c_path(path)? });
+        let path = c_path(&absolute(path)?)?;
+        self.child.push(ChildStep::OpenSource { slot, path });
         Ok(slot)
     }
 
@@ -292,6 +294,11 @@ fn host_steps(
 /// None: keep all.
 fn kept_capabilities(caps: &Caps) -> Option<u64> {
     (!caps.privileged).then_some((DEFAULT_CAPS & !caps.drop) | caps.add)
+}
+
+/// The child moves about; a path must not depend on where it stands.
+fn absolute(path: &Path) -> Result<PathBuf> {
+    std::path::absolute(path).map_err(|e| Error::os("find the current directory", e))
 }
 
 pub fn c_path(path: &Path) -> Result<CString> {

@@ -234,8 +234,11 @@ fn map_with(program: &str, pid: i32, own: u32, (first, count): (u32, u32)) -> Re
 fn await_exec(plan: &Plan, made: &mut Made) -> Result<Option<OwnedFd>> {
     let mut terminal = None;
     let Some(fd) = made.parent_end.take() else { return Ok(None) };
+    let mut reset = false;
     loop {
         match sync::receive(fd.as_fd()) {
+            // The child failed before it read our go; what it said comes next.
+            Err(Errno::CONNRESET) if !reset => reset = true,
             Ok(None) => return Ok(terminal),
             Ok(Some((Report::Terminal, master))) => terminal = master,
             Ok(Some((Report::Kill, _))) => kill_self(),

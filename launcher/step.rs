@@ -91,6 +91,10 @@ pub enum ChildStep {
         target: CString,
     },
     Bind(Box<Bind>),
+    /// One mount, now that all mount points in it are made.
+    ReadOnly {
+        target: CString,
+    },
     /// A pty of the container's own devpts; its master goes to the parent.
     OpenTerminal {
         owner: Uid,

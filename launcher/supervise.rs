@@ -49,6 +49,8 @@ pub fn supervise(child: Pid, master: Option<OwnedFd>, stop_timeout: u32) -> Resu
     let signals = sys::signalfd().map_err(|e| Error::os("signalfd", e))?;
     let mut terminal = master.map(Terminal::new).transpose()?;
     let mut stop = Stop::default();
+    // A container that lives longer than this gets the launcher's memory trimmed.
+    let mut trim = Some(Instant::now() + Duration::from_millis(100));
     loop {
         if let Some(code) = try_reap(child, WaitOptions::NOHANG) {
             if let Some(t) = &mut terminal {
@@ -56,7 +58,11 @@ pub fn supervise(child: Pid, master: Option<OwnedFd>, stop_timeout: u32) -> Resu
             }
             return Ok(Status { code, memory: None });
         }
-        wait(&signals, terminal.as_mut(), stop.deadline)?;
+        wait(&signals, terminal.as_mut(), stop.deadline.or(trim))?;
+        if trim.is_some_and(|t| Instant::now() >= t) {
+            sys::forget_code();
+            trim = None;
+        }
         if terminal.as_mut().is_some_and(Terminal::take_hangup) {
             forward(child, libc::SIGHUP);
             stop.note(libc::SIGHUP, stop_timeout);

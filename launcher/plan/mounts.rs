@@ -73,9 +73,14 @@ impl Builder<'_> {
         }
         self.child.push(ChildStep::NewCgroupNamespace);
         let mut sources = std::mem::take(&mut self.view_sources).into_iter();
+        let mut room = false;
         for v in std::mem::take(&mut self.view) {
-            let target = c_path(&Path::new("/sys/fs/cgroup").join(&v.target))?;
+            let target = match v.target.as_str() {
+                "" => c"/sys/fs/cgroup".into(),
+                name => c_str(format!("/sys/fs/cgroup/{name}"))?,
+            };
             if v.fstype == "tmpfs" {
+                room = true;
                 let flags = MountFlags::NOSUID | MountFlags::NODEV | MountFlags::NOEXEC;
                 self.child.push(ChildStep::Mount(Box::new(Mount {
                     source: c"tmpfs".into(),
@@ -93,6 +98,9 @@ impl Builder<'_> {
                 let bind = Bind { slot, target, parents, directory, read_only, source };
                 self.child.push(ChildStep::Bind(Box::new(bind)));
             }
+        }
+        if room {
+            self.child.push(ChildStep::ReadOnly { target: c"/sys/fs/cgroup".into() });
         }
         Ok(())
     }
