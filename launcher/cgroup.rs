@@ -178,15 +178,17 @@ fn config(controller: &str) -> &'static str {
 
 /// Makes one directory of `Cgroups::dirs`.
 pub fn create(dir: &Path) -> Result<()> {
-    let what = || format!("create cgroup {}", dir.display());
-    rustix::fs::mkdir(dir, Mode::from_raw_mode(0o755)).map_err(|e| {
-        let error = Error::os(what(), e);
-        match e {
-            Errno::ROFS => error.hint("the cgroup file system is mounted read-only here"),
-            Errno::AGAIN | Errno::NOSPC => error.hint("this kernel's limit on cgroups is reached"),
-            _ => error,
-        }
-    })
+    rustix::fs::mkdir(dir, Mode::from_raw_mode(0o755)).map_err(|e| create_error(dir, e))
+}
+
+/// Words for a directory that could not be made, here or by the child.
+pub fn create_error(dir: &Path, e: Errno) -> Error {
+    let error = Error::os(format!("create cgroup {}", dir.display()), e);
+    match e {
+        Errno::ROFS => error.hint("the cgroup file system is mounted read-only here"),
+        Errno::AGAIN | Errno::NOSPC => error.hint("this kernel's limit on cgroups is reached"),
+        _ => error,
+    }
 }
 
 /// Writes one value. The file is never created: what is not a cgroup has none.
@@ -194,19 +196,22 @@ pub fn write(w: &Write) -> Result<()> {
     put(&w.file, &w.value).or_else(|e| {
         // A kernel that does not count swap has no such file; without swap that is fine.
         let swap = e == Errno::NOENT && w.file.ends_with("memory.swap.max");
-        if swap && !host_has_swap() {
-            return Ok(());
-        }
-        let what = format!("{}: write {} to {}", w.asked, w.value, w.file.display());
-        let error = Error::os(what, e);
-        Err(match e {
-            Errno::NOENT if swap => error.hint("--memory-swap -1 leaves swap without a limit"),
-            Errno::NOENT => error.hint("this kernel was built without that limit"),
-            Errno::INVAL | Errno::RANGE => error.hint("an enclosing cgroup may allow less"),
-            Errno::BUSY => error.hint("other processes are in that cgroup"),
-            _ => error,
-        })
+        if swap && !host_has_swap() { Ok(()) } else { Err(write_error(w, e)) }
     })
+}
+
+/// Words for a value that could not be written, here or by the child.
+pub fn write_error(w: &Write, e: Errno) -> Error {
+    let error = Error::os(format!("{}: write {} to {}", w.asked, w.value, w.file.display()), e);
+    match e {
+        Errno::NOENT if w.file.ends_with("memory.swap.max") => {
+            error.hint("--memory-swap -1 leaves swap without a limit")
+        }
+        Errno::NOENT => error.hint("this kernel was built without that limit"),
+        Errno::INVAL | Errno::RANGE => error.hint("an enclosing cgroup may allow less"),
+        Errno::BUSY => error.hint("other processes are in that cgroup"),
+        _ => error,
+    }
 }
 
 /// Takes back what removing the directories does not; nothing for most writes.

@@ -8,18 +8,24 @@ use crate::step::{Bind, ChildStep, Mount, Overlay};
 use crate::sync::{Channel, Report};
 use crate::sys::{self, SharedTimes};
 use rustix::fd::{AsFd, AsRawFd, RawFd};
-use rustix::fs::{AtFlags, CWD, Mode, OFlags};
+use rustix::fs::{AtFlags, CWD, MemfdFlags, Mode, OFlags, SealFlags};
 use rustix::io::{Errno, Result};
 use rustix::mount::{
     MountFlags, MountPropagationFlags, MoveMountFlags, OpenTreeFlags, UnmountFlags,
 };
 use std::ffi::CStr;
 
+/// The program that build.rs made.
+pub static INIT: &[u8] = include_bytes!(env!("INIT_ELF"));
+
 /// The child's descriptors; all of them are close-on-exec.
 pub struct Context {
     pub channel: Channel,
     /// Ours is a copy that would keep the parent's death from being seen.
     pub parent_end: RawFd,
+    /// The launcher, as a pidfd.
+    pub launcher: RawFd,
+    /// The sealed init, once it is made.
     pub init: RawFd,
     /// Sources opened below the old root; -1 until then.
     pub slots: Vec<RawFd>,
@@ -70,6 +76,19 @@ impl Context {
                 rustix::process::set_parent_process_death_signal(kill)
             }
             ChildStep::AwaitGo => self.channel.await_go(),
+            ChildStep::JoinNetwork => sys::join(self.launcher, sys::ns::NEWNET),
+            ChildStep::SealInit => {
+                self.init = leak(seal(INIT)?);
+                Ok(())
+            }
+            ChildStep::MakeCgroup { dir } => {
+                let mode = Mode::from_raw_mode(0o755);
+                rustix::fs::mkdirat(sys::borrow(self.old_root), relative(dir)?, mode)
+            }
+            ChildStep::WriteCgroup { file, write } => {
+                let fd = self.open_below_old_root(file, OFlags::WRONLY)?;
+                rustix::io::write(fd, write.value.as_bytes()).map(drop)
+            }
             ChildStep::NewSession => rustix::process::setsid().map(drop),
             ChildStep::DefaultSignals => {
                 rustix::process::umask(Mode::empty());
@@ -252,6 +271,28 @@ impl Context {
         rustix::mount::unmount(c".", UnmountFlags::DETACH)?;
         rustix::process::chdir(c"/")
     }
+}
+
+/// An absolute path without its `/`.
+fn relative(path: &CStr) -> Result<&CStr> {
+    CStr::from_bytes_with_nul(&path.to_bytes_with_nul()[1..]).map_err(|_| Errno::INVAL)
+}
+
+/// A memfd that nothing can change any more: what runs as /proc/1/exe is no file of the host.
+fn seal(image: &[u8]) -> Result<rustix::fd::OwnedFd> {
+    let flags = MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING;
+    let fd = match rustix::fs::memfd_create(c"init", flags | MemfdFlags::EXEC) {
+        Err(Errno::INVAL) => rustix::fs::memfd_create(c"init", flags)?,
+        other => other?,
+    };
+    let mut rest = image;
+    while !rest.is_empty() {
+        let n = rustix::io::write(&fd, rest)?;
+        rest = &rest[n..];
+    }
+    let seals = SealFlags::SEAL | SealFlags::SHRINK | SealFlags::GROW | SealFlags::WRITE;
+    rustix::fs::fcntl_add_seals(&fd, seals)?;
+    Ok(fd)
 }
 
 /// Keeps a descriptor open to the end of this process; all are close-on-exec.

@@ -54,10 +54,8 @@ pub fn host_words(step: &HostStep) -> String {
             format!("record container {id}, so that a later start can clear up")
         }
         HostStep::MakeCgroup(dir) => format!("make cgroup {}", dir.display()),
-        HostStep::WriteCgroup(w) => {
-            format!("limit {}: {} = {}", w.option, file_name(&w.file), w.value)
-        }
-        HostStep::SealInit => "put init into a sealed memfd".into(),
+        HostStep::WriteCgroup(w) => limit_words(w),
+        HostStep::NewNetwork => "make a network namespace for it, loopback up".into(),
         HostStep::Clone { flags, cgroup } => match cgroup {
             Some(dir) => format!(
                 "clone into new namespaces ({}) and cgroup {}",
@@ -77,6 +75,10 @@ pub fn host_words(step: &HostStep) -> String {
     }
 }
 
+fn limit_words(w: &crate::cgroup::Write) -> String {
+    format!("limit {}: {} = {}", w.option, file_name(&w.file), w.value)
+}
+
 fn host_shell(step: &HostStep) -> Vec<String> {
     match step {
         HostStep::MakeCgroup(dir) => vec![format!("mkdir {}", quote_path(dir))],
@@ -90,6 +92,7 @@ fn host_shell(step: &HostStep) -> Vec<String> {
             }
             out
         }
+        HostStep::NewNetwork => vec!["unshare --net ...; ip link set lo up".into()],
         HostStep::MapIds(IdMap::Single { uid, gid }) => vec![
             "echo deny > /proc/$PID/setgroups".into(),
             format!("echo 0 {uid} 1 > /proc/$PID/uid_map; echo 0 {gid} 1 > /proc/$PID/gid_map"),
@@ -98,7 +101,7 @@ fn host_shell(step: &HostStep) -> Vec<String> {
             format!("newuidmap $PID 0 {uid} 1 1 {} {}", uids.0, uids.1),
             format!("newgidmap $PID 0 {gid} 1 1 {} {}", gids.0, gids.1),
         ],
-        HostStep::Record { .. } | HostStep::SealInit | HostStep::Go => Vec::new(),
+        HostStep::Record { .. } | HostStep::Go => Vec::new(),
     }
 }
 
@@ -106,6 +109,10 @@ pub fn child_words(step: &ChildStep) -> String {
     match step {
         ChildStep::DieWithParent => "die when the launcher dies".into(),
         ChildStep::AwaitGo => "wait for the launcher's go".into(),
+        ChildStep::JoinNetwork => "join the network namespace".into(),
+        ChildStep::SealInit => "put init into a sealed memfd".into(),
+        ChildStep::MakeCgroup { dir } => format!("make cgroup {}", lossy(dir)),
+        ChildStep::WriteCgroup { write, .. } => limit_words(write),
         ChildStep::NewSession => "begin a new session, without a terminal".into(),
         ChildStep::DefaultSignals => "reset signal dispositions and umask".into(),
         ChildStep::PrivateMounts => "keep all mounts private".into(),
@@ -211,6 +218,11 @@ fn child_shell(step: &ChildStep, plan: &Plan) -> Vec<String> {
         ChildStep::DetachOldRoot => one("umount -l .".into()),
         ChildStep::RootAttributes { read_only } => {
             one(format!("mount -o remount,bind,nodev{} /", if *read_only { ",ro" } else { "" }))
+        }
+        ChildStep::JoinNetwork => one("nsenter --net --target $LAUNCHER ...".into()),
+        ChildStep::MakeCgroup { dir } => one(format!("mkdir {}", quote(dir.to_bytes()))),
+        ChildStep::WriteCgroup { file, write } => {
+            one(format!("echo {} > {}", quote(write.value.as_bytes()), quote(file.to_bytes())))
         }
         ChildStep::JoinCgroup { tasks } => one(format!("echo $$ > {}", quote(tasks.to_bytes()))),
         ChildStep::NewCgroupNamespace => one("unshare --cgroup ...".into()),

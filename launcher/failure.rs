@@ -1,17 +1,27 @@
 //! Words for a step that failed, and what to do about it where that is known.
 
+use crate::cgroup;
 use crate::error::{Code, Error};
 use crate::explain::{child_words, lossy};
 use crate::plan::Plan;
 use crate::program;
 use crate::step::ChildStep;
 use rustix::io::Errno;
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
 /// What failed in the child, with what to do about it where that is known.
 pub fn child_error(step: &ChildStep, errno: Errno, plan: &Plan) -> Error {
     if let ChildStep::ExecPayload { candidates, argv } = step {
         return program::exec_error(&plan.rootfs, candidates, &argv.list()[0], errno);
+    }
+    match step {
+        ChildStep::MakeCgroup { dir } => {
+            return cgroup::create_error(Path::new(OsStr::from_bytes(dir.to_bytes())), errno);
+        }
+        ChildStep::WriteCgroup { write, .. } => return cgroup::write_error(write, errno),
+        _ => {}
     }
     let error = Error::os(child_words(step), errno);
     match (step, errno) {

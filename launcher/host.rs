@@ -10,6 +10,8 @@ pub struct Host {
     pub id_map: IdMap,
     /// Standard input and output are the terminal we are in the foreground of.
     pub on_terminal: bool,
+    /// setns(2) takes a pidfd (Linux 5.8).
+    pub joins_by_pidfd: bool,
 }
 
 impl Host {
@@ -18,7 +20,7 @@ impl Host {
         let gid = rustix::process::getegid().as_raw();
         let rootless = uid != 0;
         let id_map = if rootless { id_map(uid, gid) } else { IdMap::Single { uid, gid } };
-        Host { rootless, id_map, on_terminal: on_terminal() }
+        Host { rootless, id_map, on_terminal: on_terminal(), joins_by_pidfd: kernel() >= (5, 8) }
     }
 
     pub fn wants_terminal(&self, tty: Tty) -> bool {
@@ -33,6 +35,14 @@ impl Host {
     pub fn single_id(&self) -> bool {
         self.rootless && self.id_map.is_single()
     }
+}
+
+/// Version of the running kernel.
+fn kernel() -> (u32, u32) {
+    let uname = rustix::system::uname();
+    let release = uname.release().to_string_lossy();
+    let mut numbers = release.split(['.', '-']).map(|n| n.parse().unwrap_or(0));
+    (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0))
 }
 
 fn on_terminal() -> bool {

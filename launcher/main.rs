@@ -64,7 +64,7 @@ fn dispatch(command: Command) -> Result<i32> {
     match command {
         Command::Print(text) => print(&text),
         Command::Inject { rootfs } => {
-            let lines = inject::inject(&rootfs, run::init_image())?;
+            let lines = inject::inject(&rootfs, child::INIT)?;
             print(&(lines.join("\n") + "\n"))
         }
         Command::Run { spec, mode: Mode::Explain, json } => {

@@ -72,6 +72,7 @@ pub fn plan(spec: &Spec, host: &Host) -> Result<Plan> {
 
     build.root()?;
     build.standard_mounts();
+    build.meet(cgroups.as_ref())?;
     build.cgroup_view(cgroups.as_ref())?;
     build.user_mounts()?;
     build.finish(&hostname, &who, &workdir, terminal)?;
@@ -194,7 +195,7 @@ impl Builder<'_> {
         if self.spec.read_only || !self.spec.caps.privileged {
             self.child.push(ChildStep::RootAttributes { read_only: self.spec.read_only });
         }
-        if self.spec.net == Net::None {
+        if self.spec.net == Net::None && !apart(self.spec, self.host) {
             self.child.push(ChildStep::LoopbackUp);
         }
         self.child.push(ChildStep::Hostname(c_str(hostname)?));
@@ -260,35 +261,41 @@ fn host_steps(
     let mut at_birth = None;
     if let Some(g) = groups.filter(|g| !g.dirs.is_empty()) {
         cgroups.push(HostStep::Record { id: id.into(), items: record::items_of(g) });
-        cgroups.extend(g.dirs.iter().cloned().map(HostStep::MakeCgroup));
-        cgroups.extend(g.writes.iter().cloned().map(HostStep::WriteCgroup));
+        if !child_makes(host, g) {
+            cgroups.extend(g.dirs.iter().cloned().map(HostStep::MakeCgroup));
+            cgroups.extend(g.writes.iter().cloned().map(HostStep::WriteCgroup));
+        }
         at_birth = g.join.unified.clone();
     }
     let mut flags = ns::NEWPID | ns::NEWNS | ns::NEWUTS | ns::NEWIPC;
-    if spec.net == Net::None {
+    if spec.net == Net::None && !apart(spec, host) {
         flags |= ns::NEWNET;
     }
     if host.rootless {
         flags |= ns::NEWUSER;
     }
-    let mut steps = Vec::new();
-    if !spec.no_init {
-        steps.push(HostStep::SealInit);
-    }
-    // A cgroup to be born in has to be there first; one to be joined later is made
-    // while the child mounts.
-    let early = at_birth.is_some();
-    if early {
-        steps.append(&mut cgroups);
-    }
+    let mut steps = cgroups;
     steps.push(HostStep::Clone { flags, cgroup: at_birth });
     if host.rootless {
         steps.push(HostStep::MapIds(host.id_map.clone()));
-        steps.push(HostStep::Go);
     }
-    steps.append(&mut cgroups);
+    if apart(spec, host) {
+        steps.push(HostStep::NewNetwork);
+    }
     steps.push(HostStep::Go);
     steps
+}
+
+/// The parent makes the network namespace while the child mounts; in a user namespace
+/// only the child could.
+fn apart(spec: &Spec, host: &Host) -> bool {
+    spec.net == Net::None && !host.rootless && host.joins_by_pidfd
+}
+
+/// Cgroups of version 1 can be joined late, so the child makes them while the parent is
+/// busy with the network.
+fn child_makes(host: &Host, groups: &cgroup::Cgroups) -> bool {
+    !host.rootless && groups.join.unified.is_none()
 }
 
 /// None: keep all.

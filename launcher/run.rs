@@ -12,16 +12,12 @@ use crate::sync::{self, Channel, Report};
 use crate::sys::{self, CStrings, SharedTimes};
 use crate::{explain, failure};
 use rustix::fd::{AsFd, AsRawFd, OwnedFd};
-use rustix::fs::{MemfdFlags, Mode, OFlags, SealFlags};
+use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
 use rustix::process::{Pid, Signal};
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
-
-static INIT: &[u8] = include_bytes!(env!("INIT_ELF"));
-
-pub fn init_image() -> &'static [u8] {
-    INIT
-}
 
 /// What a start has made so far, each with its undo.
 #[derive(Default)]
@@ -29,7 +25,6 @@ struct Made {
     record: Option<Record>,
     cgroups: Vec<PathBuf>,
     written: Vec<cgroup::Write>,
-    init: Option<OwnedFd>,
     parent_end: Option<OwnedFd>,
     child: Option<Pid>,
 }
@@ -116,8 +111,10 @@ fn host_step(step: &HostStep, made: &mut Made) -> Result<()> {
                 made.written.push(write.clone());
             }
         }
-        HostStep::SealInit => {
-            made.init = Some(seal_init().map_err(|e| Error::os("memfd for init", e))?)
+        HostStep::NewNetwork => {
+            sys::unshare(sys::ns::NEWNET)
+                .and_then(|()| sys::loopback_up())
+                .map_err(|e| Error::os(explain::host_words(step), e))?;
         }
         HostStep::MapIds(map) => map_ids(map, made)?,
         HostStep::Go => {
@@ -136,23 +133,6 @@ fn host_step(step: &HostStep, made: &mut Made) -> Result<()> {
     Ok(())
 }
 
-/// A memfd that nothing can change any more: what runs as /proc/1/exe is no file of the host.
-fn seal_init() -> rustix::io::Result<OwnedFd> {
-    let flags = MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING;
-    let fd = match rustix::fs::memfd_create(c"init", flags | MemfdFlags::EXEC) {
-        Err(Errno::INVAL) => rustix::fs::memfd_create(c"init", flags)?,
-        other => other?,
-    };
-    let mut rest = INIT;
-    while !rest.is_empty() {
-        let n = rustix::io::write(&fd, rest)?;
-        rest = &rest[n..];
-    }
-    let seals = SealFlags::SEAL | SealFlags::SHRINK | SealFlags::GROW | SealFlags::WRITE;
-    rustix::fs::fcntl_add_seals(&fd, seals)?;
-    Ok(fd)
-}
-
 fn clone(
     spec: &Spec,
     plan: &Plan,
@@ -164,10 +144,14 @@ fn clone(
 ) -> Result<()> {
     let (parent_end, child_end) = sync::pair().map_err(|e| Error::os("socketpair", e))?;
     let cgroup_fd = cgroup.map(open_cgroup).transpose()?;
+    let own = rustix::process::getpid();
+    let own = rustix::process::pidfd_open(own, rustix::process::PidfdFlags::empty());
+    let own = own.map_err(|e| Error::os("open a pidfd", e))?;
     let context = Context {
         channel: Channel::new(sys::borrow(child_end.as_raw_fd()), CStrings::new(plan.env.clone())),
         parent_end: parent_end.as_raw_fd(),
-        init: made.init.as_ref().map_or(-1, AsRawFd::as_raw_fd),
+        launcher: own.as_raw_fd(),
+        init: -1,
         slots: vec![-1; plan.slots],
         old_root: -1,
         terminal: -1,
@@ -182,8 +166,12 @@ fn clone(
     let pid = sys::clone(flags, cgroup_fd.as_ref().map(AsFd::as_fd), !tight, body)
         .map_err(|e| failure::clone_error(e, plan.rootless, cgroup))?;
     made.child = Pid::from_raw(pid);
+    for step in steps {
+        if let ChildStep::MakeCgroup { dir } = step {
+            made.cgroups.push(OsStr::from_bytes(dir.to_bytes()).into());
+        }
+    }
     made.parent_end = Some(parent_end);
-    made.init = None;
     Ok(())
 }
 

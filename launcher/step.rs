@@ -17,14 +17,15 @@ pub enum HostStep {
     },
     MakeCgroup(PathBuf),
     WriteCgroup(Write),
-    /// The init as a sealed memfd.
-    SealInit,
     /// New namespaces, and the child process 1 in them; into this cgroup (v2) at birth.
     Clone {
         flags: u64,
         cgroup: Option<PathBuf>,
     },
     MapIds(IdMap),
+    /// A network namespace for the child to join, loopback up, made while it mounts: of
+    /// all namespaces it takes by far the longest.
+    NewNetwork,
     /// Let the child go on: its ids are mapped, or its cgroup is ready.
     Go,
 }
@@ -43,6 +44,17 @@ pub enum IdMap {
 pub enum ChildStep {
     DieWithParent,
     AwaitGo,
+    /// The network namespace that the parent has made and is in.
+    JoinNetwork,
+    /// The init as a sealed memfd.
+    SealInit,
+    MakeCgroup {
+        dir: CString,
+    },
+    WriteCgroup {
+        file: CString,
+        write: Box<Write>,
+    },
     NewSession,
     DefaultSignals,
     PrivateMounts,

@@ -104,6 +104,12 @@ pub fn unshare(flags: u64) -> Result<()> {
     unsafe { call(libc::SYS_unshare, [flags as usize, 0, 0, 0, 0]) }.map(drop)
 }
 
+/// setns(2) by pidfd: joins that process's namespaces of the given kinds (Linux 5.8).
+pub fn join(pidfd: RawFd, kinds: u64) -> Result<()> {
+    // SAFETY: no pointer is passed.
+    unsafe { call(libc::SYS_setns, [pidfd as usize, kinds as usize, 0, 0, 0]) }.map(drop)
+}
+
 /// mount_setattr(2): adds attributes to the mount at `path`, to those below it too if
 /// `recursive` (Linux 5.12).
 pub fn mount_setattr(path: &CStr, recursive: bool, set: u64) -> Result<()> {

@@ -15,38 +15,72 @@ impl Builder<'_> {
     /// /proc, /sys, /dev and the rest of the table that init has, too.
     pub fn standard_mounts(&mut self) {
         for m in table::MOUNTS {
-            if m.target == c"/sys" && self.host.rootless && self.spec.net == Net::Host {
-                // sysfs belongs to the network's owner; show the host's, read-only.
-                self.child.push(ChildStep::Bind(Box::new(Bind {
-                    slot: self.sys_slot,
-                    target: c"/sys".into(),
-                    parents: Vec::new(),
-                    directory: true,
-                    read_only: true,
-                    source: "/sys".into(),
-                })));
+            if m.target == c"/sys" && super::apart(self.spec, self.host) {
+                // It shows the network namespace of whoever mounts it: after joining.
                 continue;
             }
-            let mut flags = m.flags as u32;
-            let mut data = m.data;
-            if m.target == c"/sys" && !self.spec.caps.privileged {
-                flags |= MountFlags::RDONLY.bits();
-            }
-            if m.target == c"/dev/pts" && self.host.single_id() {
-                data = table::DEVPTS_DATA_NOGID;
-            }
-            self.child.push(ChildStep::Mount(Box::new(Mount {
-                source: m.source.into(),
-                target: m.target.into(),
-                fstype: m.fstype.into(),
-                flags,
-                data: data.into(),
-                mode: m.mode,
+            self.standard_mount(m);
+        }
+    }
+
+    fn standard_mount(&mut self, m: &table::Mount) {
+        if m.target == c"/sys" && self.host.rootless && self.spec.net == Net::Host {
+            // sysfs belongs to the network's owner; show the host's, read-only.
+            self.child.push(ChildStep::Bind(Box::new(Bind {
+                slot: self.sys_slot,
+                target: c"/sys".into(),
+                parents: Vec::new(),
+                directory: true,
+                read_only: true,
+                source: "/sys".into(),
             })));
-            if m.target == c"/dev" {
-                self.devices();
+            return;
+        }
+        let mut flags = m.flags as u32;
+        let mut data = m.data;
+        if m.target == c"/sys" && !self.spec.caps.privileged {
+            flags |= MountFlags::RDONLY.bits();
+        }
+        if m.target == c"/dev/pts" && self.host.single_id() {
+            data = table::DEVPTS_DATA_NOGID;
+        }
+        self.child.push(ChildStep::Mount(Box::new(Mount {
+            source: m.source.into(),
+            target: m.target.into(),
+            fstype: m.fstype.into(),
+            flags,
+            data: data.into(),
+            mode: m.mode,
+        })));
+        if m.target == c"/dev" {
+            self.devices();
+        }
+    }
+
+    /// What needs nobody else comes before the parent's go, what needs its work after it.
+    pub fn meet(&mut self, groups: Option<&cgroup::Cgroups>) -> Result<()> {
+        if let Some(g) = groups.filter(|g| super::child_makes(self.host, g)) {
+            for dir in &g.dirs {
+                self.child.push(ChildStep::MakeCgroup { dir: c_path(dir)? });
+            }
+            for w in &g.writes {
+                let (file, write) = (c_path(&w.file)?, Box::new(w.clone()));
+                self.child.push(ChildStep::WriteCgroup { file, write });
             }
         }
+        if !self.spec.no_init {
+            self.child.push(ChildStep::SealInit);
+        }
+        if !self.host.rootless {
+            self.child.push(ChildStep::AwaitGo);
+        }
+        if super::apart(self.spec, self.host) {
+            self.child.push(ChildStep::JoinNetwork);
+            for m in table::MOUNTS.iter().filter(|m| m.target == c"/sys") {
+                self.standard_mount(m);
+            }
+        }
+        Ok(())
     }
 
     fn devices(&mut self) {
@@ -67,7 +101,6 @@ impl Builder<'_> {
     /// The container's own cgroups, read-only. Bound from the host's mounts: mounting a
     /// version 1 hierarchy anew takes ten times as long.
     pub fn cgroup_view(&mut self, groups: Option<&cgroup::Cgroups>) -> Result<()> {
-        self.child.push(ChildStep::AwaitGo);
         for tasks in groups.iter().flat_map(|g| &g.join.tasks) {
             self.child.push(ChildStep::JoinCgroup { tasks: c_path(tasks)? });
         }
