@@ -4,20 +4,20 @@
 use crate::binfmt::{self, Format};
 use crate::exit;
 use crate::msg::{fail, hint, say};
-use crate::spawn::candidate;
+use crate::spawn::{Program, candidate};
 use crate::state::{Init, Step};
 use crate::sys::{self, Stat, Str, z};
 use crate::text::Text;
 
 impl Init {
     /// Says what went wrong and returns the exit code for it.
-    pub fn explain(&self) -> i32 {
+    pub fn explain(&self, program: &Program) -> i32 {
         let (what, object) = match self.failed {
             Step::Clone => (z(c"clone"), None),
             Step::User => (z(c"become user "), self.user),
             Step::Workdir => (z(c"chdir "), self.workdir),
-            Step::Terminal => (z(c"open "), self.console),
-            Step::Exec => return self.explain_exec(),
+            Step::Terminal => (z(c"open "), program.console),
+            Step::Exec => return self.explain_exec(program),
         };
         fail(what, object.unwrap_or(Str::EMPTY), self.error);
         exit::OURS
@@ -25,16 +25,16 @@ impl Init {
 
     /// The file that execve was about, the one named or the first of PATH with its
     /// name, if it is there.
-    fn locate(&self, path: &mut Text) -> Option<Stat> {
+    fn locate(&self, program: &Program, path: &mut Text) -> Option<Stat> {
         if let Some(directory) = self.workdir {
             sys::chdir(directory);
         }
         let mut directories = self.path;
-        if self.name.contains(b'/') {
-            path.push(self.name);
-            return sys::stat(self.name);
+        if program.name.contains(b'/') {
+            path.push(program.name);
+            return sys::stat(program.name);
         }
-        while candidate(path, &mut directories, self.name) {
+        while candidate(path, &mut directories, program.name) {
             if let Some(stat) = sys::stat(path.as_str()) {
                 return Some(stat);
             }
@@ -42,10 +42,10 @@ impl Init {
         None
     }
 
-    fn explain_exec(&self) -> i32 {
-        let (name, error, mut path) = (self.name, self.error, Text::new());
+    fn explain_exec(&self, program: &Program) -> i32 {
+        let (name, error, mut path) = (program.name, self.error, Text::new());
         let missing = error == -libc::ENOENT as isize;
-        match self.locate(&mut path) {
+        match self.locate(program, &mut path) {
             Some(stat) => explain_file(path.as_str(), stat, error),
             None if missing && !name.contains(b'/') => {
                 say(z(c"exec '%': not found in PATH %"), name, self.path, name)

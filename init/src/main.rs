@@ -7,7 +7,9 @@ mod args;
 mod binfmt;
 mod diagnose;
 mod exit;
+mod inittab;
 mod leftovers;
+mod machine;
 mod mem;
 mod mount;
 mod msg;
@@ -25,39 +27,46 @@ use sys::{Stack, Str, z};
 /// what it was before.
 pub fn run(stack: Stack, mask: u64) -> ! {
     let mut init = state::Init::new(stack, mask);
-    if text::same_word(stack.arg(1).unwrap_or(Str::EMPTY), z(c"--launched")) {
+    init.launched = text::same_word(stack.arg(1).unwrap_or(Str::EMPTY), z(c"--launched"));
+    if init.launched {
         msg::speak_as_launch();
         // Run from a descriptor, the name would be its number.
         sys::set_name(z(c"init"));
     }
-    sys::exit(init.run())
+    // Only the kernel's own process 1 may do this.
+    init.machine = init.own_pid == 1 && !init.launched && sys::disable_ctrl_alt_del();
+    let code = init.run();
+    if init.machine {
+        init.end_machine(code);
+    }
+    sys::exit(code)
 }
 
 impl state::Init {
     fn run(&mut self) -> i32 {
-        let command = match self.parse(1) {
+        let first = if self.machine { self.boot() } else { 1 };
+        let command = match self.parse(first) {
             Ok(command) => command,
             Err(code) => return code,
         };
-        if self.own_pid == 1 {
-            if !self.has(b'X') {
-                mount::missing(self.machine);
-            }
-        } else {
+        if self.own_pid != 1 {
             sys::prctl(libc::PR_SET_CHILD_SUBREAPER, 1);
+        } else if !self.machine && !self.launched {
+            mount::missing(false);
         }
         self.set_path();
-        self.name = self.stack.arg(command).unwrap_or(Str::EMPTY);
-        self.argv = self.stack.argv(command);
-        if self.name.is_empty() && !self.has(b'P') {
-            msg::say1(z(c"no command given"), Str::EMPTY);
-            return exit::OURS;
+        if command < self.stack.argc() || self.has(b'P') {
+            return self.supervise(command);
         }
-        self.supervise()
+        if let Some(mut table) = inittab::Inittab::read() {
+            return self.run_inittab(&mut table);
+        }
+        msg::say1(z(c"no command given, and no /etc/inittab"), Str::EMPTY);
+        exit::OURS
     }
 }
 
-/// Where nothing is left to be done.
+/// Where a bug leaves nothing to be done.
 pub fn die() -> ! {
     sys::exit(exit::OURS)
 }

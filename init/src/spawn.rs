@@ -4,17 +4,29 @@
 use crate::binfmt::{self, Format};
 use crate::exit;
 use crate::state::{Init, Place, Step};
-use crate::sys::{self, Memory, Str, z};
+use crate::sys::{self, Memory, Str, Vector, z};
 use crate::text::Text;
 
+/// What to start.
+pub struct Program<'a> {
+    pub name: Str<'a>,
+    pub argv: Vector,
+    /// A terminal to open as 0, 1 and 2.
+    pub console: Option<Str<'a>>,
+    /// Said on that terminal; a line is then waited for.
+    pub ask: Option<Str<'a>>,
+    /// In a session of its own it gets that terminal as its controlling one.
+    pub takes_terminal: bool,
+}
+
 impl Init {
-    /// Starts `name` with `argv`. Returns 0 or, after a message, an exit code.
-    pub fn spawn(&mut self) -> i32 {
+    /// Starts a program. Returns 0 or, after a message, an exit code.
+    pub fn spawn(&mut self, program: &Program) -> i32 {
         self.failed = Step::Clone;
         self.error = 0;
         // Who waits for a line must have memory of its own: it would hold us up.
-        let memory = if self.ask.is_some() { Memory::Copied } else { Memory::Shared };
-        let (pid, pidfd) = sys::clone(memory, child, self);
+        let memory = if program.ask.is_some() { Memory::Copied } else { Memory::Shared };
+        let (pid, pidfd) = sys::clone(memory, child, &mut (&mut *self, program));
         (self.pid, self.pidfd) = (pid as i32, pidfd);
         if pid < 0 {
             self.error = pid;
@@ -24,11 +36,11 @@ impl Init {
         }
         sys::close(pidfd);
         sys::wait_child(self.pid, 0);
-        self.explain()
+        self.explain(program)
     }
 
     /// From here on in the child. Returns only on failure, with -errno.
-    fn become_payload(&mut self) -> isize {
+    pub fn become_payload(&mut self, program: &Program) -> isize {
         match self.place {
             Place::Ours => {}
             Place::Group => {
@@ -40,7 +52,7 @@ impl Init {
             }
             Place::Session => {
                 sys::setsid();
-                if let Some(console) = self.console {
+                if let Some(console) = program.console {
                     self.failed = Step::Terminal;
                     let fd = sys::open(console, libc::O_RDWR | libc::O_NOCTTY);
                     if fd < 0 {
@@ -48,19 +60,19 @@ impl Init {
                     }
                     sys::dup_to_standard(fd as i32);
                 }
-                if self.takes_terminal() {
+                if program.takes_terminal {
                     sys::set_ctty(0);
                 }
             }
         }
-        if let Some(text) = self.ask {
+        if let Some(text) = program.ask {
             sys::write_str(1, text);
             while sys::read(0, &mut [0; 64]) < 0 {}
         }
-        self.become_user()
+        self.become_user(program)
     }
 
-    fn become_user(&mut self) -> isize {
+    fn become_user(&mut self, program: &Program) -> isize {
         if self.user.is_some() {
             self.failed = Step::User;
             // Groups first: afterwards there is no right to change them.
@@ -84,19 +96,19 @@ impl Init {
             }
         }
         sys::set_mask(self.mask);
-        self.exec()
+        self.exec(program)
     }
 
     /// As execvp: the first of the directories that has the program; one that is there
     /// but may not be run counts only if no other has it.
-    fn exec(&mut self) -> isize {
-        if self.name.contains(b'/') {
-            return self.exec_file(self.name);
+    fn exec(&mut self, program: &Program) -> isize {
+        if program.name.contains(b'/') {
+            return self.exec_file(program, program.name);
         }
         let mut worst = -libc::ENOENT as isize;
         let (mut path, mut directories) = (Text::new(), self.path);
-        while candidate(&mut path, &mut directories, self.name) {
-            let error = self.exec_file(path.as_str());
+        while candidate(&mut path, &mut directories, program.name) {
+            let error = self.exec_file(program, path.as_str());
             match -error as i32 {
                 libc::EACCES => worst = error,
                 libc::ENOENT | libc::ENOTDIR => {}
@@ -106,21 +118,21 @@ impl Init {
         worst
     }
 
-    fn exec_file(&self, path: Str) -> isize {
+    fn exec_file(&self, program: &Program, path: Str) -> isize {
         let envp = self.stack.envp();
-        let error = sys::execve(path, self.argv, envp);
+        let error = sys::execve(path, program.argv, envp);
         if error == -libc::ENOEXEC as isize && is_shell_text(path) {
             let shell = z(c"/bin/sh");
-            sys::execve(shell, self.argv.behind(shell, path), envp);
+            sys::execve(shell, program.argv.behind(shell, path), envp);
         }
         error
     }
 }
 
-extern "C" fn child(init: &mut Init) -> ! {
-    init.error = init.become_payload();
-    if init.ask.is_some() {
-        init.explain();
+extern "C" fn child((init, program): &mut (&mut Init, &Program)) -> ! {
+    init.error = init.become_payload(program);
+    if program.ask.is_some() {
+        init.explain(program);
     }
     sys::exit(exit::NOT_FOUND)
 }

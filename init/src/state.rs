@@ -2,7 +2,7 @@
 //! with the small members first, makes the program a fifth smaller than structures
 //! that are handed on and copied; each module adds to it what its subject needs.
 
-use crate::sys::{Poll, Stack, Str, Vector, z};
+use crate::sys::{Poll, Stack, Str, z};
 use crate::text::Text;
 
 /// Where the payload stands among processes.
@@ -42,15 +42,8 @@ pub struct Init {
     /// The signal mask as we found it, for the payload.
     pub mask: u64,
 
-    // The program to be started, see `spawn`.
-    pub name: Str<'static>,
-    pub argv: Vector,
     /// The directories to look in for a name without a slash.
     pub path: Str<'static>,
-    /// A terminal to open as 0, 1 and 2.
-    pub console: Option<Str<'static>>,
-    /// Said on that terminal; a line is then waited for.
-    pub ask: Option<Str<'static>>,
     pub user: Option<Str<'static>>,
     pub workdir: Option<Str<'static>>,
     /// With what error (-errno) the child failed.
@@ -77,6 +70,8 @@ pub struct Init {
     pub verbosity: u8,
     /// We are the kernel's own process 1.
     pub machine: bool,
+    /// Started by the launcher, which has done all that is to be done to the machine.
+    pub launched: bool,
     /// We gave up a terminal: the kernel's HUP and CONT for that are not for the payload.
     pub left_terminal: bool,
     /// The payload runs in the foreground of a terminal that others use after us.
@@ -98,11 +93,7 @@ impl Init {
             flags: 0,
             stack,
             mask,
-            name: z(c""),
-            argv: stack.argv(0),
             path: z(c""),
-            console: None,
-            ask: None,
             user: None,
             workdir: None,
             error: 0,
@@ -120,6 +111,7 @@ impl Init {
             end: End::PowerOff,
             verbosity: 1,
             machine: false,
+            launched: false,
             left_terminal: false,
             job_control: false,
             poll: Poll::new(),

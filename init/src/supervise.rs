@@ -2,7 +2,8 @@
 
 use crate::exit;
 use crate::msg::say1;
-use crate::state::{Init, Place};
+use crate::spawn::Program;
+use crate::state::{End, Init, Place};
 use crate::sys::{self, Status, Str, Wake, z};
 use crate::text::Text;
 
@@ -63,7 +64,7 @@ impl Init {
     }
 
     /// Runs the command and returns the exit code.
-    pub fn supervise(&mut self) -> i32 {
+    pub fn supervise(&mut self, command: usize) -> i32 {
         if let Some(user) = self.user {
             if !self.look_up(user) {
                 return exit::OURS;
@@ -72,7 +73,14 @@ impl Init {
         }
         self.choose_place();
         if !self.has(b'P') {
-            let code = self.spawn();
+            let program = Program {
+                name: self.stack.arg(command).unwrap_or(Str::EMPTY),
+                argv: self.stack.argv(command),
+                console: None,
+                ask: None,
+                takes_terminal: self.left_terminal,
+            };
+            let code = self.spawn(&program);
             if code != 0 {
                 return code;
             }
@@ -93,10 +101,16 @@ impl Init {
             }
             match self.step(signal) {
                 Action::Forward(to) => self.forward(to),
-                Action::End => ended = Some(0),
+                Action::End => {
+                    // Ctrl-alt-del.
+                    if signal.code > 0 && signal.number == libc::SIGINT {
+                        self.end = End::Reboot;
+                    }
+                    ended = Some(0);
+                }
                 Action::Ignore => {}
             }
-            if signal.number == 0 || signal.number == libc::SIGCHLD {
+            if ended.is_none() && (signal.number == 0 || signal.number == libc::SIGCHLD) {
                 ended = self.reap();
             }
         }
@@ -128,11 +142,6 @@ impl Init {
             self.place = Place::Ours;
         }
         self.job_control = self.terminal >= 0 && self.own_pid != 1 && self.place == Place::Group;
-    }
-
-    /// Whether a payload with a session of its own gets the terminal.
-    pub fn takes_terminal(&self) -> bool {
-        self.left_terminal || self.ask.is_some() || self.has(b'-')
     }
 
     /// Lets go of what the payload alone should hold, and prepares to wait.

@@ -265,6 +265,33 @@ pub fn set_uid(uid: u32) -> isize {
     sys!(setresuid, uid, uid, uid)
 }
 
+/// Only the kernel's own process 1 may: elsewhere it is an error, and so tells.
+pub fn disable_ctrl_alt_del() -> bool {
+    reboot(libc::LINUX_REBOOT_CMD_CAD_OFF) == 0
+}
+
+pub fn reboot(command: i32) -> isize {
+    sys!(reboot, libc::LINUX_REBOOT_MAGIC1, libc::LINUX_REBOOT_MAGIC2, command, 0)
+}
+
+pub fn sync() {
+    sys!(sync);
+}
+
+pub fn sethostname(name: Str, len: usize) {
+    sys!(sethostname, name.as_ptr(), len);
+}
+
+/// Brings the interface `lo` up.
+pub fn loopback_up() {
+    // struct ifreq: the name in 16 bytes, then the flags.
+    let mut request = [0u64; 5];
+    (request[0], request[2]) = (u64::from_le(0x6f6c), libc::IFF_UP as u64);
+    let socket = sys!(socket, libc::AF_INET, libc::SOCK_DGRAM, 0);
+    sys!(ioctl, socket, libc::SIOCSIFFLAGS, request.as_ptr());
+    close(socket as i32);
+}
+
 /// Milliseconds since some fixed moment.
 pub fn now() -> i64 {
     let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };

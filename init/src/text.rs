@@ -55,6 +55,25 @@ pub fn place(list: Str, word: Str) -> Option<u8> {
     None
 }
 
+/// The field of a line, up to the next colon or the line's end.
+#[inline(never)]
+pub fn field(line: Str, index: usize) -> Str {
+    let (mut text, mut left) = (line, index);
+    while left > 0 {
+        match text.first() {
+            0 | b'\n' => return Str::EMPTY,
+            b':' => left -= 1,
+            _ => {}
+        }
+        text = text.rest();
+    }
+    text
+}
+
+pub fn next_line(text: Str) -> Str {
+    text.find(b'\n').rest()
+}
+
 /// By number, from 1.
 const SIGNALS: Str = z(c"HUP INT QUIT ILL TRAP ABRT BUS FPE KILL USR1 SEGV USR2 PIPE ALRM TERM STKFLT CHLD CONT STOP TSTP TTIN TTOU URG XCPU XFSZ VTALRM PROF WINCH IO PWR SYS");
 
@@ -119,6 +138,17 @@ impl Text {
             self.number(number.checked_div(base).unwrap_or(0), base);
         }
         self.byte(b'0' + number.checked_rem(base).unwrap_or(0) as u8)
+    }
+
+    /// The words, each with its NUL.
+    pub fn split(&mut self) -> &[u8] {
+        let all = self.bytes.get_mut(..=self.len).unwrap_or_default();
+        for byte in all.iter_mut() {
+            if matches!(byte, b' ' | b'\t') {
+                *byte = 0;
+            }
+        }
+        all
     }
 
     pub fn as_str(&self) -> Str<'_> {

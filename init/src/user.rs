@@ -3,26 +3,7 @@
 use crate::msg::{fail, say};
 use crate::state::Init;
 use crate::sys::{Scratch, Str, z};
-use crate::text;
-
-/// The field of a line, up to the next colon or the line's end.
-#[inline(never)]
-fn field(line: Str, index: usize) -> Str {
-    let (mut text, mut left) = (line, index);
-    while left > 0 {
-        match text.first() {
-            0 | b'\n' => return Str::EMPTY,
-            b':' => left -= 1,
-            _ => {}
-        }
-        text = text.rest();
-    }
-    text
-}
-
-fn next_line(text: Str) -> Str {
-    text.find(b'\n').rest()
-}
+use crate::text::{self, field, next_line};
 
 /// The line whose first field, or third if that is a number, is `key`.
 fn find<'a>(text: Str<'a>, key: Str) -> Str<'a> {

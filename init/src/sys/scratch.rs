@@ -52,6 +52,16 @@ impl Scratch {
     }
 }
 
+impl Scratch {
+    /// The text for as long as the process lives.
+    pub fn keep(self) -> Str<'static> {
+        let start = self.start;
+        core::mem::forget(self);
+        // SAFETY: mapped for good.
+        unsafe { Str::from_ptr(start) }.unwrap_or(z(c""))
+    }
+}
+
 impl Drop for Scratch {
     #[inline(never)]
     fn drop(&mut self) {

@@ -103,15 +103,15 @@ pub const fn z(text: &CStr) -> Str<'_> {
 }
 
 /// Strings that lie one behind the other, each with its NUL.
-pub struct Strings(&'static [u8]);
+pub struct Strings<'a>(&'a [u8]);
 
-impl Strings {
-    pub fn new(strings: &'static [u8]) -> Strings {
+impl<'a> Strings<'a> {
+    pub fn new(strings: &'a [u8]) -> Strings<'a> {
         Strings(strings)
     }
 
     #[inline(never)]
-    pub fn next(&mut self) -> Option<Str<'static>> {
+    pub fn next(&mut self) -> Option<Str<'a>> {
         if self.0.is_empty() {
             return None;
         }
@@ -120,7 +120,7 @@ impl Strings {
         Some(text)
     }
 
-    pub fn must(&mut self) -> Str<'static> {
+    pub fn must(&mut self) -> Str<'a> {
         self.next().unwrap_or(Str::EMPTY)
     }
 }

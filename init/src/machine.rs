@@ -1,0 +1,118 @@
+//! The kernel's own process 1: what the machine needs before the first program, and
+//! how it ends. It never exits, as that is a kernel panic.
+
+use crate::args::end_named;
+use crate::mount;
+use crate::msg::say1;
+use crate::state::{End, Init};
+use crate::sys::{self, Memory, Scratch, Str, z};
+use crate::text::{Text, next_line, same_word};
+
+impl Init {
+    /// Makes the machine usable. Returns where in argv our own arguments begin.
+    pub fn boot(&mut self) -> usize {
+        mount::missing(true);
+        let mut console = sys::open(z(c"/dev/console"), libc::O_RDWR | libc::O_NOCTTY);
+        if console < 0 {
+            console = sys::open(z(c"/dev/null"), libc::O_RDWR);
+        }
+        // It may have become 0 itself, which is to stay open on exec.
+        sys::dup_to(console as i32, 10);
+        sys::dup_to_standard(10);
+        // A session with the console as its terminal: a shell can control its jobs.
+        sys::setsid();
+        sys::set_ctty(0);
+        let hostname = Scratch::read(z(c"/etc/hostname"));
+        let len = hostname.text().distance(hostname.text().find(b'\n'));
+        if len > 0 {
+            sys::sethostname(hostname.text(), len);
+        }
+        sys::loopback_up();
+        self.first_argument()
+    }
+
+    /// The kernel hands over the words it does not know, and then those behind `--`;
+    /// only its command line tells which is which.
+    fn first_argument(&mut self) -> usize {
+        let (line, argc) = (Scratch::read(z(c"/proc/cmdline")), self.stack.argc());
+        let first = self.stack.arg(1).unwrap_or(Str::EMPTY);
+        let (mut word, mut behind, mut known) = (line.text(), None, argc < 2);
+        while !matches!(word.first(), 0 | b'\n') {
+            if let Some(count) = &mut behind {
+                *count += 1;
+            } else if let Some(name) = word.after(z(c"init.end=")) {
+                self.end = end_named(name).unwrap_or(End::PowerOff);
+            } else if word.after(z(c"-- ")).is_some() {
+                behind = Some(0);
+            } else if same_word(word, first) {
+                known = true;
+            }
+            word = next_word(word);
+        }
+        match behind {
+            Some(count) => argc.saturating_sub(count),
+            // Whoever started us instead of the kernel meant its words for us.
+            None => {
+                if known {
+                    argc
+                } else {
+                    1
+                }
+            }
+        }
+    }
+
+    /// Ends the machine.
+    pub fn end_machine(&mut self, code: i32) -> ! {
+        self.end_leftovers();
+        say1(z(c"exit status %"), Text::new().number(code as u32, 10).as_str());
+        sys::sync();
+        unmount_all();
+        // From a child: some of these calls end who makes them.
+        sys::clone(Memory::Copied, end_now, self);
+        loop {
+            self.poll.wait(-1);
+        }
+    }
+}
+
+extern "C" fn end_now(init: &mut Init) -> ! {
+    sys::reboot(match init.end {
+        End::PowerOff => libc::LINUX_REBOOT_CMD_POWER_OFF,
+        End::Reboot => libc::LINUX_REBOOT_CMD_RESTART,
+        End::Halt => libc::LINUX_REBOOT_CMD_HALT,
+    });
+    sys::exit(0)
+}
+
+/// Behind the blanks that end this word of the command line; quotes protect blanks.
+fn next_word(word: Str) -> Str {
+    let (mut text, mut quoted) = (word, false);
+    while !text.is_empty() && (quoted || text.first() != b' ') {
+        quoted ^= text.first() == b'"';
+        text = text.rest();
+    }
+    while text.first() == b' ' {
+        text = text.rest();
+    }
+    text
+}
+
+/// Unmounts what can be, inner ones before outer ones, and makes the rest read-only.
+fn unmount_all() {
+    let mounts = Scratch::read(z(c"/proc/self/mounts"));
+    let mut again = true;
+    while again {
+        again = false;
+        let mut line = mounts.text();
+        while !line.is_empty() {
+            let mut target = Text::new();
+            target.until(line.find(b' ').rest(), b' ');
+            again |= sys::umount(target.as_str(), 0) == 0;
+            sys::mount(Str::EMPTY, target.as_str(), Str::EMPTY, REMOUNT_READ_ONLY, Str::EMPTY);
+            line = next_line(line);
+        }
+    }
+}
+
+const REMOUNT_READ_ONLY: u32 = (libc::MS_REMOUNT | libc::MS_RDONLY) as u32;
