@@ -29,6 +29,9 @@ pub fn run(stack: Stack, mask: u64) -> ! {
     let mut init = state::Init::new(stack, mask);
     init.launched = text::same_word(stack.arg(1).unwrap_or(Str::EMPTY), z(c"--launched"));
     if init.launched {
+        // The launcher keeps all signals blocked up to here, so that none is lost between
+        // exec and the first system call; what it was before is no mask for a payload.
+        init.mask = 0;
         msg::speak_as_launch();
         // Run from a descriptor, the name would be its number.
         sys::set_name(z(c"init"));
