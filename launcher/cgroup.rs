@@ -127,7 +127,7 @@ fn warn(unmet: &[Unmet], warnings: &mut Vec<String>) {
             unmet.iter().filter(|o| o.reason == u.reason).map(|o| o.asked.as_str()).collect();
         let is = if same.len() == 1 { "is" } else { "are" };
         let options = same.join(", ");
-        warnings.push(format!("{options} {is} not enforced: {} (hint: {})", u.reason, u.hint));
+        warnings.push(format!("{options} {is} not enforced: {}\nhint: {}", u.reason, u.hint));
     }
 }
 

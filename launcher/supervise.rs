@@ -77,6 +77,14 @@ pub fn supervise(child: Pid, master: Option<OwnedFd>, stop_timeout: u32) -> Resu
                     terminal.iter().for_each(Terminal::resume);
                     forward(child, signal);
                 }
+                // ^Z without a pty, or sent: the payload stops, and so do we, for the shell
+                // that waits for us. Its SIGCONT comes through here, too.
+                libc::SIGTSTP => {
+                    forward(child, signal);
+                    terminal.iter().for_each(Terminal::restore);
+                    let own = rustix::process::getpid();
+                    let _ = rustix::process::kill_process(own, Signal::STOP);
+                }
                 // What the kernel sends us about our own writes is not the user's.
                 libc::SIGPIPE | libc::SIGTTOU | libc::SIGTTIN if code > 0 => {}
                 _ => {

@@ -47,6 +47,14 @@ impl Terminal {
         self.resize();
     }
 
+    /// The caller's settings as they were.
+    pub fn restore(&self) {
+        if let Some(saved) = &self.saved {
+            let _ =
+                rustix::termios::tcsetattr(rustix::stdio::stdin(), OptionalActions::Drain, saved);
+        }
+    }
+
     pub fn resize(&self) {
         for fd in [rustix::stdio::stdin(), rustix::stdio::stdout()] {
             if let Ok(size) = rustix::termios::tcgetwinsize(fd) {
@@ -151,10 +159,7 @@ impl Terminal {
 
 impl Drop for Terminal {
     fn drop(&mut self) {
-        if let Some(saved) = &self.saved {
-            let _ =
-                rustix::termios::tcsetattr(rustix::stdio::stdin(), OptionalActions::Drain, saved);
-        }
+        self.restore();
     }
 }
 
