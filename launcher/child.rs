@@ -71,9 +71,11 @@ pub fn now() -> u64 {
 impl Context {
     fn step(&mut self, step: &ChildStep) -> Result<()> {
         match step {
-            ChildStep::DieWithParent | ChildStep::DieWithParentAgain => {
-                let kill = Some(rustix::process::Signal::KILL);
-                rustix::process::set_parent_process_death_signal(kill)
+            ChildStep::DieWithParent => die_with_parent(),
+            ChildStep::DieWithParentAgain => {
+                die_with_parent()?;
+                // It may have died in between, unnoticed.
+                self.channel.check_parent()
             }
             ChildStep::AwaitGo => self.channel.await_go(),
             ChildStep::JoinNetwork => sys::join(self.launcher, sys::ns::NEWNET),
@@ -300,6 +302,11 @@ fn leak(fd: rustix::fd::OwnedFd) -> RawFd {
     let raw = fd.as_raw_fd();
     std::mem::forget(fd);
     raw
+}
+
+fn die_with_parent() -> Result<()> {
+    let kill = Some(rustix::process::Signal::KILL);
+    rustix::process::set_parent_process_death_signal(kill)
 }
 
 fn scratch(at: &CStr, dirs: &[(std::ffi::CString, u32)]) -> Result<()> {

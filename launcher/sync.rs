@@ -98,6 +98,17 @@ impl Channel {
         }
     }
 
+    /// ECONNRESET if the parent is gone.
+    pub fn check_parent(&self) -> Result<()> {
+        let mut byte = [0u8; 1];
+        let flags = RecvFlags::PEEK | RecvFlags::DONTWAIT;
+        match rustix::net::recv(self.fd, &mut byte, flags) {
+            Ok((0, _)) => Err(Errno::CONNRESET),
+            Ok(_) | Err(Errno::AGAIN) => Ok(()),
+            Err(e) => Err(e),
+        }
+    }
+
     /// A failure to report is a failure of a parent that is gone; nobody is left to tell.
     pub fn send(&self, report: &Report) {
         let _ = rustix::net::send(self.fd, &report.encode(), SendFlags::NOSIGNAL);
@@ -170,7 +181,9 @@ mod tests {
         let channel = Channel::new(child, CStrings::new(Vec::new()));
         send_go(parent.as_fd()).unwrap();
         assert_eq!(channel.await_go(), Ok(()));
+        assert_eq!(channel.check_parent(), Ok(()));
         drop(parent);
+        assert_eq!(channel.check_parent(), Err(Errno::CONNRESET));
         assert_eq!(channel.await_go(), Err(Errno::CONNRESET));
     }
 }

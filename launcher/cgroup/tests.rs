@@ -52,7 +52,7 @@ fn one_warning_for_one_reason() {
         .into();
     let mut warnings = Vec::new();
     warn(&unmet, &mut warnings);
-    assert_eq!(warnings, ["--mem 1G, --cpus 2 are not enforced: no (hint: do)"]);
+    assert_eq!(warnings, ["--mem 1G, --cpus 2 are not enforced: no\nhint: do"]);
     assert!(plan(&layout, &limits(), "a", true).is_ok_and(|c| !c.warnings.is_empty()));
 }
 

@@ -122,8 +122,8 @@ fn sum(
     }
     if super::host_has_swap() {
         out.warnings.push(format!(
-            "swap is not limited beside --mem {}: this kernel does not count it \
-             (hint: boot with swapaccount=1)",
+            "swap is not limited beside --mem {}: this kernel does not count it\n\
+             hint: boot with swapaccount=1",
             size(limit)
         ));
     }
