@@ -1,7 +1,7 @@
 //! argv -> Init: a superset of tini's, dumb-init's and catatonit's command lines.
 
 use crate::msg::{hint, say};
-use crate::state::{End, Init, Place};
+use crate::state::{DROP, End, Init, Place};
 use crate::sys::{self, Str, z};
 use crate::{exit, text};
 
@@ -70,7 +70,7 @@ fn wrong(what: Str, argument: Str, value: Str) -> i32 {
 impl Init {
     /// The defaults of the program that argv[0] names, and the variables tini reads.
     fn called(&mut self) -> Str<'static> {
-        let called = file_name(self.stack.arg(0).unwrap_or(Str::EMPTY));
+        let called = file_name(self.stack.arg(0));
         if text::same_word(called, z(c"dumb-init")) {
             self.place = Place::Session;
             self.set(b'g');
@@ -114,7 +114,8 @@ impl Init {
             }
             b'r' => {
                 let from = text::signal(value)?;
-                *self.rewrite.get_mut(usize::from(from))? = text::signal(value.find(b':').rest())?;
+                let to = text::signal(value.find(b':').rest())?;
+                *self.rewrite.get_mut(usize::from(from))? = if to == 0 { DROP } else { to };
             }
             b'u' => self.user = Some(value),
             b'G' => self.grace = text::whole_number(value)?,
@@ -129,7 +130,8 @@ impl Init {
     pub fn parse(&mut self, first: usize) -> Result<usize, i32> {
         let called = self.called();
         let mut at = first;
-        while let Some(argument) = self.stack.arg(at) {
+        loop {
+            let argument = self.stack.arg(at);
             let mut letter = argument.rest().first();
             // A lone `-` is a command, however strange.
             if argument.first() != b'-' || letter == 0 {
@@ -161,10 +163,10 @@ impl Init {
                 continue;
             }
             if rest.is_empty() {
-                let Some(next) = self.stack.arg(at) else {
+                if at == self.stack.argc() {
                     return Err(wrong(z(c"option '%' wants a value"), argument, argument));
-                };
-                rest = next;
+                }
+                rest = self.stack.arg(at);
                 at += 1;
             } else if rest.first() == b'=' {
                 rest = rest.rest();

@@ -6,6 +6,7 @@
 use core::ffi::CStr;
 
 /// How many bytes of the file are worth reading.
+#[allow(dead_code, reason = "init makes do with less")]
 pub const HEAD: usize = 4096;
 
 #[derive(Debug, PartialEq, Eq, Clone, Copy)]
@@ -134,26 +135,17 @@ pub const NATIVE: u16 = if cfg!(target_arch = "x86_64") {
     0
 };
 
-/// The name `uname -m` would print on such a machine.
-pub fn machine_cname(machine: u16) -> &'static CStr {
-    match machine {
-        3 => c"i386",
-        8 => c"mips",
-        20 => c"ppc",
-        21 => c"ppc64",
-        22 => c"s390x",
-        40 => c"arm",
-        62 => c"x86_64",
-        183 => c"aarch64",
-        243 => c"riscv",
-        258 => c"loongarch",
-        _ => c"another machine",
-    }
-}
+/// Machines by their EM_* number, with the names `uname -m` has for them.
+pub const MACHINES: &CStr =
+    c"3 i386\n8 mips\n20 ppc\n21 ppc64\n22 s390x\n40 arm\n62 x86_64\n183 aarch64\n243 riscv64\n258 loongarch64\n";
 
 #[allow(dead_code, reason = "for the launcher")]
 pub fn machine_name(machine: u16) -> &'static str {
-    machine_cname(machine).to_str().unwrap_or_default()
+    let lines = MACHINES.to_str().unwrap_or_default().lines();
+    let mut pairs = lines.filter_map(|line| line.split_once(' '));
+    pairs
+        .find(|(number, _)| number.parse() == Ok(machine))
+        .map_or("another machine", |(_, name)| name)
 }
 
 /// Whether this kernel may run a program for `machine`: its own, or its 32-bit relative.

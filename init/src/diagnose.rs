@@ -2,12 +2,11 @@
 //! it is the loader or the interpreter that is missing.
 
 use crate::binfmt::{self, Format};
-use crate::exit;
 use crate::msg::{fail, hint, say};
 use crate::spawn::{Program, candidate};
 use crate::state::{Init, Step};
-use crate::sys::{self, Stat, Str, z};
-use crate::text::Text;
+use crate::sys::{self, Stat, Str, Text, z};
+use crate::{exit, text};
 
 impl Init {
     /// Says what went wrong and returns the exit code for it.
@@ -29,7 +28,7 @@ impl Init {
         if let Some(directory) = self.workdir {
             sys::chdir(directory);
         }
-        let mut directories = self.path;
+        let mut directories = self.path.unwrap_or(Str::EMPTY);
         if program.name.contains(b'/') {
             path.push(program.name);
             return sys::stat(program.name);
@@ -48,7 +47,7 @@ impl Init {
         match self.locate(program, &mut path) {
             Some(stat) => explain_file(path.as_str(), stat, error),
             None if missing && !name.contains(b'/') => {
-                say(z(c"exec '%': not found in PATH %"), name, self.path, name)
+                say(z(c"exec '%': not found in PATH %"), name, self.path.unwrap_or(name), name)
             }
             None => {
                 fail(z(c"exec "), name, error);
@@ -71,13 +70,13 @@ fn explain_file(path: Str, stat: Stat, error: isize) {
     if stat.mode & libc::S_IFMT == libc::S_IFDIR {
         return because(z(c"is a directory"));
     }
-    let mut text = Text::new();
+    let mut detail = Text::new();
     if stat.mode & 0o111 == 0 {
-        text.push(z(c"not executable (mode 0")).number(stat.mode & 0o7777, 8).byte(b')');
-        return because(text.as_str());
+        detail.push(z(c"not executable (mode 0")).number(stat.mode & 0o7777, 8).byte(b')');
+        return because(detail.as_str());
     }
     let missing = error == -libc::ENOENT as isize;
-    let mut head = [0; binfmt::HEAD];
+    let mut head = [0; 1024];
     let known = missing || error == -libc::ENOEXEC as isize;
     let got = if known { sys::read_head(path, &mut head, 0) } else { -1 };
     if got < 0 {
@@ -87,26 +86,27 @@ fn explain_file(path: Str, stat: Stat, error: isize) {
         Format::Empty => return because(z(c"empty file")),
         Format::TruncatedElf => return because(z(c"truncated ELF file")),
         Format::Elf { machine, .. } if !binfmt::runs_here(machine) => {
-            let (built, here) =
-                (binfmt::machine_cname(machine), binfmt::machine_cname(binfmt::NATIVE));
+            detail.until(text::numbered(z(binfmt::MACHINES), machine.into()), b'\n');
+            let mut here = Text::new();
+            here.until(text::numbered(z(binfmt::MACHINES), binfmt::NATIVE.into()), b'\n');
             return say(
                 z(c"exec %: built for %, this machine is %"),
                 path,
-                built.into(),
-                here.into(),
+                detail.as_str(),
+                here.as_str(),
             );
         }
         Format::Elf { interp: Some((offset, _)), .. } if missing => {
             sys::read_head(path, &mut head, offset);
-            text.push(Str::from_buffer(&head));
+            detail.push(Str::from_buffer(&head));
         }
         Format::Script { interpreter, crlf } if missing => {
-            interpreter.iter().for_each(|byte| _ = text.byte(*byte));
+            interpreter.iter().for_each(|byte| _ = detail.byte(*byte));
             if crlf {
                 say(
                     z(c"exec %: its interpreter is '%\\r': the file has CRLF line ends"),
                     path,
-                    text.as_str(),
+                    detail.as_str(),
                     path,
                 );
                 return hint(z(c"save it with LF line ends: sed -i 's/\\r$//' FILE"));
@@ -114,6 +114,6 @@ fn explain_file(path: Str, stat: Stat, error: isize) {
         }
         _ => return fail(z(c"exec "), path, error),
     }
-    say(z(c"exec %: exists, but needs %, which is not in the rootfs"), path, text.as_str(), path);
+    say(z(c"exec %: exists, but needs %, which is not in the rootfs"), path, detail.as_str(), path);
     hint(z(c"copy that file there, too; a statically linked program needs no loader"));
 }

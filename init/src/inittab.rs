@@ -3,8 +3,8 @@
 use crate::msg::{say, say1};
 use crate::spawn::Program;
 use crate::state::{End, Init, Place};
-use crate::sys::{self, Scratch, Str, Strings, Vector, Wake, z};
-use crate::text::{self, Text, field, next_line};
+use crate::sys::{self, Scratch, Str, Strings, Text, Vector, Wake, z};
+use crate::text::{self, field, next_line};
 
 const ACTIONS: Str = z(c"sysinit wait once respawn askfirst ctrlaltdel shutdown restart");
 const SYSINIT: u8 = 0;
@@ -45,23 +45,29 @@ fn same_line(a: Str, b: Str) -> bool {
 }
 
 impl Inittab {
-    /// None: there is no such file.
-    pub fn read() -> Option<Inittab> {
-        let nothing = Entry { line: z(c""), action: 0, pid: 0, due: 0 };
-        let mut table = Inittab { entries: [nothing; 32], count: 0, wanted: 0 };
+    fn new() -> Inittab {
+        Inittab {
+            entries: [Entry { line: z(c""), action: 0, pid: 0, due: 0 }; 32],
+            count: 0,
+            wanted: 0,
+        }
+    }
+
+    /// False: there is no such file.
+    fn read(&mut self) -> bool {
         let file = Scratch::read(z(c"/etc/inittab"));
         if file.error < 0 {
-            return None;
+            return false;
         }
         let (mut line, mut number) = (file.keep(), 0);
         while !line.is_empty() {
             number += 1;
             if !matches!(line.first(), b'#' | b'\n') {
                 let action = text::place(ACTIONS, field(line, 2));
-                match (action, table.entries.get_mut(table.count)) {
+                match (action, self.entries.get_mut(self.count)) {
                     (Some(action), Some(slot)) if !matches!(field(line, 3).first(), 0 | b'\n') => {
-                        *slot = Entry { line, action, ..nothing };
-                        table.count += 1;
+                        *slot = Entry { line, action, pid: 0, due: 0 };
+                        self.count += 1;
                     }
                     _ => {
                         let mut what = Text::new();
@@ -77,7 +83,7 @@ impl Inittab {
             }
             line = next_line(line);
         }
-        Some(table)
+        true
     }
 
     fn running(&mut self) -> &mut [Entry] {
@@ -86,7 +92,10 @@ impl Inittab {
 
     /// Takes over what runs already and still is in the file, and ends what is not.
     fn reload(&mut self) {
-        let Some(mut new) = Inittab::read() else { return };
+        let mut new = Inittab::new();
+        if !new.read() {
+            return;
+        }
         for old in self.running() {
             match new.running().iter_mut().find(|entry| same_line(entry.line, old.line)) {
                 Some(entry) => *entry = *old,
@@ -99,8 +108,13 @@ impl Inittab {
 }
 
 impl Init {
-    /// Runs the table until something asks for the end, and returns the exit code.
-    pub fn run_inittab(&mut self, table: &mut Inittab) -> i32 {
+    /// Runs the table until something asks for the end. False: there is none.
+    #[inline(never)]
+    pub fn run_inittab(&mut self) -> bool {
+        let table = &mut Inittab::new();
+        if !table.read() {
+            return false;
+        }
         self.place = Place::Session;
         self.poll.catch_all(libc::SA_NOCLDSTOP as usize);
         self.run_entries(table, SYSINIT, true);
@@ -129,7 +143,7 @@ impl Init {
             libc::SIGUSR2 | libc::SIGPWR => self.end = End::PowerOff,
             _ => self.end = End::Reboot,
         }
-        0
+        true
     }
 
     fn run_entries(&mut self, table: &mut Inittab, action: u8, wait: bool) {

@@ -1,8 +1,8 @@
 //! What the payload leaves behind: TERM, until all are gone or the grace is over, KILL.
 
 use crate::state::Init;
-use crate::sys::{self, Scratch, Str, z};
-use crate::text::{self, Text};
+use crate::sys::{self, Scratch, Str, Text, z};
+use crate::text;
 
 /// Sends a signal to every other process we answer for; whether there is any.
 fn signal_all(signal: i32) -> bool {

@@ -5,8 +5,8 @@ use crate::args::end_named;
 use crate::mount;
 use crate::msg::say1;
 use crate::state::{End, Init};
-use crate::sys::{self, Memory, Scratch, Str, z};
-use crate::text::{Text, next_line, same_word};
+use crate::sys::{self, Memory, Scratch, Str, Text, z};
+use crate::text::{next_line, same_word};
 
 impl Init {
     /// Makes the machine usable. Returns where in argv our own arguments begin.
@@ -35,7 +35,7 @@ impl Init {
     /// only its command line tells which is which.
     fn first_argument(&mut self) -> usize {
         let (line, argc) = (Scratch::read(z(c"/proc/cmdline")), self.stack.argc());
-        let first = self.stack.arg(1).unwrap_or(Str::EMPTY);
+        let first = self.stack.arg(1);
         let (mut word, mut behind, mut known) = (line.text(), None, argc < 2);
         while !matches!(word.first(), 0 | b'\n') {
             if let Some(count) = &mut behind {

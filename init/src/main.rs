@@ -27,7 +27,7 @@ use sys::{Stack, Str, z};
 /// what it was before.
 pub fn run(stack: Stack, mask: u64) -> ! {
     let mut init = state::Init::new(stack, mask);
-    init.launched = text::same_word(stack.arg(1).unwrap_or(Str::EMPTY), z(c"--launched"));
+    init.launched = text::same_word(stack.arg(1), z(c"--launched"));
     if init.launched {
         // The launcher keeps all signals blocked up to here, so that none is lost between
         // exec and the first system call; what it was before is no mask for a payload.
@@ -61,8 +61,8 @@ impl state::Init {
         if command < self.stack.argc() || self.has(b'P') {
             return self.supervise(command);
         }
-        if let Some(mut table) = inittab::Inittab::read() {
-            return self.run_inittab(&mut table);
+        if self.run_inittab() {
+            return 0;
         }
         msg::say1(z(c"no command given, and no /etc/inittab"), Str::EMPTY);
         exit::OURS

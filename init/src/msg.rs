@@ -1,8 +1,8 @@
 //! What init says: `init: <operation> <object>: <errno text> (<ENAME>)`, each line in
 //! one write, and perhaps a second line with a hint.
 
-use crate::sys::{self, Str, z};
-use crate::text::{self, Text};
+use crate::sys::{self, Str, Text, z};
+use crate::text;
 use core::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
 /// Started by the launcher, whose user knows of no init.
@@ -59,18 +59,11 @@ pub fn fail(operation: Str, object: Str, error: isize) {
     let mut line = prefixed();
     line.push(operation).push(object).push(z(c": "));
     let wanted = error.unsigned_abs() as u32;
-    let mut known = ERRORS;
-    while !known.is_empty() {
-        let mut entry = known;
-        if text::number(&mut entry) == Some(wanted) {
-            let name = entry.rest();
-            line.until(name.find(b' ').rest(), b'\n').push(z(c" (")).until(name, b' ').byte(b')');
-            break;
-        }
-        known = known.find(b'\n').rest();
-    }
-    if known.is_empty() {
+    let name = text::numbered(ERRORS, wanted);
+    if name.is_empty() {
         line.push(z(c"error ")).number(wanted, 10);
+    } else {
+        line.until(name.find(b' ').rest(), b'\n').push(z(c" (")).until(name, b' ').byte(b')');
     }
     finish(&mut line);
 }

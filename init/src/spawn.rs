@@ -4,8 +4,7 @@
 use crate::binfmt::{self, Format};
 use crate::exit;
 use crate::state::{Init, Place, Step};
-use crate::sys::{self, Memory, Str, Vector, z};
-use crate::text::Text;
+use crate::sys::{self, Memory, Str, Text, Vector, z};
 
 /// What to start.
 pub struct Program<'a> {
@@ -106,7 +105,7 @@ impl Init {
             return self.exec_file(program, program.name);
         }
         let mut worst = -libc::ENOENT as isize;
-        let (mut path, mut directories) = (Text::new(), self.path);
+        let (mut path, mut directories) = (Text::new(), self.path.unwrap_or(Str::EMPTY));
         while candidate(&mut path, &mut directories, program.name) {
             let error = self.exec_file(program, path.as_str());
             match -error as i32 {

@@ -2,8 +2,7 @@
 //! with the small members first, makes the program a fifth smaller than structures
 //! that are handed on and copied; each module adds to it what its subject needs.
 
-use crate::sys::{Poll, Stack, Str, z};
-use crate::text::Text;
+use crate::sys::{self, Poll, Stack, Str, Text};
 
 /// Where the payload stands among processes.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -34,6 +33,10 @@ pub enum End {
     Halt,
 }
 
+/// In `Init::rewrite`.
+pub const DROP: u8 = 255;
+
+/// A structure of zeroes must be valid: see `sys::zeroed_init`.
 #[repr(C)]
 pub struct Init {
     /// One bit for each option without a value, by its letter.
@@ -43,7 +46,7 @@ pub struct Init {
     pub mask: u64,
 
     /// The directories to look in for a name without a slash.
-    pub path: Str<'static>,
+    pub path: Option<Str<'static>>,
     pub user: Option<Str<'static>>,
     pub workdir: Option<Str<'static>>,
     /// With what error (-errno) the child failed.
@@ -80,7 +83,7 @@ pub struct Init {
     pub poll: Poll,
     /// Exit codes that become 0.
     pub success: [u64; 4],
-    /// What each signal becomes on its way to the payload; 0: dropped.
+    /// What a signal becomes on its way to the payload; 0: itself, DROP: nothing.
     pub rewrite: [u8; 65],
     pub groups: [u32; 32],
     /// `HOME=...` of the user.
@@ -89,37 +92,13 @@ pub struct Init {
 
 impl Init {
     pub fn new(stack: Stack, mask: u64) -> Init {
-        Init {
-            flags: 0,
-            stack,
-            mask,
-            path: z(c""),
-            user: None,
-            workdir: None,
-            error: 0,
-            pid: 0,
-            pidfd: -1,
-            own_pid: crate::sys::getpid(),
-            terminal: -1,
-            grace: 3,
-            uid: 0,
-            gid: 0,
-            group_count: 0,
-            doubts: 0,
-            failed: Step::Clone,
-            place: Place::Group,
-            end: End::PowerOff,
-            verbosity: 1,
-            machine: false,
-            launched: false,
-            left_terminal: false,
-            job_control: false,
-            poll: Poll::new(),
-            success: [0; 4],
-            rewrite: core::array::from_fn(|signal| signal as u8),
-            groups: [0; 32],
-            home: Text::new(),
-        }
+        let mut init = sys::zeroed_init();
+        (init.stack, init.mask, init.own_pid) = (stack, mask, sys::getpid());
+        (init.terminal, init.grace, init.verbosity) = (-1, 3, 1);
+        init.place = Place::Group;
+        init.poll.watch(0, -1);
+        init.poll.watch(1, -1);
+        init
     }
 
     pub fn has(&self, letter: u8) -> bool {

@@ -3,9 +3,8 @@
 use crate::exit;
 use crate::msg::say1;
 use crate::spawn::Program;
-use crate::state::{End, Init, Place};
-use crate::sys::{self, Status, Str, Wake, z};
-use crate::text::Text;
+use crate::state::{DROP, End, Init, Place};
+use crate::sys::{self, Status, Str, Text, Wake, z};
 
 const PATH: Str = z(c"PATH=");
 const DEFAULT_PATH: Str = z(c"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin");
@@ -50,7 +49,8 @@ impl Init {
             return Action::End;
         }
         match self.rewrite.get(number as usize) {
-            Some(0) | None => Action::Ignore,
+            Some(0) => Action::Forward(number as u8),
+            Some(&DROP) | None => Action::Ignore,
             Some(to) => Action::Forward(*to),
         }
     }
@@ -60,7 +60,7 @@ impl Init {
         if self.stack.env(PATH).is_none() {
             self.stack.set_env(PATH, DEFAULT_PATH);
         }
-        self.path = self.stack.env(PATH).unwrap_or(Str::EMPTY);
+        self.path = self.stack.env(PATH);
     }
 
     /// Runs the command and returns the exit code.
@@ -74,7 +74,7 @@ impl Init {
         self.choose_place();
         if !self.has(b'P') {
             let program = Program {
-                name: self.stack.arg(command).unwrap_or(Str::EMPTY),
+                name: self.stack.arg(command),
                 argv: self.stack.argv(command),
                 console: None,
                 ask: None,
@@ -129,9 +129,9 @@ impl Init {
             }
         }
         if self.place == Place::Session {
-            // A group that nobody can continue is not stopped by these: stop it for good.
-            for to in &mut self.rewrite {
-                if matches!(i32::from(*to), libc::SIGTSTP | libc::SIGTTIN | libc::SIGTTOU) {
+            // A group that nobody can continue is not stopped by TSTP, TTIN and TTOU.
+            for to in self.rewrite.iter_mut().skip(libc::SIGTSTP as usize).take(3) {
+                if *to == 0 {
                     *to = libc::SIGSTOP as u8;
                 }
             }

@@ -11,12 +11,14 @@ mod entry;
 mod poll;
 mod scratch;
 mod str;
+mod text;
 mod vfork;
 
 pub use entry::{Stack, Vector};
 pub use poll::{Poll, Siginfo, Wake};
 pub use scratch::Scratch;
 pub use str::{Str, Strings, z};
+pub use text::Text;
 pub use vfork::{Memory, clone};
 
 use core::ffi::c_int;
@@ -290,6 +292,13 @@ pub fn loopback_up() {
     let socket = sys!(socket, libc::AF_INET, libc::SOCK_DGRAM, 0);
     sys!(ioctl, socket, libc::SIOCSIFFLAGS, request.as_ptr());
     close(socket as i32);
+}
+
+/// By one memset instead of a store for each member.
+pub fn zeroed_init() -> crate::state::Init {
+    // SAFETY: all its members are numbers, booleans, enumerations with a first value,
+    // optional references, raw pointers, or made of those.
+    unsafe { core::mem::zeroed() }
 }
 
 /// Milliseconds since some fixed moment.

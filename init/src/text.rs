@@ -74,6 +74,20 @@ pub fn next_line(text: Str) -> Str {
     text.find(b'\n').rest()
 }
 
+/// The text behind its number, in a list with one on each line; empty if there is none.
+#[inline(never)]
+pub fn numbered(list: Str<'static>, wanted: u32) -> Str<'static> {
+    let mut line = list;
+    while !line.is_empty() {
+        let mut rest = line;
+        if number(&mut rest) == Some(wanted) {
+            return rest.rest();
+        }
+        line = next_line(line);
+    }
+    line
+}
+
 /// By number, from 1.
 const SIGNALS: Str = z(c"HUP INT QUIT ILL TRAP ABRT BUS FPE KILL USR1 SEGV USR2 PIPE ALRM TERM STKFLT CHLD CONT STOP TSTP TTIN TTOU URG XCPU XFSZ VTALRM PROF WINCH IO PWR SYS");
 
@@ -83,79 +97,5 @@ pub fn signal(text: Str) -> Option<u8> {
     match whole_number(text) {
         Some(number) if number <= 64 => Some(number as u8),
         _ => Some(place(SIGNALS, text.after(z(c"SIG")).unwrap_or(text))? + 1),
-    }
-}
-
-/// A path, a message or another string put together from pieces; what does not fit
-/// is left out.
-pub struct Text {
-    bytes: [u8; Text::SIZE],
-    len: usize,
-}
-
-impl Text {
-    pub const SIZE: usize = 1024;
-
-    #[inline(never)]
-    pub fn new() -> Text {
-        Text { bytes: [0; Text::SIZE], len: 0 }
-    }
-
-    pub fn clear(&mut self) {
-        self.len = 0;
-    }
-
-    #[inline(never)]
-    pub fn byte(&mut self, byte: u8) -> &mut Text {
-        // One byte always remains for the NUL.
-        if let Some([slot, end, ..]) = self.bytes.get_mut(self.len..) {
-            (*slot, *end) = (byte, 0);
-            self.len += 1;
-        }
-        self
-    }
-
-    /// The text up to this byte.
-    #[inline(never)]
-    pub fn until(&mut self, text: Str, stop: u8) -> &mut Text {
-        let mut text = text;
-        while text.first() != stop && !text.is_empty() {
-            self.byte(text.first());
-            text = text.rest();
-        }
-        self
-    }
-
-    #[inline(never)]
-    pub fn push(&mut self, text: Str) -> &mut Text {
-        self.until(text, 0)
-    }
-
-    #[inline(never)]
-    pub fn number(&mut self, number: u32, base: u32) -> &mut Text {
-        // By recursion, as the last digit comes out first.
-        if number >= base {
-            self.number(number.checked_div(base).unwrap_or(0), base);
-        }
-        self.byte(b'0' + number.checked_rem(base).unwrap_or(0) as u8)
-    }
-
-    /// The words, each with its NUL.
-    pub fn split(&mut self) -> &[u8] {
-        let all = self.bytes.get_mut(..=self.len).unwrap_or_default();
-        for byte in all.iter_mut() {
-            if matches!(byte, b' ' | b'\t') {
-                *byte = 0;
-            }
-        }
-        all
-    }
-
-    pub fn as_str(&self) -> Str<'_> {
-        Str::from_buffer(&self.bytes)
-    }
-
-    pub fn bytes(&self) -> &[u8] {
-        self.bytes.get(..self.len).unwrap_or_default()
     }
 }

@@ -63,8 +63,11 @@ impl Stack {
         unsafe { *self.sp }
     }
 
-    pub fn arg(self, index: usize) -> Option<Str<'static>> {
-        if index < self.argc() { self.argv(0).get(index) } else { None }
+    /// Empty from argc on.
+    #[inline(never)]
+    pub fn arg(self, index: usize) -> Str<'static> {
+        let found = if index < self.argc() { self.argv(0).get(index) } else { None };
+        found.unwrap_or(Str::EMPTY)
     }
 
     /// The arguments from `index` on.

@@ -126,12 +126,6 @@ pub fn sigaction(signal: u8, handler: usize, flags: usize) -> isize {
 }
 
 impl Poll {
-    pub fn new() -> Poll {
-        let info = Siginfo { signal: 0, errno: 0, code: 0, pad: 0, pid: 0, rest: [0; 27] };
-        let nothing = PollFd { fd: -1, events: libc::POLLIN, revents: 0 };
-        Poll { handled: 0, ignored: 0, info, fds: [nothing; 2] }
-    }
-
     /// From here on `wait` receives this signal. On failure it stays blocked, which
     /// loses it but never ends us.
     pub fn catch(&mut self, signal: u8, flags: usize) {
