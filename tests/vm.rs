@@ -3,6 +3,8 @@
 //! be pivoted. The tests are the ordinary ones: their executable goes into the machine
 //! and finds LAUNCH_VM=1, the launcher's path in LAUNCH_BIN and busybox in its place.
 
+mod common;
+
 use std::error::Error;
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -31,14 +33,6 @@ fn missing() -> Option<&'static str> {
         () if !kernel && !found("apt-get") => Some("no kernel and no apt-get to fetch one"),
         () => None,
     }
-}
-
-/// True when `test` cannot run here. Says so past the test runner's capture.
-fn skipped(test: &str, reason: Option<&str>) -> bool {
-    let Some(reason) = reason else { return false };
-    assert!(env::var_os("MUST_RUN").is_none_or(|v| v != "1"), "MUST_RUN=1, but {reason}");
-    writeln!(std::io::stdout(), "SKIP {test}: {reason}").ok();
-    true
 }
 
 fn vm(args: &[&str]) -> Result<Output> {
@@ -70,7 +64,7 @@ fn executable(test: &str) -> Result<PathBuf> {
     let found =
         lines.lines().filter_map(|l| l.split_once(r#""executable":""#)?.1.split('"').next());
     let is_it = |p: &&str| p.rsplit('/').next().is_some_and(|n| n.starts_with(&format!("{test}-")));
-    match found.filter(is_it).last() {
+    match found.filter(is_it).next_back() {
         Some(path) => Ok(PathBuf::from(path)),
         None => Err(format!("cargo made no {test}: {}", text(&output)).into()),
     }
@@ -78,13 +72,14 @@ fn executable(test: &str) -> Result<PathBuf> {
 
 /// Runs the tests in a machine with these harness options, and passes on what they print.
 fn containers(name: &str, options: &[&str]) -> Result<()> {
-    if skipped(name, missing()) {
+    if let Some(reason) = missing() {
+        common::skip(reason);
         return Ok(());
     }
     for test in TESTS {
         let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests").join(test);
         if !source.with_extension("rs").exists() && !source.join("main.rs").exists() {
-            skipped(name, Some(&format!("no integration test {test}")));
+            common::skip(&format!("no integration test {test}"));
             continue;
         }
         let exe = executable(test)?;
@@ -99,7 +94,9 @@ fn containers(name: &str, options: &[&str]) -> Result<()> {
         let output = vm(&args)?;
         // One line per test shows which part ran; the rest only when it went wrong.
         let text = text(&output);
-        for line in text.lines().filter(|l| l.starts_with("SKIP") || l.starts_with("test result")) {
+        let skip = |l: &str| l.find("SKIP ").map(|at| l[at..].to_owned());
+        let result = |l: &str| l.starts_with("test result").then(|| l.to_owned());
+        for line in text.lines().filter_map(|l| skip(l).or_else(|| result(l))) {
             writeln!(std::io::stdout(), "{name}: {line}").ok();
         }
         assert!(output.status.success(), "{name}: {}\n{text}", output.status);
@@ -109,7 +106,8 @@ fn containers(name: &str, options: &[&str]) -> Result<()> {
 
 #[test]
 fn machine_has_cgroup_v2_and_returns_the_status() -> Result<()> {
-    if skipped("machine_has_cgroup_v2_and_returns_the_status", missing()) {
+    if let Some(reason) = missing() {
+        common::skip(reason);
         return Ok(());
     }
     let script = "cat /sys/fs/cgroup/cgroup.subtree_control; exit 7";

@@ -85,8 +85,8 @@ mount_cgroups() {
   esac
 }
 
-# As systemd does for a user's scope: the directory and the files that move processes
-# belong to the user, the limits of the directory itself do not.
+# As systemd does for a user's session: a directory that belongs to the user, with the
+# files that move processes but not its own limits, and the programs in a leaf of it.
 delegate() {
   mkdir -p /etc /home/user "/run/user/$uid"
   grep -q ^root: /etc/passwd 2>/dev/null || echo 'root:x:0:0::/root:/bin/sh' >>/etc/passwd
@@ -99,12 +99,16 @@ delegate() {
   as="start-stop-daemon -S -q -c $uid:$uid -x"
   [ "$cgroup" = v2 ] || return 0
   d=/sys/fs/cgroup/user-$uid
-  mkdir $d
-  chown "$uid:$uid" $d $d/cgroup.procs $d/cgroup.threads $d/cgroup.subtree_control
+  mkdir -p $d/session
+  for c in $d $d/session; do
+    chown "$uid:$uid" $c $c/cgroup.procs $c/cgroup.threads $c/cgroup.subtree_control
+  done
+  # What systemd enables in a session; the rest the user can enable.
+  echo "+memory +pids" >$d/cgroup.subtree_control
 }
 
 run() {
-  [ -z "$uid" ] || [ "$cgroup" != v2 ] || echo 0 >"/sys/fs/cgroup/user-$uid/cgroup.procs"
+  [ -z "$uid" ] || [ "$cgroup" != v2 ] || echo 0 >"/sys/fs/cgroup/user-$uid/session/cgroup.procs"
   cd /t
   environment
   payload
