@@ -7,7 +7,7 @@ use crate::spec::Fault;
 use crate::step::{Bind, ChildStep, Mount, Overlay};
 use crate::sync::{Channel, Report};
 use crate::sys::{self, SharedTimes};
-use rustix::fd::{AsFd, AsRawFd, RawFd};
+use rustix::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use rustix::fs::{AtFlags, CWD, MemfdFlags, Mode, OFlags, SealFlags};
 use rustix::io::{Errno, Result};
 use rustix::mount::{
@@ -103,9 +103,14 @@ impl Context {
                 self.slots[*slot] = leak(rustix::fs::open(path.as_c_str(), flags, Mode::empty())?);
                 Ok(())
             }
-            ChildStep::OpenLate { slot, path } => {
-                self.slots[*slot] = leak(self.open_below_old_root(path, OFlags::PATH)?);
+            ChildStep::CloneTree { slot, path } => {
+                let place = self.open_below_old_root(path, OFlags::PATH)?;
+                self.slots[*slot] = leak(clone_tree(place.as_fd())?);
                 Ok(())
+            }
+            ChildStep::AttachTree { slot, target } => {
+                attach_tree(sys::borrow(self.slots[*slot]), target)?;
+                attributes(target, sys::attr::RDONLY)
             }
             ChildStep::JoinCgroup { tasks } => {
                 // "0" is the writer itself. Never cgroup.procs: that waits for all processors.
@@ -185,7 +190,7 @@ impl Context {
     }
 
     /// A path of the host, which is absolute and without symlinks.
-    fn open_below_old_root(&self, path: &CStr, flags: OFlags) -> Result<rustix::fd::OwnedFd> {
+    fn open_below_old_root(&self, path: &CStr, flags: OFlags) -> Result<OwnedFd> {
         let path = &path.to_bytes_with_nul()[1..];
         let path = CStr::from_bytes_with_nul(path).map_err(|_| Errno::INVAL)?;
         rustix::fs::openat(sys::borrow(self.old_root), path, flags | OFlags::CLOEXEC, Mode::empty())
@@ -232,12 +237,7 @@ impl Context {
             rustix::process::fchdir(source)?;
             rustix::mount::mount_bind_recursive(c".", b.target.as_c_str())?;
         } else {
-            let flags = OpenTreeFlags::OPEN_TREE_CLONE
-                | OpenTreeFlags::OPEN_TREE_CLOEXEC
-                | OpenTreeFlags::AT_EMPTY_PATH;
-            let tree = rustix::mount::open_tree(source, c"", flags)?;
-            let empty = MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH;
-            rustix::mount::move_mount(tree, c"", CWD, b.target.as_c_str(), empty)?;
+            attach_tree(clone_tree(source)?.as_fd(), &b.target)?;
         }
         if b.read_only { read_only_mount(&b.target) } else { Ok(()) }
     }
@@ -281,7 +281,7 @@ fn relative(path: &CStr) -> Result<&CStr> {
 }
 
 /// A memfd that nothing can change any more: what runs as /proc/1/exe is no file of the host.
-fn seal(image: &[u8]) -> Result<rustix::fd::OwnedFd> {
+fn seal(image: &[u8]) -> Result<OwnedFd> {
     let flags = MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING;
     let fd = match rustix::fs::memfd_create(c"init", flags | MemfdFlags::EXEC) {
         Err(Errno::INVAL) => rustix::fs::memfd_create(c"init", flags)?,
@@ -297,8 +297,27 @@ fn seal(image: &[u8]) -> Result<rustix::fd::OwnedFd> {
     Ok(fd)
 }
 
+/// open_tree(2): what lies at `place`, without what is mounted below it.
+fn clone_tree(place: BorrowedFd<'_>) -> Result<OwnedFd> {
+    let flags = OpenTreeFlags::OPEN_TREE_CLONE
+        | OpenTreeFlags::OPEN_TREE_CLOEXEC
+        | OpenTreeFlags::AT_EMPTY_PATH;
+    rustix::mount::open_tree(place, c"", flags)
+}
+
+fn attach_tree(tree: BorrowedFd<'_>, target: &CStr) -> Result<()> {
+    let empty = MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH;
+    match rustix::mount::move_mount(tree, c"", CWD, target, empty) {
+        Err(Errno::NOENT) => {
+            rustix::fs::mkdir(target, Mode::from_raw_mode(0o755))?;
+            rustix::mount::move_mount(tree, c"", CWD, target, empty)
+        }
+        other => other,
+    }
+}
+
 /// Keeps a descriptor open to the end of this process; all are close-on-exec.
-fn leak(fd: rustix::fd::OwnedFd) -> RawFd {
+fn leak(fd: OwnedFd) -> RawFd {
     let raw = fd.as_raw_fd();
     std::mem::forget(fd);
     raw
@@ -323,6 +342,7 @@ fn add_mount(m: &Mount) -> Result<()> {
     };
     match mount() {
         Err(Errno::NOENT) => {
+            make_parents(&m.parents)?;
             rustix::fs::mkdir(m.target.as_c_str(), Mode::from_raw_mode(m.mode))?;
             mount()
         }
@@ -343,17 +363,22 @@ fn make_mount_point(b: &Bind) -> Result<()> {
     {
         return Ok(());
     }
-    for parent in &b.parents {
-        match rustix::fs::mkdir(parent.as_c_str(), Mode::from_raw_mode(0o755)) {
-            Ok(()) | Err(Errno::EXIST) => {}
-            Err(e) => return Err(e),
-        }
-    }
+    make_parents(&b.parents)?;
     if b.directory {
         return rustix::fs::mkdir(b.target.as_c_str(), Mode::from_raw_mode(0o755));
     }
     let flags = OFlags::CREATE | OFlags::EXCL | OFlags::WRONLY | OFlags::CLOEXEC;
     rustix::fs::open(b.target.as_c_str(), flags, Mode::from_raw_mode(0o644)).map(drop)
+}
+
+fn make_parents(parents: &[std::ffi::CString]) -> Result<()> {
+    for parent in parents {
+        match rustix::fs::mkdir(parent.as_c_str(), Mode::from_raw_mode(0o755)) {
+            Ok(()) | Err(Errno::EXIST) => {}
+            Err(e) => return Err(e),
+        }
+    }
+    Ok(())
 }
 
 /// With all that is mounted below it where the kernel can (5.12), else it alone.

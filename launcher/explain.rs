@@ -116,9 +116,9 @@ pub fn child_words(step: &ChildStep) -> String {
         ChildStep::NewSession => "begin a new session, without a terminal".into(),
         ChildStep::DefaultSignals => "reset signal dispositions and umask".into(),
         ChildStep::PrivateMounts => "keep all mounts private".into(),
-        ChildStep::OpenSource { path, .. } | ChildStep::OpenLate { path, .. } => {
-            format!("open {}", lossy(path))
-        }
+        ChildStep::OpenSource { path, .. } => format!("open {}", lossy(path)),
+        ChildStep::CloneTree { path, .. } => format!("take hold of {}", lossy(path)),
+        ChildStep::AttachTree { target, .. } => format!("show it read-only at {}", lossy(target)),
         ChildStep::BindRoot { path } => format!("bind rootfs {}", lossy(path)),
         ChildStep::Scratch { at, .. } => format!(
             "make room for throw-away layers (tmpfs over {}, seen by nobody else)",
@@ -211,6 +211,13 @@ fn child_shell(step: &ChildStep, plan: &Plan) -> Vec<String> {
                 out.push(format!("mount -o remount,bind,ro {target}"));
             }
             out
+        }
+        ChildStep::AttachTree { target, .. } => {
+            let target = quote(target.to_bytes());
+            vec![
+                format!("mkdir -p {target}; mount --bind $OLD$DIR {target}"),
+                format!("mount -o remount,bind,ro {target}"),
+            ]
         }
         ChildStep::ReadOnly { target } => {
             one(format!("mount -o remount,bind,ro {}", quote(target.to_bytes())))

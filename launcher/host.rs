@@ -10,8 +10,8 @@ pub struct Host {
     pub id_map: IdMap,
     /// Standard input and output are the terminal we are in the foreground of.
     pub on_terminal: bool,
-    /// setns(2) takes a pidfd (Linux 5.8).
-    pub joins_by_pidfd: bool,
+    /// Linux 5.8: setns(2) takes a pidfd, and mounts can be held by descriptors.
+    pub modern: bool,
 }
 
 impl Host {
@@ -20,7 +20,7 @@ impl Host {
         let gid = rustix::process::getegid().as_raw();
         let rootless = uid != 0;
         let id_map = if rootless { id_map(uid, gid) } else { IdMap::Single { uid, gid } };
-        Host { rootless, id_map, on_terminal: on_terminal(), joins_by_pidfd: kernel() >= (5, 8) }
+        Host { rootless, id_map, on_terminal: on_terminal(), modern: kernel() >= (5, 8) }
     }
 
     pub fn wants_terminal(&self, tty: Tty) -> bool {

@@ -98,6 +98,7 @@ fn host_root(b: &mut Builder<'_>) -> Result<()> {
         flags: 0,
         data: c"mode=755".into(),
         mode: 0o755,
+        parents: Vec::new(),
     })));
     b.child.append(&mut later);
     b.child.push(ChildStep::Enter { root });

@@ -60,6 +60,7 @@ pub fn plan(spec: &Spec, host: &Host) -> Result<Plan> {
         sys_slot: 0,
         view: Vec::new(),
         view_sources: Vec::new(),
+        view_slot: 0,
     };
     let cgroups = build.cgroups(&id)?;
     let hostname = spec.hostname.clone().unwrap_or_else(|| id.clone());
@@ -72,10 +73,18 @@ pub fn plan(spec: &Spec, host: &Host) -> Result<Plan> {
 
     build.root()?;
     build.standard_mounts();
-    build.meet(cgroups.as_ref())?;
-    build.cgroup_view(cgroups.as_ref())?;
+    build.cgroup(cgroups.as_ref())?;
+    if below_sys(spec) {
+        build.cgroup_view()?;
+    }
     build.user_mounts()?;
-    build.finish(&hostname, &who, &workdir, terminal)?;
+    if terminal {
+        build.child.push(ChildStep::OpenTerminal { owner: Uid::from_raw(who.uid) });
+    }
+    build.child.push(ChildStep::DetachOldRoot);
+    build.network();
+    build.cgroup_view()?;
+    build.finish(&hostname, &who, &workdir)?;
     build.exec(candidates, &env)?;
     let host_steps = host_steps(spec, host, &id, cgroups.as_ref());
     let Builder { child, slots, warnings, .. } = build;
@@ -99,6 +108,7 @@ pub(crate) struct Builder<'a> {
     sys_slot: usize,
     view: Vec<cgroup::ViewMount>,
     view_sources: Vec<PathBuf>,
+    view_slot: usize,
 }
 
 impl Builder<'_> {
@@ -109,6 +119,9 @@ impl Builder<'_> {
         let layout = cgroup::probe()?;
         let mut groups = cgroup::plan(&layout, &self.spec.limits, id, self.host.rootless)?;
         self.warnings.append(&mut groups.warnings);
+        if !self.host.modern {
+            return Ok(Some(groups));
+        }
         self.view = cgroup::container_view(&layout, &groups);
         // In the order in which the view lists them.
         self.view_sources =
@@ -181,17 +194,7 @@ impl Builder<'_> {
     }
 
     /// From the detachment of the old root to the last step before exec.
-    fn finish(
-        &mut self,
-        hostname: &str,
-        who: &user::Resolved,
-        workdir: &Path,
-        terminal: bool,
-    ) -> Result<()> {
-        if terminal {
-            self.child.push(ChildStep::OpenTerminal { owner: Uid::from_raw(who.uid) });
-        }
-        self.child.push(ChildStep::DetachOldRoot);
+    fn finish(&mut self, hostname: &str, who: &user::Resolved, workdir: &Path) -> Result<()> {
         if self.spec.read_only || !self.spec.caps.privileged {
             self.child.push(ChildStep::RootAttributes { read_only: self.spec.read_only });
         }
@@ -257,13 +260,17 @@ fn host_steps(
     id: &str,
     groups: Option<&cgroup::Cgroups>,
 ) -> Vec<HostStep> {
-    let mut cgroups = Vec::new();
+    let mut steps = Vec::new();
+    let mut late = Vec::new();
     let mut at_birth = None;
     if let Some(g) = groups.filter(|g| !g.dirs.is_empty()) {
-        cgroups.push(HostStep::Record { id: id.into(), items: record::items_of(g) });
-        if !child_makes(host, g) {
-            cgroups.extend(g.dirs.iter().cloned().map(HostStep::MakeCgroup));
-            cgroups.extend(g.writes.iter().cloned().map(HostStep::WriteCgroup));
+        let record = HostStep::Record { id: id.into(), items: record::items_of(g) };
+        if child_makes(host, g) {
+            late = vec![record, HostStep::Go];
+        } else {
+            steps.push(record);
+            steps.extend(g.dirs.iter().cloned().map(HostStep::MakeCgroup));
+            steps.extend(g.writes.iter().cloned().map(HostStep::WriteCgroup));
         }
         at_birth = g.join.unified.clone();
     }
@@ -274,11 +281,11 @@ fn host_steps(
     if host.rootless {
         flags |= ns::NEWUSER;
     }
-    let mut steps = cgroups;
     steps.push(HostStep::Clone { flags, cgroup: at_birth });
     if host.rootless {
         steps.push(HostStep::MapIds(host.id_map.clone()));
     }
+    steps.append(&mut late);
     if apart(spec, host) {
         steps.push(HostStep::NewNetwork);
     }
@@ -289,7 +296,14 @@ fn host_steps(
 /// The parent makes the network namespace while the child mounts; in a user namespace
 /// only the child could.
 fn apart(spec: &Spec, host: &Host) -> bool {
-    spec.net == Net::None && !host.rootless && host.joins_by_pidfd
+    spec.net == Net::None && !host.rootless && host.modern && !below_sys(spec)
+}
+
+/// Something of the user's goes below /sys, so /sys has to be there before.
+fn below_sys(spec: &Spec) -> bool {
+    spec.mounts.iter().any(|m| match m {
+        MountOp::Bind { target, .. } | MountOp::Tmpfs { target, .. } => target.starts_with("/sys"),
+    })
 }
 
 /// Cgroups of version 1 can be joined late, so the child makes them while the parent is

@@ -63,10 +63,15 @@ pub enum ChildStep {
         slot: usize,
         path: CString,
     },
-    /// The same after the change of root, for what did not exist before.
-    OpenLate {
+    /// A directory of the host by now, as a mount of its own that is nowhere yet.
+    CloneTree {
         slot: usize,
         path: CString,
+    },
+    /// Puts it somewhere, read-only.
+    AttachTree {
+        slot: usize,
+        target: CString,
     },
     BindRoot {
         path: CString,
@@ -167,6 +172,8 @@ pub struct Mount {
     pub data: CString,
     /// Mode of the mount point where it has to be made.
     pub mode: u32,
+    /// Every directory on the way to the target, outermost first.
+    pub parents: Vec<CString>,
 }
 
 pub struct Bind {

@@ -51,15 +51,18 @@ impl Builder<'_> {
             flags,
             data: data.into(),
             mode: m.mode,
+            parents: Vec::new(),
         })));
         if m.target == c"/dev" {
             self.devices();
         }
     }
 
-    /// What needs nobody else comes before the parent's go, what needs its work after it.
-    pub fn meet(&mut self, groups: Option<&cgroup::Cgroups>) -> Result<()> {
+    /// The cgroups: made, joined, and taken hold of before the old root goes.
+    pub fn cgroup(&mut self, groups: Option<&cgroup::Cgroups>) -> Result<()> {
         if let Some(g) = groups.filter(|g| super::child_makes(self.host, g)) {
+            // Recorded by now.
+            self.child.push(ChildStep::AwaitGo);
             for dir in &g.dirs {
                 self.child.push(ChildStep::MakeCgroup { dir: c_path(dir)? });
             }
@@ -69,44 +72,27 @@ impl Builder<'_> {
             }
         }
         if !self.spec.no_init {
+            // Before joining: it is the launcher's memory, not the container's.
             self.child.push(ChildStep::SealInit);
         }
-        if !self.host.rootless {
-            self.child.push(ChildStep::AwaitGo);
-        }
-        if super::apart(self.spec, self.host) {
-            self.child.push(ChildStep::JoinNetwork);
-            for m in table::MOUNTS.iter().filter(|m| m.target == c"/sys") {
-                self.standard_mount(m);
-            }
-        }
-        Ok(())
-    }
-
-    fn devices(&mut self) {
-        let slot = self.dev_slot;
-        for n in table::NODES {
-            self.child.push(if self.host.rootless {
-                ChildStep::BindNode { slot, path: n.path }
-            } else {
-                ChildStep::MakeNode { path: n.path, mode: n.mode, major: n.major, minor: n.minor }
-            });
-        }
-        for l in table::LINKS {
-            let (path, target) = (l.path.into(), l.target.into());
-            self.child.push(ChildStep::MakeLink { path, target });
-        }
-    }
-
-    /// The container's own cgroups, read-only. Bound from the host's mounts: mounting a
-    /// version 1 hierarchy anew takes ten times as long.
-    pub fn cgroup_view(&mut self, groups: Option<&cgroup::Cgroups>) -> Result<()> {
         for tasks in groups.iter().flat_map(|g| &g.join.tasks) {
             self.child.push(ChildStep::JoinCgroup { tasks: c_path(tasks)? });
         }
         self.child.push(ChildStep::NewCgroupNamespace);
-        let mut sources = std::mem::take(&mut self.view_sources).into_iter();
+        self.view_slot = self.slots;
+        for source in self.view_sources.clone() {
+            let slot = self.slots;
+            self.slots += 1;
+            self.child.push(ChildStep::CloneTree { slot, path: c_path(&source)? });
+        }
+        Ok(())
+    }
+
+    /// The container's own cgroups, read-only. Bound from the host's mounts: mounting a
+    /// version 1 hierarchy anew takes ten times as long.
+    pub fn cgroup_view(&mut self) -> Result<()> {
         let mut room = false;
+        let mut slots = self.view_slot..;
         for v in std::mem::take(&mut self.view) {
             let target = match v.target.as_str() {
                 "" => c"/sys/fs/cgroup".into(),
@@ -122,20 +108,44 @@ impl Builder<'_> {
                     flags: flags.bits(),
                     data: c_str(v.data)?,
                     mode: 0o755,
+                    parents: Vec::new(),
                 })));
-            } else if let Some(source) = sources.next() {
-                let slot = self.slots;
-                self.slots += 1;
-                self.child.push(ChildStep::OpenLate { slot, path: c_path(&source)? });
-                let (parents, directory, read_only) = (Vec::new(), true, true);
-                let bind = Bind { slot, target, parents, directory, read_only, source };
-                self.child.push(ChildStep::Bind(Box::new(bind)));
+            } else if let Some(slot) = slots.next() {
+                self.child.push(ChildStep::AttachTree { slot, target });
             }
         }
         if room {
             self.child.push(ChildStep::ReadOnly { target: c"/sys/fs/cgroup".into() });
         }
         Ok(())
+    }
+
+    /// Joins the network that the parent made meanwhile, and shows it.
+    pub fn network(&mut self) {
+        if !self.host.rootless {
+            self.child.push(ChildStep::AwaitGo);
+        }
+        if super::apart(self.spec, self.host) {
+            self.child.push(ChildStep::JoinNetwork);
+            for m in table::MOUNTS.iter().filter(|m| m.target == c"/sys") {
+                self.standard_mount(m);
+            }
+        }
+    }
+
+    fn devices(&mut self) {
+        let slot = self.dev_slot;
+        for n in table::NODES {
+            self.child.push(if self.host.rootless {
+                ChildStep::BindNode { slot, path: n.path }
+            } else {
+                ChildStep::MakeNode { path: n.path, mode: n.mode, major: n.major, minor: n.minor }
+            });
+        }
+        for l in table::LINKS {
+            let (path, target) = (l.path.into(), l.target.into());
+            self.child.push(ChildStep::MakeLink { path, target });
+        }
     }
 
     pub fn user_mounts(&mut self) -> Result<()> {
@@ -162,6 +172,7 @@ impl Builder<'_> {
                         flags: tmpfs_flags(*flags).bits(),
                         data: c_str(data.as_str())?,
                         mode: 0o755,
+                        parents: parents(target)?,
                     })));
                 }
             }
