@@ -3,6 +3,7 @@
 //! be pivoted. The tests are the ordinary ones: their executable goes into the machine
 //! and finds LAUNCH_VM=1, the launcher's path in LAUNCH_BIN and busybox in its place.
 
+#[allow(clippy::unwrap_used, clippy::expect_used)]
 mod common;
 
 use std::error::Error;
@@ -61,10 +62,10 @@ fn executable(test: &str) -> Result<PathBuf> {
     }
     let output = cargo.current_dir(env!("CARGO_MANIFEST_DIR")).output()?;
     let lines = String::from_utf8_lossy(&output.stdout);
-    let found =
+    let mut found =
         lines.lines().filter_map(|l| l.split_once(r#""executable":""#)?.1.split('"').next());
     let is_it = |p: &&str| p.rsplit('/').next().is_some_and(|n| n.starts_with(&format!("{test}-")));
-    match found.filter(is_it).next_back() {
+    match found.rfind(is_it) {
         Some(path) => Ok(PathBuf::from(path)),
         None => Err(format!("cargo made no {test}: {}", text(&output)).into()),
     }
