@@ -200,7 +200,8 @@ impl Context {
         // lowerdir=. : the lower layer is where we stand, whatever its name and whatever
         // covers that name by now.
         rustix::process::fchdir(sys::borrow(self.slots[o.lower]))?;
-        let (fstype, flags) = (c"overlay", MountFlags::NODEV);
+        let (fstype, mut flags) = (c"overlay", MountFlags::NODEV);
+        flags.set(MountFlags::RDONLY, o.read_only);
         rustix::mount::mount(fstype, o.target.as_c_str(), fstype, flags, o.data.as_c_str())
     }
 

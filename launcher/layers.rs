@@ -27,6 +27,7 @@ fn one_layer(b: &mut Builder<'_>) -> Result<()> {
     b.child.push(ChildStep::Overlay(Box::new(Overlay {
         lower,
         target: root.clone(),
+        read_only: false,
         data,
         source,
     })));
@@ -80,8 +81,15 @@ fn host_root(b: &mut Builder<'_>) -> Result<()> {
                 let lower = b.open_source(&source)?;
                 let (upper, work) = (format!("{at}/upper/{n}"), format!("{at}/work/{n}"));
                 let data = overlay_data(&upper, &work, b.host.rootless)?;
+                let read_only = b.spec.read_only;
                 later.push(make_dir(&target));
-                later.push(ChildStep::Overlay(Box::new(Overlay { lower, target, data, source })));
+                later.push(ChildStep::Overlay(Box::new(Overlay {
+                    lower,
+                    target,
+                    read_only,
+                    data,
+                    source,
+                })));
             } else {
                 later.push(read_only(b, source, target, true)?);
             }

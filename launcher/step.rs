@@ -157,6 +157,7 @@ pub struct Overlay {
     /// The lower layer, opened before anything could cover it.
     pub lower: usize,
     pub target: CString,
+    pub read_only: bool,
     /// For mount(2): `lowerdir=.` and the two directories of the upper layer.
     pub data: CString,
     /// For messages.

@@ -15,7 +15,8 @@ mod signal;
 pub use arena::Arena;
 pub use clone::{Never, clone};
 pub use signal::{
-    ALL_SIGNALS, default_dispositions, next_signal, set_signal_mask, signal, signalfd,
+    ALL_SIGNALS, default_disposition, default_dispositions, next_signal, set_signal_mask, signal,
+    signalfd,
 };
 
 use rustix::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};

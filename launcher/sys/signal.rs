@@ -20,15 +20,17 @@ pub fn set_signal_mask(mask: SignalSet) -> Result<()> {
     .map(drop)
 }
 
+/// Sets one signal's disposition to the default; SIGKILL and SIGSTOP are left as they are.
+pub fn default_disposition(signal: i32) {
+    let default = [0u64; 4];
+    let args = [signal as usize, default.as_ptr() as usize, 0, 8, 0];
+    // SAFETY: an all-zero kernel sigaction is SIG_DFL without flags.
+    let _ = unsafe { call(libc::SYS_rt_sigaction, args) };
+}
+
 /// Sets every signal's disposition to the default: what is ignored would stay so across exec.
 pub fn default_dispositions() {
-    let default = [0u64; 4];
-    for signal in 1..=64 {
-        // SAFETY: an all-zero kernel sigaction is SIG_DFL without flags; SIGKILL and
-        // SIGSTOP fail with EINVAL, which is right.
-        let _ =
-            unsafe { call(libc::SYS_rt_sigaction, [signal, default.as_ptr() as usize, 0, 8, 0]) };
-    }
+    (1..=64).for_each(default_disposition);
 }
 
 /// A descriptor that becomes readable when a blocked signal arrives (signalfd(2)).
