@@ -30,10 +30,9 @@ pub struct Context {
     /// Sources opened below the old root; -1 until then.
     pub slots: Vec<RawFd>,
     pub old_root: RawFd,
+    pub new_root: RawFd,
     /// The pty's other end, once there is one.
     pub terminal: RawFd,
-    /// pivot_root was refused: the root is an initramfs, and cannot be let go.
-    pub moved: bool,
     pub fault: Option<Fault>,
     pub times: Option<SharedTimes>,
 }
@@ -129,7 +128,7 @@ impl Context {
                 rustix::fs::mkdir(path.as_c_str(), Mode::from_raw_mode(0o755))
             }
             ChildStep::Enter { root } => rustix::process::chdir(root.as_c_str()),
-            ChildStep::Pivot => self.pivot(),
+            ChildStep::Confine => self.confine(),
             ChildStep::Mount(mount) => add_mount(mount),
             ChildStep::MakeNode { path, mode, major, minor } => {
                 make_node(path, *mode, *major, *minor)
@@ -141,7 +140,7 @@ impl Context {
             ChildStep::Bind(bind) => self.bind(bind),
             ChildStep::ReadOnly { target } => attributes(target, sys::attr::RDONLY),
             ChildStep::OpenTerminal { owner } => self.open_terminal(*owner),
-            ChildStep::DetachOldRoot => self.detach_old_root(),
+            ChildStep::Pivot => self.pivot(),
             other => self.late_step(other),
         }
     }
@@ -205,20 +204,15 @@ impl Context {
         rustix::mount::mount(fstype, o.target.as_c_str(), fstype, flags, o.data.as_c_str())
     }
 
-    /// Makes the current directory the root. The old one stays, stacked on the new, until
-    /// DetachOldRoot: a user namespace may mount proc and sysfs only while it sees the
-    /// host's. From here on every path is resolved inside the new root.
-    fn pivot(&mut self) -> Result<()> {
-        match rustix::process::pivot_root(c".", c".") {
-            Ok(()) => {}
-            // The root is an initramfs, which cannot be unmounted: cover it instead.
-            Err(Errno::INVAL) => {
-                rustix::mount::mount_move(c".", c"/")?;
-                rustix::process::chroot(c".")?;
-                self.moved = true;
-            }
-            Err(e) => return Err(e),
-        }
+    /// From here on every path is resolved below the directory we stand in, a mount of its
+    /// own. The old root stays for a while: a user namespace may mount proc and sysfs only
+    /// where it sees the host's, and sources are bound from there. It must not be stacked on
+    /// the new one, as pivot_root(".", ".") alone would do: `/..` in a symlink of the image
+    /// would lead on top of it, and so to the host.
+    fn confine(&mut self) -> Result<()> {
+        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        self.new_root = leak(rustix::fs::open(c".", flags, Mode::empty())?);
+        rustix::process::chroot(c".")?;
         rustix::process::chdir(c"/")
     }
 
@@ -266,12 +260,26 @@ impl Context {
         Ok(())
     }
 
-    fn detach_old_root(&self) -> Result<()> {
-        if self.moved {
-            return Ok(());
-        }
+    /// Makes the new root that of the mount namespace, and lets the old one go.
+    fn pivot(&self) -> Result<()> {
         rustix::process::fchdir(sys::borrow(self.old_root))?;
-        rustix::mount::unmount(c".", UnmountFlags::DETACH)?;
+        rustix::process::chroot(c".")?;
+        rustix::process::fchdir(sys::borrow(self.new_root))?;
+        match rustix::process::pivot_root(c".", c".") {
+            Ok(()) => {
+                rustix::process::fchdir(sys::borrow(self.old_root))?;
+                rustix::mount::unmount(c".", UnmountFlags::DETACH)?;
+            }
+            // The root is an initramfs, which cannot be unmounted: cover it instead.
+            Err(Errno::INVAL) => {
+                rustix::mount::mount_move(c".", c"/")?;
+                rustix::process::chroot(c".")?;
+            }
+            Err(e) => return Err(e),
+        }
+        // No working directory is to be had by way of them.
+        sys::close(self.old_root);
+        sys::close(self.new_root);
         rustix::process::chdir(c"/")
     }
 }

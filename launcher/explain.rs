@@ -127,7 +127,7 @@ pub fn child_words(step: &ChildStep) -> String {
         ChildStep::Overlay(o) => format!("put a throw-away layer over {}", o.source.display()),
         ChildStep::MakeDir { path } => format!("make directory {}", lossy(path)),
         ChildStep::Enter { root } => format!("enter {}", lossy(root)),
-        ChildStep::Pivot => "make it the root (pivot_root)".into(),
+        ChildStep::Confine => "see nothing above it any more (chroot)".into(),
         ChildStep::Mount(m) => format!("mount {} on {}", lossy(&m.fstype), lossy(&m.target)),
         ChildStep::MakeNode { path, .. } => format!("make device {}", lossy(path)),
         ChildStep::BindNode { path, .. } => format!("bind the host's {}", lossy(path)),
@@ -140,7 +140,7 @@ pub fn child_words(step: &ChildStep) -> String {
         }
         ChildStep::ReadOnly { target } => format!("make {} read-only", lossy(target)),
         ChildStep::OpenTerminal { .. } => "open a pseudo-terminal".into(),
-        ChildStep::DetachOldRoot => "let the old root go".into(),
+        ChildStep::Pivot => "make it the root, let the old one go (pivot_root)".into(),
         ChildStep::RootAttributes { read_only: true } => {
             "make the root read-only, without devices".into()
         }
@@ -187,7 +187,7 @@ fn child_shell(step: &ChildStep, plan: &Plan) -> Vec<String> {
         ],
         ChildStep::MakeDir { path } => one(format!("mkdir {}", quote(path.to_bytes()))),
         ChildStep::Enter { root } => one(format!("cd {}", quote(root.to_bytes()))),
-        ChildStep::Pivot => one("pivot_root . .".into()),
+        ChildStep::Confine => one("chroot . ...".into()),
         ChildStep::Mount(m) => one(format!(
             "mount -t {} -o {} {} {}",
             lossy(&m.fstype),
@@ -222,7 +222,7 @@ fn child_shell(step: &ChildStep, plan: &Plan) -> Vec<String> {
         ChildStep::ReadOnly { target } => {
             one(format!("mount -o remount,bind,ro {}", quote(target.to_bytes())))
         }
-        ChildStep::DetachOldRoot => one("umount -l .".into()),
+        ChildStep::Pivot => one("pivot_root . .; umount -l .".into()),
         ChildStep::RootAttributes { read_only } => {
             one(format!("mount -o remount,bind,nodev{} /", if *read_only { ",ro" } else { "" }))
         }

@@ -81,7 +81,7 @@ pub fn plan(spec: &Spec, host: &Host) -> Result<Plan> {
     if terminal {
         build.child.push(ChildStep::OpenTerminal { owner: Uid::from_raw(who.uid) });
     }
-    build.child.push(ChildStep::DetachOldRoot);
+    build.child.push(ChildStep::Pivot);
     build.network();
     build.cgroup_view()?;
     build.finish(&hostname, &who, &workdir)?;
@@ -181,7 +181,7 @@ impl Builder<'_> {
             let path = c_path(&absolute(&self.spec.rootfs)?)?;
             self.child.push(ChildStep::BindRoot { path });
         }
-        self.child.push(ChildStep::Pivot);
+        self.child.push(ChildStep::Confine);
         Ok(())
     }
 

@@ -156,8 +156,8 @@ fn clone(
         init: -1,
         slots: vec![-1; plan.slots],
         old_root: -1,
+        new_root: -1,
         terminal: -1,
-        moved: false,
         fault: spec.fault,
         times,
     };

@@ -90,7 +90,8 @@ pub enum ChildStep {
     Enter {
         root: CString,
     },
-    Pivot,
+    /// See only what is below the new root; the old one is still there.
+    Confine,
     Mount(Box<Mount>),
     MakeNode {
         path: &'static std::ffi::CStr,
@@ -116,7 +117,8 @@ pub enum ChildStep {
     OpenTerminal {
         owner: Uid,
     },
-    DetachOldRoot,
+    /// Make it the root of the mount namespace, and let the old one go.
+    Pivot,
     RootAttributes {
         read_only: bool,
     },
