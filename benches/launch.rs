@@ -15,6 +15,7 @@ Usage: benches/launch [OPTIONS]      (as root)
   --rounds N     rounds of the latency table (60)
   --gap MS       pause before each launch (50); the back to back figures have none
   --payload P    run this in the latency table: /bin/true, or /payload, which only exits
+  --also PATH    measure another build of launch, too (also, also-free)
   --only A,B     only these: floor-full floor-free launch launch-free launch-no-init
                  crun runc bwrap unshare unshare-dev nspawn true (and the floor)
   --section S,T  only these: latency, rate, memory, smallest
@@ -43,6 +44,7 @@ fn options() -> Result<Option<Options>> {
             "--rounds" => options.rounds = value()?.parse()?,
             "--gap" => options.gap_ms = value()?.parse()?,
             "--payload" => options.payload = value()?,
+            "--also" => options.also = Some(std::fs::canonicalize(value()?)?),
             "--only" => options.only = list(value()?),
             "--section" => {
                 options.sections =
@@ -64,7 +66,7 @@ fn options() -> Result<Option<Options>> {
 
 fn run(options: &Options) -> Result<()> {
     let bench = Bench::new()?;
-    let ready = peers::ready(&bench, &options.only)?;
+    let ready = peers::ready(&bench, options)?;
     for section in &options.sections {
         match section {
             Section::Latency => latency::run(&bench, &ready, options)?,

@@ -10,7 +10,9 @@ use super::{
 use std::time::Duration;
 
 /// Who does the same as which of ours, with and without a limit.
-const PAIRS: [(&str, &str); 5] = [
+const PAIRS: [(&str, &str); 7] = [
+    ("also", "launch"),
+    ("also-free", "launch-free"),
     ("crun", "launch"),
     ("runc", "launch"),
     ("bwrap", "launch-free"),

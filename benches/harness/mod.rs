@@ -39,6 +39,8 @@ pub struct Options {
     pub gap_ms: u64,
     /// What the containers of the latency table run.
     pub payload: String,
+    /// Another build of launch to measure beside this one.
+    pub also: Option<std::path::PathBuf>,
     /// Names; empty means all.
     pub only: Vec<String>,
     pub sections: Vec<Section>,
@@ -48,6 +50,14 @@ impl Default for Options {
     fn default() -> Self {
         let sections = vec![Section::Latency, Section::Rate, Section::Memory, Section::Smallest];
         let payload = "/bin/true".into();
-        Self { payload, rounds: 60, rate_rounds: 7, gap_ms: 50, only: Vec::new(), sections }
+        Self {
+            payload,
+            rounds: 60,
+            rate_rounds: 7,
+            gap_ms: 50,
+            also: None,
+            only: Vec::new(),
+            sections,
+        }
     }
 }

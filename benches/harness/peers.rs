@@ -1,6 +1,6 @@
 //! Who is measured, and the command line that makes each do the same work.
 
-use super::{LIMIT, Result, bench::Bench};
+use super::{LIMIT, Options, Result, bench::Bench};
 use std::env;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -131,6 +131,8 @@ fn nspawn(bench: &Bench, _: &Job, id: usize) -> Vec<String> {
 
 const FLOOR: &str = ":floor";
 const PAYLOAD: &str = ":payload";
+/// Another build of ours, for a comparison within the same rounds.
+const ALSO: &str = ":also";
 const LAUNCH: &str = env!("CARGO_BIN_EXE_launch");
 
 macro_rules! launchers {
@@ -140,7 +142,7 @@ macro_rules! launchers {
 }
 
 /// name, program, limits memory, takes the command as arguments, arguments, remark
-pub static ALL: [Launcher; 13] = launchers![
+pub static ALL: [Launcher; 15] = launchers![
     "floor" FLOOR, true, true, |b, j, _| floor(b, j, ""), "fewest system calls";
     "floor-full" FLOOR, true, true, |b, j, _| floor(b, j, "+"), "all mounts of launch";
     "floor-free" FLOOR, false, true, |b, _, _| strings!["0", "-", "-", root(b)], "";
@@ -149,6 +151,8 @@ pub static ALL: [Launcher; 13] = launchers![
     "launch-free" LAUNCH, false, true, |b, _, _| strings![root(b), "--"], "with init";
     "launch-no-init" LAUNCH, true, true,
         |b, j, _| strings!["--no-init", "--memory", j.limit, root(b), "--"], "";
+    "also" ALSO, true, true, |b, j, _| strings!["--memory", j.limit, root(b), "--"], "the other build";
+    "also-free" ALSO, false, true, |b, _, _| strings![root(b), "--"], "the other build";
     "crun" "crun", true, false, oci, "";
     "runc" "runc", true, false, oci, "";
     "bwrap" "bwrap", false, true, bwrap, "with its init; /dev/pts too";
@@ -158,8 +162,9 @@ pub static ALL: [Launcher; 13] = launchers![
     "true" PAYLOAD, false, false, |_, _, _| vec![], "no container: the payload alone";
 ];
 
-fn find(bench: &Bench, program: &str) -> Option<PathBuf> {
+fn find(bench: &Bench, program: &str, also: Option<&Path>) -> Option<PathBuf> {
     match program {
+        ALSO => return also.map(Path::to_owned),
         FLOOR => return Some(bench.floor.clone()),
         PAYLOAD => return Some(bench.root.clone()),
         _ => {}
@@ -170,7 +175,8 @@ fn find(bench: &Bench, program: &str) -> Option<PathBuf> {
 }
 
 /// Starts everyone once. Who is not here, or cannot do it, is named with the reason.
-pub fn ready(bench: &Bench, only: &[String]) -> Result<Vec<Ready>> {
+pub fn ready(bench: &Bench, options: &Options) -> Result<Vec<Ready>> {
+    let (only, also) = (&options.only, options.also.as_deref());
     if bench.cgroup.is_none() {
         println!("No memory cgroup here: nobody's limit is real.\n");
     }
@@ -181,7 +187,10 @@ pub fn ready(bench: &Bench, only: &[String]) -> Result<Vec<Ready>> {
         {
             continue;
         }
-        let Some(program) = find(bench, launcher.program) else {
+        if launcher.program == ALSO && also.is_none() {
+            continue;
+        }
+        let Some(program) = find(bench, launcher.program, also) else {
             println!("{}: not installed\n", launcher.name);
             continue;
         };

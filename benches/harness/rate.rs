@@ -11,7 +11,17 @@ use std::time::Instant;
 
 const CONTAINERS: usize = 200;
 const AT_ONCE: usize = 8;
-const WHO: [&str; 7] = ["floor", "floor-free", "launch", "launch-free", "crun", "bwrap", "unshare"];
+const WHO: [&str; 9] = [
+    "floor",
+    "floor-free",
+    "launch",
+    "launch-free",
+    "also",
+    "also-free",
+    "crun",
+    "bwrap",
+    "unshare",
+];
 
 /// Containers per second and how many of them failed.
 fn burst(bench: &Bench, ready: &Ready, job: &Job, first: usize) -> Result<(f64, usize)> {
