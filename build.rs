@@ -26,6 +26,13 @@ fn is_outer(name: &str) -> bool {
         )
 }
 
+/// A distribution's rustc comes without: then the C compiler links.
+fn has_lld() -> Result<bool, Box<dyn Error>> {
+    let rustc = Command::new(env::var("RUSTC")?).args(["--print", "target-libdir"]).output()?;
+    let lib = PathBuf::from(String::from_utf8(rustc.stdout)?.trim());
+    Ok(lib.with_file_name("bin").join("rust-lld").exists())
+}
+
 fn main() -> Result<(), Box<dyn Error>> {
     for input in [
         "build.rs",
@@ -47,15 +54,15 @@ fn main() -> Result<(), Box<dyn Error>> {
             cargo.env_remove(name);
         }
     }
-    // musl: rustc would add its own crt1.o, whose _start clashes with ours.
-    let flags = [
-        "-Crelocation-model=static",
-        "-Cforce-unwind-tables=no",
-        "-Clink-self-contained=no",
+    let mut flags = vec!["-Crelocation-model=static", "-Cforce-unwind-tables=no"];
+    if target.contains("musl") {
+        // rustc would add its own crt1.o, whose _start clashes with ours.
+        flags.push("-Clink-self-contained=no");
+    }
+    if has_lld()? {
         // rustup's own linker for every target: init needs nothing of a C compiler.
-        "-Clinker=rust-lld",
-        "-Clinker-flavor=ld.lld",
-    ];
+        flags.extend(["-Clinker=rust-lld", "-Clinker-flavor=ld.lld"]);
+    }
     cargo
         .args(["build", "--release", "--locked", "-p", "init", "--target", &target, "--target-dir"])
         .arg(&target_dir)
