@@ -3,16 +3,15 @@
 //! Nothing here allocates, parses or formats. A step that fails is reported by its
 //! number and errno; the parent, which holds the same plan, finds the words.
 
+use crate::mount;
 use crate::spec::Fault;
-use crate::step::{Bind, ChildStep, Mount, Overlay};
+use crate::step::{Bind, ChildStep, Overlay};
 use crate::sync::{Channel, Report};
 use crate::sys::{self, SharedTimes};
-use rustix::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
-use rustix::fs::{AtFlags, CWD, MemfdFlags, Mode, OFlags, SealFlags};
+use rustix::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
+use rustix::fs::{MemfdFlags, Mode, OFlags, SealFlags};
 use rustix::io::{Errno, Result};
-use rustix::mount::{
-    MountFlags, MountPropagationFlags, MoveMountFlags, OpenTreeFlags, UnmountFlags,
-};
+use rustix::mount::{MountFlags, MountPropagationFlags, UnmountFlags};
 use std::ffi::CStr;
 
 /// The program that build.rs made.
@@ -104,12 +103,12 @@ impl Context {
             }
             ChildStep::CloneTree { slot, path } => {
                 let place = self.open_below_old_root(path, OFlags::PATH)?;
-                self.slots[*slot] = leak(clone_tree(place.as_fd())?);
+                self.slots[*slot] = leak(mount::clone_tree(place.as_fd())?);
                 Ok(())
             }
             ChildStep::AttachTree { slot, target } => {
-                attach_tree(sys::borrow(self.slots[*slot]), target)?;
-                attributes(target, sys::attr::RDONLY)
+                mount::attach_tree(sys::borrow(self.slots[*slot]), target)?;
+                mount::attributes(target, sys::attr::RDONLY)
             }
             ChildStep::JoinCgroup { tasks } => {
                 // "0" is the writer itself. Never cgroup.procs: that waits for all processors.
@@ -122,23 +121,23 @@ impl Context {
                 rustix::mount::mount_bind_recursive(c".", c".")?;
                 rustix::process::chdir(path.as_c_str())
             }
-            ChildStep::Scratch { at, dirs } => scratch(at, dirs),
+            ChildStep::Scratch { at, dirs } => mount::scratch(at, dirs),
             ChildStep::Overlay(overlay) => self.overlay(overlay),
             ChildStep::MakeDir { path } => {
                 rustix::fs::mkdir(path.as_c_str(), Mode::from_raw_mode(0o755))
             }
             ChildStep::Enter { root } => rustix::process::chdir(root.as_c_str()),
             ChildStep::Confine => self.confine(),
-            ChildStep::Mount(mount) => add_mount(mount),
+            ChildStep::Mount(m) => mount::add(m),
             ChildStep::MakeNode { path, mode, major, minor } => {
-                make_node(path, *mode, *major, *minor)
+                mount::make_node(path, *mode, *major, *minor)
             }
             ChildStep::BindNode { slot, path } => self.bind_node(*slot, path),
             ChildStep::MakeLink { path, target } => {
                 rustix::fs::symlink(target.as_c_str(), path.as_c_str())
             }
             ChildStep::Bind(bind) => self.bind(bind),
-            ChildStep::ReadOnly { target } => attributes(target, sys::attr::RDONLY),
+            ChildStep::ReadOnly { target } => mount::attributes(target, sys::attr::RDONLY),
             ChildStep::OpenTerminal { owner } => self.open_terminal(*owner),
             ChildStep::Pivot => self.pivot(),
             other => self.late_step(other),
@@ -150,7 +149,7 @@ impl Context {
         match step {
             ChildStep::RootAttributes { read_only } => {
                 let ro = if *read_only { sys::attr::RDONLY } else { 0 };
-                attributes(c"/", sys::attr::NODEV | ro)
+                mount::attributes(c"/", sys::attr::NODEV | ro)
             }
             ChildStep::NewCgroupNamespace => sys::unshare(sys::ns::NEWCGROUP),
             ChildStep::LoopbackUp => sys::loopback_up(),
@@ -226,15 +225,15 @@ impl Context {
     }
 
     fn bind(&self, b: &Bind) -> Result<()> {
-        make_mount_point(b)?;
+        mount::make_point(b)?;
         let source = sys::borrow(self.slots[b.slot]);
         if b.directory {
             rustix::process::fchdir(source)?;
             rustix::mount::mount_bind_recursive(c".", b.target.as_c_str())?;
         } else {
-            attach_tree(clone_tree(source)?.as_fd(), &b.target)?;
+            mount::attach_tree(mount::clone_tree(source)?.as_fd(), &b.target)?;
         }
-        if b.read_only { read_only_mount(&b.target) } else { Ok(()) }
+        if b.read_only { mount::read_only(&b.target) } else { Ok(()) }
     }
 
     fn open_terminal(&mut self, owner: rustix::process::Uid) -> Result<()> {
@@ -306,25 +305,6 @@ fn seal(image: &[u8]) -> Result<OwnedFd> {
     Ok(fd)
 }
 
-/// open_tree(2): what lies at `place`, without what is mounted below it.
-fn clone_tree(place: BorrowedFd<'_>) -> Result<OwnedFd> {
-    let flags = OpenTreeFlags::OPEN_TREE_CLONE
-        | OpenTreeFlags::OPEN_TREE_CLOEXEC
-        | OpenTreeFlags::AT_EMPTY_PATH;
-    rustix::mount::open_tree(place, c"", flags)
-}
-
-fn attach_tree(tree: BorrowedFd<'_>, target: &CStr) -> Result<()> {
-    let empty = MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH;
-    match rustix::mount::move_mount(tree, c"", CWD, target, empty) {
-        Err(Errno::NOENT) => {
-            rustix::fs::mkdir(target, Mode::from_raw_mode(0o755))?;
-            rustix::mount::move_mount(tree, c"", CWD, target, empty)
-        }
-        other => other,
-    }
-}
-
 /// Keeps a descriptor open to the end of this process; all are close-on-exec.
 fn leak(fd: OwnedFd) -> RawFd {
     let raw = fd.as_raw_fd();
@@ -335,88 +315,6 @@ fn leak(fd: OwnedFd) -> RawFd {
 fn die_with_parent() -> Result<()> {
     let kill = Some(rustix::process::Signal::KILL);
     rustix::process::set_parent_process_death_signal(kill)
-}
-
-fn scratch(at: &CStr, dirs: &[(std::ffi::CString, u32)]) -> Result<()> {
-    rustix::mount::mount(c"tmpfs", at, c"tmpfs", MountFlags::empty(), c"mode=700")?;
-    dirs.iter()
-        .try_for_each(|(dir, mode)| rustix::fs::mkdir(dir.as_c_str(), Mode::from_raw_mode(*mode)))
-}
-
-fn add_mount(m: &Mount) -> Result<()> {
-    let flags = MountFlags::from_bits_retain(m.flags);
-    let mount = || {
-        let (source, target) = (m.source.as_c_str(), m.target.as_c_str());
-        rustix::mount::mount(source, target, m.fstype.as_c_str(), flags, m.data.as_c_str())
-    };
-    match mount() {
-        Err(Errno::NOENT) => {
-            make_parents(&m.parents)?;
-            rustix::fs::mkdir(m.target.as_c_str(), Mode::from_raw_mode(m.mode))?;
-            mount()
-        }
-        other => other,
-    }
-}
-
-fn make_node(path: &CStr, mode: u32, major: u32, minor: u32) -> Result<()> {
-    let kind = rustix::fs::FileType::CharacterDevice;
-    let device = rustix::fs::makedev(major, minor);
-    rustix::fs::mknodat(CWD, path, kind, Mode::from_raw_mode(mode), device)
-}
-
-/// Inside the new root, so wherever the image's symlinks lead, it is inside.
-fn make_mount_point(b: &Bind) -> Result<()> {
-    if rustix::fs::accessat(CWD, b.target.as_c_str(), rustix::fs::Access::EXISTS, AtFlags::empty())
-        .is_ok()
-    {
-        return Ok(());
-    }
-    make_parents(&b.parents)?;
-    if b.directory {
-        return rustix::fs::mkdir(b.target.as_c_str(), Mode::from_raw_mode(0o755));
-    }
-    let flags = OFlags::CREATE | OFlags::EXCL | OFlags::WRONLY | OFlags::CLOEXEC;
-    rustix::fs::open(b.target.as_c_str(), flags, Mode::from_raw_mode(0o644)).map(drop)
-}
-
-fn make_parents(parents: &[std::ffi::CString]) -> Result<()> {
-    for parent in parents {
-        match rustix::fs::mkdir(parent.as_c_str(), Mode::from_raw_mode(0o755)) {
-            Ok(()) | Err(Errno::EXIST) => {}
-            Err(e) => return Err(e),
-        }
-    }
-    Ok(())
-}
-
-/// With all that is mounted below it where the kernel can (5.12), else it alone.
-fn read_only_mount(target: &CStr) -> Result<()> {
-    match sys::mount_setattr(target, true, sys::attr::RDONLY) {
-        Err(Errno::NOSYS) => remount(target, MountFlags::RDONLY),
-        other => other,
-    }
-}
-
-/// Adds to the attributes of one mount.
-fn attributes(target: &CStr, add: u64) -> Result<()> {
-    match sys::mount_setattr(target, false, add) {
-        Err(Errno::NOSYS) => {
-            let mut flags = MountFlags::empty();
-            flags.set(MountFlags::NODEV, add & sys::attr::NODEV != 0);
-            flags.set(MountFlags::RDONLY, add & sys::attr::RDONLY != 0);
-            remount(target, flags)
-        }
-        other => other,
-    }
-}
-
-/// A bind remount replaces all flags, and a user namespace may not clear one: repeat them.
-fn remount(target: &CStr, add: MountFlags) -> Result<()> {
-    let now = rustix::fs::statvfs(target)?.f_flag.bits() as u32;
-    let keep = MountFlags::NOSUID | MountFlags::NODEV | MountFlags::NOEXEC | MountFlags::RDONLY;
-    let flags = MountFlags::BIND | add | (MountFlags::from_bits_retain(now) & keep);
-    rustix::mount::mount_remount(target, flags, c"")
 }
 
 /// A directory outside the root has no absolute name; getcwd(2) then says so.

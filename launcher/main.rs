@@ -14,6 +14,7 @@ mod host;
 mod inject;
 mod layers;
 mod lookup;
+mod mount;
 mod plan;
 mod program;
 mod quote;

@@ -1,0 +1,111 @@
+//! Mounting, inside: all paths are below the new root, or relative to a descriptor.
+//! On the child's side of clone: nothing here allocates.
+
+use crate::step::{Bind, Mount};
+use crate::sys;
+use rustix::fd::{BorrowedFd, OwnedFd};
+use rustix::fs::{AtFlags, CWD, Mode, OFlags};
+use rustix::io::{Errno, Result};
+use rustix::mount::{MountFlags, MoveMountFlags, OpenTreeFlags};
+use std::ffi::{CStr, CString};
+
+/// open_tree(2): what lies at `place`, without what is mounted below it.
+pub fn clone_tree(place: BorrowedFd<'_>) -> Result<OwnedFd> {
+    let flags = OpenTreeFlags::OPEN_TREE_CLONE
+        | OpenTreeFlags::OPEN_TREE_CLOEXEC
+        | OpenTreeFlags::AT_EMPTY_PATH;
+    rustix::mount::open_tree(place, c"", flags)
+}
+
+pub fn attach_tree(tree: BorrowedFd<'_>, target: &CStr) -> Result<()> {
+    let empty = MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH;
+    match rustix::mount::move_mount(tree, c"", CWD, target, empty) {
+        Err(Errno::NOENT) => {
+            rustix::fs::mkdir(target, Mode::from_raw_mode(0o755))?;
+            rustix::mount::move_mount(tree, c"", CWD, target, empty)
+        }
+        other => other,
+    }
+}
+
+pub fn add(m: &Mount) -> Result<()> {
+    let flags = MountFlags::from_bits_retain(m.flags);
+    let mount = || {
+        let (source, target) = (m.source.as_c_str(), m.target.as_c_str());
+        rustix::mount::mount(source, target, m.fstype.as_c_str(), flags, m.data.as_c_str())
+    };
+    match mount() {
+        Err(Errno::NOENT) => {
+            make_parents(&m.parents)?;
+            rustix::fs::mkdir(m.target.as_c_str(), Mode::from_raw_mode(m.mode))?;
+            mount()
+        }
+        other => other,
+    }
+}
+
+pub fn make_node(path: &CStr, mode: u32, major: u32, minor: u32) -> Result<()> {
+    let kind = rustix::fs::FileType::CharacterDevice;
+    let device = rustix::fs::makedev(major, minor);
+    rustix::fs::mknodat(CWD, path, kind, Mode::from_raw_mode(mode), device)
+}
+
+/// Inside the new root, so wherever the image's symlinks lead, it is inside.
+pub fn make_point(b: &Bind) -> Result<()> {
+    if rustix::fs::accessat(CWD, b.target.as_c_str(), rustix::fs::Access::EXISTS, AtFlags::empty())
+        .is_ok()
+    {
+        return Ok(());
+    }
+    make_parents(&b.parents)?;
+    if b.directory {
+        return rustix::fs::mkdir(b.target.as_c_str(), Mode::from_raw_mode(0o755));
+    }
+    let flags = OFlags::CREATE | OFlags::EXCL | OFlags::WRONLY | OFlags::CLOEXEC;
+    rustix::fs::open(b.target.as_c_str(), flags, Mode::from_raw_mode(0o644)).map(drop)
+}
+
+fn make_parents(parents: &[CString]) -> Result<()> {
+    for parent in parents {
+        match rustix::fs::mkdir(parent.as_c_str(), Mode::from_raw_mode(0o755)) {
+            Ok(()) | Err(Errno::EXIST) => {}
+            Err(e) => return Err(e),
+        }
+    }
+    Ok(())
+}
+
+/// With all that is mounted below it where the kernel can (5.12), else it alone.
+pub fn read_only(target: &CStr) -> Result<()> {
+    match sys::mount_setattr(target, true, sys::attr::RDONLY) {
+        Err(Errno::NOSYS) => remount(target, MountFlags::RDONLY),
+        other => other,
+    }
+}
+
+/// Adds to the attributes of one mount.
+pub fn attributes(target: &CStr, add: u64) -> Result<()> {
+    match sys::mount_setattr(target, false, add) {
+        Err(Errno::NOSYS) => {
+            let mut flags = MountFlags::empty();
+            flags.set(MountFlags::NODEV, add & sys::attr::NODEV != 0);
+            flags.set(MountFlags::RDONLY, add & sys::attr::RDONLY != 0);
+            remount(target, flags)
+        }
+        other => other,
+    }
+}
+
+/// A bind remount replaces all flags, and a user namespace may not clear one: repeat them.
+fn remount(target: &CStr, add: MountFlags) -> Result<()> {
+    let now = rustix::fs::statvfs(target)?.f_flag.bits() as u32;
+    let keep = MountFlags::NOSUID | MountFlags::NODEV | MountFlags::NOEXEC | MountFlags::RDONLY;
+    let flags = MountFlags::BIND | add | (MountFlags::from_bits_retain(now) & keep);
+    rustix::mount::mount_remount(target, flags, c"")
+}
+
+pub fn scratch(at: &CStr, dirs: &[(CString, u32)]) -> Result<()> {
+    rustix::mount::mount(c"tmpfs", at, c"tmpfs", MountFlags::empty(), c"mode=700")?;
+    dirs.iter()
+        .try_for_each(|(dir, mode)| rustix::fs::mkdir(dir.as_c_str(), Mode::from_raw_mode(*mode)))
+}
