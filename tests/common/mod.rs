@@ -3,21 +3,25 @@
 //! Containers are real; nothing is mocked. Tests that hold a `Sandbox` run one at a
 //! time, so that whatever is left over belongs to the one that left it.
 #![allow(dead_code)]
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsStr;
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io::Write;
+use std::os::unix::fs::MetadataExt;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output, Stdio};
-use std::sync::{Mutex, MutexGuard};
+use std::process::{Child, Command, Output, Stdio};
+use std::sync::{Mutex, MutexGuard, mpsc};
 use std::time::{Duration, Instant};
 
 static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
 
 /// The launcher under test; LAUNCH_BIN names another one (inside a virtual machine).
 pub fn launch() -> PathBuf {
-    std::env::var_os("LAUNCH_BIN").map_or_else(|| env!("CARGO_BIN_EXE_launch").into(), PathBuf::from)
+    std::env::var_os("LAUNCH_BIN")
+        .map_or_else(|| env!("CARGO_BIN_EXE_launch").into(), PathBuf::from)
 }
 
 /// A test that cannot run here says why, on the real standard error and in the file that
@@ -133,6 +137,39 @@ impl Sandbox {
         c
     }
 
+    /// The same as an ordinary user (`USER`, or whoever we are where we are not root), who
+    /// need not be able to reach the build directory, nor own the rootfs.
+    pub fn as_user<S: AsRef<OsStr>>(&self, options: &[S], command: &[&str]) -> Command {
+        if !is_root() {
+            return self.command(options, command);
+        }
+        let program = self.dir.join("launch");
+        if !program.exists() {
+            std::fs::copy(launch(), &program).unwrap();
+            self.give_to(USER, USER);
+        }
+        let mut c = Command::new(program);
+        c.args(options).arg(self.rootfs()).args(command);
+        c.stdin(Stdio::null()).current_dir("/");
+        as_user(&mut c, USER, USER);
+        c
+    }
+
+    pub fn canary(&self) -> Canary {
+        let dir = self.dir.join("canary");
+        std::fs::create_dir_all(&dir).unwrap();
+        Canary(dir)
+    }
+
+    /// A symbolic link of the rootfs, in place of what was there.
+    pub fn link(&self, path: &str, target: impl AsRef<Path>) {
+        let path = self.rootfs().join(path.trim_start_matches('/'));
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        let _ = std::fs::remove_dir_all(&path);
+        let _ = std::fs::remove_file(&path);
+        std::os::unix::fs::symlink(target, path).unwrap();
+    }
+
     /// A shell script inside.
     pub fn sh<S: AsRef<OsStr>>(&self, options: &[S], script: &str) -> Run {
         self.run(options, &["sh", "-c", script])
@@ -143,7 +180,7 @@ impl Sandbox {
         let deadline = Instant::now() + Duration::from_secs(3);
         loop {
             let left = self.before.difference(&Host::now());
-            if left.is_empty() {
+            if left.iter().all(|(kind, what)| belongs_to_another(kind, what)) {
                 return;
             }
             assert!(Instant::now() < deadline, "left behind: {left:#?}");
@@ -205,11 +242,15 @@ impl Host {
             cgroups: cgroups(),
             records: records(),
             children: children(),
-            links: lines("/proc/net/dev").lines().filter_map(|l| l.split_once(':')).map(|(n, _)| n.trim().to_owned()).collect(),
+            links: lines("/proc/net/dev")
+                .lines()
+                .filter_map(|l| l.split_once(':'))
+                .map(|(n, _)| n.trim().to_owned())
+                .collect(),
         }
     }
 
-    fn difference(&self, after: &Host) -> Vec<String> {
+    fn difference(&self, after: &Host) -> Vec<(&'static str, String)> {
         let pairs = [
             ("mount", &self.mounts, &after.mounts),
             ("cgroup", &self.cgroups, &after.cgroups),
@@ -219,14 +260,27 @@ impl Host {
         ];
         let mut out = Vec::new();
         for (kind, before, after) in pairs {
-            out.extend(after.difference(before).map(|x| format!("{kind} {x}")));
+            out.extend(after.difference(before).map(|x| (kind, x.clone())));
             // Mounts must not vanish, either.
             if kind == "mount" {
-                out.extend(before.difference(after).map(|x| format!("lost {kind} {x}")));
+                out.extend(before.difference(after).map(|x| ("lost mount", x.clone())));
             }
         }
         out
     }
+}
+
+/// A record that is locked, or the cgroup it names: some launcher lives that no test
+/// started, for all of ours have ended.
+fn belongs_to_another(kind: &str, what: &str) -> bool {
+    let id = what.rsplit('/').next().unwrap_or_default();
+    let id = id.strip_prefix("launch-").unwrap_or(id);
+    matches!(kind, "cgroup" | "record")
+        && record_places().iter().any(|dir| {
+            let Ok(file) = std::fs::File::open(dir.join(id)) else { return false };
+            let lock = rustix::fs::FlockOperation::NonBlockingLockShared;
+            rustix::fs::flock(&file, lock).is_err()
+        })
 }
 
 fn cgroups() -> BTreeSet<String> {
@@ -252,11 +306,18 @@ fn walk_cgroups(dir: &Path, depth: u32, found: &mut BTreeSet<String>) {
     }
 }
 
-fn records() -> BTreeSet<String> {
-    let uid = rustix::process::geteuid().as_raw();
-    let mut dirs = vec![PathBuf::from("/run/launch"), format!("/tmp/launch-{uid}").into()];
+fn record_places() -> Vec<PathBuf> {
+    let mut dirs = vec![PathBuf::from("/run/launch")];
+    for uid in [rustix::process::geteuid().as_raw(), USER] {
+        dirs.push(format!("/tmp/launch-{uid}").into());
+    }
     dirs.extend(std::env::var_os("XDG_RUNTIME_DIR").map(|d| Path::new(&d).join("launch")));
-    dirs.iter()
+    dirs
+}
+
+fn records() -> BTreeSet<String> {
+    record_places()
+        .iter()
         .filter_map(|d| std::fs::read_dir(d).ok())
         .flat_map(|entries| entries.flatten())
         .map(|e| e.path().display().to_string())
@@ -299,14 +360,24 @@ pub struct Run {
     pub err: String,
 }
 
+/// Nothing a test starts may take longer.
+const PATIENCE: Duration = Duration::from_secs(60);
+
 impl Run {
-    pub fn of(mut command: Command) -> Run {
-        command.env_remove("RUST_BACKTRACE");
-        Run::from(command.output().unwrap())
+    #[track_caller]
+    pub fn of(command: Command) -> Run {
+        Run::within(PATIENCE, command)
+    }
+
+    /// Fails when it takes longer: a hang.
+    #[track_caller]
+    pub fn within(patience: Duration, mut command: Command) -> Run {
+        command.env_remove("RUST_BACKTRACE").stdout(Stdio::piped()).stderr(Stdio::piped());
+        Run::from(finish(patience, command.spawn().unwrap()))
     }
 
     pub fn from(output: Output) -> Run {
-        let code = output.status.code().unwrap_or_else(|| 128 + output.status.signal().unwrap());
+        let code = status_code(output.status);
         let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
         Run { code, out: text(output.stdout), err: text(output.stderr) }
     }
@@ -336,9 +407,111 @@ impl Run {
     }
 }
 
+pub fn status_code(status: std::process::ExitStatus) -> i32 {
+    status.code().unwrap_or_else(|| 128 + status.signal().unwrap())
+}
+
+/// The end of a child, with what it wrote; it is killed when its time is up.
+#[track_caller]
+pub fn finish(patience: Duration, child: Child) -> Output {
+    let pid = pid_of(&child);
+    let (sender, receiver) = mpsc::channel();
+    let waiter = std::thread::spawn(move || sender.send(child.wait_with_output()));
+    let result = receiver.recv_timeout(patience);
+    if result.is_err() {
+        let _ = rustix::process::kill_process(pid, rustix::process::Signal::KILL);
+    }
+    let output = result.expect("a hang: no end in time").unwrap();
+    let _ = waiter.join();
+    output
+}
+
+pub fn pid_of(child: &Child) -> rustix::process::Pid {
+    rustix::process::Pid::from_child(child)
+}
+
 /// An ordinary user to become: one without subordinate ids.
+pub const USER: u32 = 54321;
+
 pub fn as_user(command: &mut Command, uid: u32, gid: u32) -> &mut Command {
     command.uid(uid).gid(gid).env_remove("XDG_RUNTIME_DIR").env("HOME", "/")
+}
+
+/// Every entry below a directory, with type, mode, owner and content, but no times.
+pub fn snapshot(dir: &Path) -> BTreeMap<PathBuf, String> {
+    let mut found = BTreeMap::new();
+    add_to_snapshot(dir, &mut found);
+    found
+}
+
+fn add_to_snapshot(path: &Path, found: &mut BTreeMap<PathBuf, String>) {
+    let m = std::fs::symlink_metadata(path).unwrap();
+    let mut hasher = DefaultHasher::new();
+    if m.is_symlink() {
+        std::fs::read_link(path).unwrap().hash(&mut hasher);
+    } else if m.is_file() {
+        std::fs::read(path).unwrap_or_default().hash(&mut hasher);
+    } else if m.is_dir() {
+        for entry in std::fs::read_dir(path).unwrap() {
+            add_to_snapshot(&entry.unwrap().path(), found);
+        }
+    }
+    let line = format!("{:o} {}:{} {:x}", m.mode(), m.uid(), m.gid(), hasher.finish());
+    found.insert(path.to_owned(), line);
+}
+
+/// A directory on the host that nothing inside may reach.
+pub struct Canary(PathBuf);
+
+impl Canary {
+    pub fn path(&self) -> &Path {
+        &self.0
+    }
+
+    #[track_caller]
+    pub fn check(&self) {
+        let found = snapshot(&self.0);
+        assert!(found.len() == 1, "reached from inside: {found:#?}");
+    }
+}
+
+/// The smallest program: exits with `code`.
+pub fn tiny_elf(code: u8) -> Vec<u8> {
+    let (machine, text): (u16, Vec<u8>) = match std::env::consts::ARCH {
+        // mov edi, code; mov eax, 60; syscall
+        "x86_64" => (62, vec![0xbf, code, 0, 0, 0, 0xb8, 60, 0, 0, 0, 0x0f, 0x05]),
+        // mov x0, code; mov x8, 93; svc 0
+        "aarch64" => {
+            let words = [0xd280_0000 | u32::from(code) << 5, 0xd280_0ba8, 0xd400_0001];
+            (183, words.iter().flat_map(|w: &u32| w.to_le_bytes()).collect())
+        }
+        other => panic!("no code for {other}"),
+    };
+    elf(machine, &text)
+}
+
+/// A static 64-bit ELF file of one segment that holds `text`.
+pub fn elf(machine: u16, text: &[u8]) -> Vec<u8> {
+    let mut out = b"\x7fELF\x02\x01\x01\0\0\0\0\0\0\0\0\0".to_vec();
+    let base = 0x40_0000u64;
+    out.extend(2u16.to_le_bytes());
+    out.extend(machine.to_le_bytes());
+    out.extend(1u32.to_le_bytes());
+    for word in [base + 120, 64, 0] {
+        out.extend(word.to_le_bytes());
+    }
+    out.extend(0u32.to_le_bytes());
+    for half in [64u16, 56, 1, 0, 0, 0] {
+        out.extend(half.to_le_bytes());
+    }
+    let size = 120 + text.len() as u64;
+    out.extend(1u32.to_le_bytes()); // PT_LOAD
+    out.extend(5u32.to_le_bytes()); // read, execute
+    for word in [0, base, base, size, size, 0x1000] {
+        out.extend(word.to_le_bytes());
+    }
+    out.extend(text);
+    out
 }
 
 /// Waits until `done`, at most ten seconds.

@@ -1,0 +1,94 @@
+//! /dev: the standard nodes and links, and no other device.
+
+use crate::common::*;
+
+const NONE: &[&str] = &[];
+
+#[test]
+fn the_standard_nodes_and_links() {
+    let Some(s) = Sandbox::new() else { return };
+    let out =
+        s.sh(NONE, "cd /dev; stat -c '%n %F %t:%T %a' null zero full random urandom tty").ok();
+    let nodes = [
+        ("null", "1:3"),
+        ("zero", "1:5"),
+        ("full", "1:7"),
+        ("random", "1:8"),
+        ("urandom", "1:9"),
+        ("tty", "5:0"),
+    ];
+    let want: Vec<String> =
+        nodes.iter().map(|(n, d)| format!("{n} character special file {d} 666")).collect();
+    assert_eq!(out.lines().collect::<Vec<_>>(), want);
+    let out = s
+        .sh(
+            NONE,
+            "cd /dev; for l in fd stdin stdout stderr ptmx core; do echo $l $(readlink $l); done",
+        )
+        .ok();
+    let want = "fd /proc/self/fd\nstdin /proc/self/fd/0\nstdout /proc/self/fd/1\nstderr /proc/self/fd/2\nptmx pts/ptmx\ncore /proc/kcore";
+    assert_eq!(out, want);
+    let names = s.run(NONE, &["ls", "/dev"]).ok();
+    let want = "core fd full mqueue null ptmx pts random shm stderr stdin stdout tty urandom zero";
+    assert_eq!(names.split_whitespace().collect::<Vec<_>>().join(" "), want);
+}
+
+#[test]
+fn the_nodes_work() {
+    let Some(s) = Sandbox::new() else { return };
+    let script = "echo gone >/dev/null
+        head -c 4 /dev/zero | od -An -tx1
+        head -c 100 /dev/urandom | wc -c
+        head -c 1 /dev/random | wc -c
+        (echo x >/dev/full) 2>&1 | grep -c 'No space left'
+        echo out >/dev/stdout; echo in | cat /dev/stdin; cat /dev/fd/0 </dev/null";
+    let out = s.sh(NONE, script).ok();
+    assert_eq!(
+        out.split_whitespace().collect::<Vec<_>>(),
+        ["00", "00", "00", "00", "100", "1", "1", "out", "in"]
+    );
+}
+
+#[test]
+fn the_payload_has_no_terminal_it_was_not_given() {
+    let Some(s) = Sandbox::new() else { return };
+    let run = s.sh(NONE, "tty; (: </dev/tty) 2>&1; cut -d' ' -f7 /proc/self/stat");
+    let lines: Vec<&str> = run.out.lines().collect();
+    assert_eq!(lines[0], "not a tty", "{run:#?}");
+    assert!(lines[1].contains("No such device or address"), "{run:#?}");
+    assert_eq!(lines[2], "0", "{run:#?}");
+}
+
+#[test]
+fn no_other_device_can_be_made_or_used() {
+    let Some(s) = Sandbox::new() else { return };
+    let run = s.sh(NONE, "mknod /tmp/d b 254 0; echo $?; mknod /d c 1 3; echo $?; ls /dev/kmsg /dev/mem /dev/console 2>/dev/null; echo end");
+    assert_eq!(run.out, "1\n1\nend\n", "{run:#?}");
+}
+
+#[test]
+fn a_device_that_lies_in_the_rootfs_cannot_be_used() {
+    let Some(()) = need_root() else { return };
+    let Some(s) = Sandbox::new() else { return };
+    let kind = rustix::fs::FileType::CharacterDevice;
+    let path = s.rootfs().join("zero");
+    rustix::fs::mknodat(rustix::fs::CWD, &path, kind, 0o666.into(), rustix::fs::makedev(1, 5))
+        .unwrap();
+    for options in [NONE, &["--ephemeral"], &["--read-only"]] {
+        let run = s.sh(options, "head -c1 /zero");
+        assert!(run.code == 1 && run.err.contains("Permission denied"), "{run:#?}");
+    }
+}
+
+#[test]
+fn the_kernels_log_and_settings_are_out_of_reach() {
+    let Some(s) = Sandbox::new() else { return };
+    assert_ne!(s.run(NONE, &["dmesg"]).code, 0);
+    assert_ne!(s.run(NONE, &["cat", "/proc/kmsg"]).code, 0);
+    for target in ["/sys/kernel/uevent_seqnum", "/sys/power/state"] {
+        assert_ne!(s.sh(NONE, &format!("echo 0 >{target}")).code, 0, "{target}");
+    }
+    assert_ne!(s.sh(NONE, "mount -t tmpfs x /tmp").code, 0);
+    assert_ne!(s.sh(NONE, "mount -o remount,rw /sys").code, 0);
+    assert_ne!(s.sh(NONE, "chroot / true && mount -t proc p /tmp").code, 0);
+}
