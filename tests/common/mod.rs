@@ -5,16 +5,19 @@
 #![allow(dead_code)]
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
-use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsStr;
-use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io::Write;
-use std::os::unix::fs::MetadataExt;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::{Mutex, MutexGuard, mpsc};
 use std::time::{Duration, Instant};
+
+mod files;
+mod host;
+
+pub use files::*;
+use host::{Host, belongs_to_another};
 
 static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
 
@@ -224,133 +227,6 @@ fn adopt_orphans() {
     rustix::process::set_child_subreaper(Some(me)).unwrap();
 }
 
-/// What a container could leave behind.
-#[derive(Debug)]
-struct Host {
-    mounts: BTreeSet<String>,
-    cgroups: BTreeSet<String>,
-    records: BTreeSet<String>,
-    children: BTreeSet<String>,
-    links: BTreeSet<String>,
-}
-
-impl Host {
-    fn now() -> Host {
-        let lines = |file: &str| std::fs::read_to_string(file).unwrap_or_default();
-        Host {
-            mounts: lines("/proc/self/mountinfo").lines().map(str::to_owned).collect(),
-            cgroups: cgroups(),
-            records: records(),
-            children: children(),
-            links: lines("/proc/net/dev")
-                .lines()
-                .filter_map(|l| l.split_once(':'))
-                .map(|(n, _)| n.trim().to_owned())
-                .collect(),
-        }
-    }
-
-    fn difference(&self, after: &Host) -> Vec<(&'static str, String)> {
-        let pairs = [
-            ("mount", &self.mounts, &after.mounts),
-            ("cgroup", &self.cgroups, &after.cgroups),
-            ("record", &self.records, &after.records),
-            ("process", &self.children, &after.children),
-            ("network link", &self.links, &after.links),
-        ];
-        let mut out = Vec::new();
-        for (kind, before, after) in pairs {
-            out.extend(after.difference(before).map(|x| (kind, x.clone())));
-            // Mounts must not vanish, either.
-            if kind == "mount" {
-                out.extend(before.difference(after).map(|x| ("lost mount", x.clone())));
-            }
-        }
-        out
-    }
-}
-
-/// A record that is locked, or the cgroup it names: some launcher lives that no test
-/// started, for all of ours have ended.
-fn belongs_to_another(kind: &str, what: &str) -> bool {
-    let id = what.rsplit('/').next().unwrap_or_default();
-    let id = id.strip_prefix("launch-").unwrap_or(id);
-    matches!(kind, "cgroup" | "record")
-        && record_places().iter().any(|dir| {
-            let Ok(file) = std::fs::File::open(dir.join(id)) else { return false };
-            let lock = rustix::fs::FlockOperation::NonBlockingLockShared;
-            rustix::fs::flock(&file, lock).is_err()
-        })
-}
-
-fn cgroups() -> BTreeSet<String> {
-    let mut found = BTreeSet::new();
-    let info = std::fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
-    for line in info.lines().filter(|l| l.contains(" - cgroup")) {
-        if let Some(point) = line.split(' ').nth(4) {
-            walk_cgroups(Path::new(point), 6, &mut found);
-        }
-    }
-    found
-}
-
-fn walk_cgroups(dir: &Path, depth: u32, found: &mut BTreeSet<String>) {
-    let Ok(entries) = std::fs::read_dir(dir) else { return };
-    for entry in entries.flatten().filter(|e| e.file_type().is_ok_and(|t| t.is_dir())) {
-        let path = entry.path();
-        if entry.file_name().to_string_lossy().starts_with("launch-") {
-            found.insert(path.display().to_string());
-        } else if depth > 0 {
-            walk_cgroups(&path, depth - 1, found);
-        }
-    }
-}
-
-fn record_places() -> Vec<PathBuf> {
-    let mut dirs = vec![PathBuf::from("/run/launch")];
-    for uid in [rustix::process::geteuid().as_raw(), USER] {
-        dirs.push(format!("/tmp/launch-{uid}").into());
-    }
-    dirs.extend(std::env::var_os("XDG_RUNTIME_DIR").map(|d| Path::new(&d).join("launch")));
-    dirs
-}
-
-fn records() -> BTreeSet<String> {
-    record_places()
-        .iter()
-        .filter_map(|d| std::fs::read_dir(d).ok())
-        .flat_map(|entries| entries.flatten())
-        .map(|e| e.path().display().to_string())
-        .collect()
-}
-
-/// Children of this process, adopted ones included, whatever thread made them.
-fn children() -> BTreeSet<String> {
-    let me = std::process::id();
-    let mut found = BTreeSet::new();
-    let Ok(entries) = std::fs::read_dir("/proc") else { return found };
-    for entry in entries.flatten() {
-        let Ok(pid) = entry.file_name().to_string_lossy().parse::<u32>() else { continue };
-        let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
-        let Some((name, rest)) = stat.rsplit_once(") ") else { continue };
-        let mut fields = rest.split(' ');
-        let state = fields.next().unwrap_or_default();
-        if fields.next().and_then(|p| p.parse().ok()) != Some(me) {
-            continue;
-        }
-        if state == "Z" {
-            // An orphan that ended well; nobody else will take its status.
-            let _ = rustix::process::waitpid(
-                rustix::process::Pid::from_raw(pid as i32),
-                rustix::process::WaitOptions::NOHANG,
-            );
-        } else {
-            found.insert(name.to_owned());
-        }
-    }
-    found
-}
-
 /// What one call of the launcher gave.
 #[derive(Debug)]
 pub struct Run {
@@ -437,29 +313,6 @@ pub fn as_user(command: &mut Command, uid: u32, gid: u32) -> &mut Command {
     command.uid(uid).gid(gid).env_remove("XDG_RUNTIME_DIR").env("HOME", "/")
 }
 
-/// Every entry below a directory, with type, mode, owner and content, but no times.
-pub fn snapshot(dir: &Path) -> BTreeMap<PathBuf, String> {
-    let mut found = BTreeMap::new();
-    add_to_snapshot(dir, &mut found);
-    found
-}
-
-fn add_to_snapshot(path: &Path, found: &mut BTreeMap<PathBuf, String>) {
-    let m = std::fs::symlink_metadata(path).unwrap();
-    let mut hasher = DefaultHasher::new();
-    if m.is_symlink() {
-        std::fs::read_link(path).unwrap().hash(&mut hasher);
-    } else if m.is_file() {
-        std::fs::read(path).unwrap_or_default().hash(&mut hasher);
-    } else if m.is_dir() {
-        for entry in std::fs::read_dir(path).unwrap() {
-            add_to_snapshot(&entry.unwrap().path(), found);
-        }
-    }
-    let line = format!("{:o} {}:{} {:x}", m.mode(), m.uid(), m.gid(), hasher.finish());
-    found.insert(path.to_owned(), line);
-}
-
 /// A directory on the host that nothing inside may reach.
 pub struct Canary(PathBuf);
 
@@ -473,45 +326,6 @@ impl Canary {
         let found = snapshot(&self.0);
         assert!(found.len() == 1, "reached from inside: {found:#?}");
     }
-}
-
-/// The smallest program: exits with `code`.
-pub fn tiny_elf(code: u8) -> Vec<u8> {
-    let (machine, text): (u16, Vec<u8>) = match std::env::consts::ARCH {
-        // mov edi, code; mov eax, 60; syscall
-        "x86_64" => (62, vec![0xbf, code, 0, 0, 0, 0xb8, 60, 0, 0, 0, 0x0f, 0x05]),
-        // mov x0, code; mov x8, 93; svc 0
-        "aarch64" => {
-            let words = [0xd280_0000 | u32::from(code) << 5, 0xd280_0ba8, 0xd400_0001];
-            (183, words.iter().flat_map(|w: &u32| w.to_le_bytes()).collect())
-        }
-        other => panic!("no code for {other}"),
-    };
-    elf(machine, &text)
-}
-
-/// A static 64-bit ELF file of one segment that holds `text`.
-pub fn elf(machine: u16, text: &[u8]) -> Vec<u8> {
-    let mut out = b"\x7fELF\x02\x01\x01\0\0\0\0\0\0\0\0\0".to_vec();
-    let base = 0x40_0000u64;
-    out.extend(2u16.to_le_bytes());
-    out.extend(machine.to_le_bytes());
-    out.extend(1u32.to_le_bytes());
-    for word in [base + 120, 64, 0] {
-        out.extend(word.to_le_bytes());
-    }
-    out.extend(0u32.to_le_bytes());
-    for half in [64u16, 56, 1, 0, 0, 0] {
-        out.extend(half.to_le_bytes());
-    }
-    let size = 120 + text.len() as u64;
-    out.extend(1u32.to_le_bytes()); // PT_LOAD
-    out.extend(5u32.to_le_bytes()); // read, execute
-    for word in [0, base, base, size, size, 0x1000] {
-        out.extend(word.to_le_bytes());
-    }
-    out.extend(text);
-    out
 }
 
 /// Waits until `done`, at most ten seconds.
