@@ -9,19 +9,35 @@ mod common;
 mod devices;
 #[path = "containers/env.rs"]
 mod env;
+#[path = "containers/explain.rs"]
+mod explain;
+#[path = "containers/faults.rs"]
+mod faults;
 #[path = "containers/hostile.rs"]
 mod hostile;
 #[path = "containers/inject.rs"]
 mod inject;
+#[path = "containers/limits.rs"]
+mod limits;
 #[path = "containers/namespaces.rs"]
 mod namespaces;
 #[path = "containers/process.rs"]
 mod process;
+#[path = "containers/real.rs"]
+mod real;
 #[path = "containers/rootfs.rs"]
 mod rootfs;
+#[path = "containers/rootless.rs"]
+mod rootless;
+#[path = "containers/signals.rs"]
+mod signals;
 #[path = "containers/status.rs"]
 mod status;
 #[path = "containers/streams.rs"]
 mod streams;
+#[path = "containers/terminal.rs"]
+mod terminal;
+#[path = "containers/tty.rs"]
+mod tty;
 #[path = "containers/volumes.rs"]
 mod volumes;
