@@ -45,7 +45,9 @@ pub fn run(steps: &[ChildStep], mut cx: Context, first: usize) -> sys::Never {
             Some(Fault::Fail(at)) if at == first + index => Err(Errno::IO),
             Some(Fault::Kill(at)) if at == first + index => {
                 cx.channel.send(&Report::Kill);
-                cx.channel.await_go()
+                // A go may be there already: not a step further all the same.
+                while cx.channel.await_go().is_ok() {}
+                Err(Errno::CONNRESET)
             }
             _ => cx.step(step),
         };

@@ -81,7 +81,7 @@ fn start(
                 let first = steps.len() + 1;
                 clone(spec, plan, made, *flags, cgroup.as_deref(), times.take(), first)?;
             }
-            other => host_step(other, made)?,
+            other => host_step(other, made).map_err(|e| first_cause(plan, made, e))?,
         }
         if shared.is_some() {
             timings.push(Timing { step: number, nanoseconds: child::now() - before });
@@ -96,6 +96,14 @@ fn start(
         }
     }
     Ok(terminal)
+}
+
+/// A child that has failed makes steps of ours fail, too: what it said comes first.
+fn first_cause(plan: &Plan, made: &mut Made, error: Error) -> Error {
+    if let Some(child) = made.child {
+        let _ = rustix::process::kill_process(child, Signal::KILL);
+    }
+    await_exec(plan, made).err().unwrap_or(error)
 }
 
 fn host_step(step: &HostStep, made: &mut Made) -> Result<()> {
