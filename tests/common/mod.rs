@@ -3,7 +3,6 @@
 //! Containers are real; nothing is mocked. Tests that hold a `Sandbox` run one at a
 //! time, so that whatever is left over belongs to the one that left it.
 #![allow(dead_code)]
-#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 use std::ffi::OsStr;
 use std::io::Write;

@@ -24,6 +24,19 @@ fn without_names(text: &str) -> String {
         .collect()
 }
 
+/// Whether the message is about this step.
+fn names(said: &str, step: &str) -> bool {
+    if let Some(rest) = step.strip_prefix("limit ") {
+        // The user's option: `limit --mem: FILE = VALUE` against `--mem 50M: write ...`.
+        return said.starts_with(&format!("launch: {} ", rest.split(':').next().unwrap()));
+    }
+    let step = match step.strip_prefix("make cgroup ") {
+        Some(dir) => format!("create cgroup {dir}"),
+        None => step.to_owned(),
+    };
+    said.starts_with(&without_names(&format!("launch: {step}: ")))
+}
+
 /// Runs `call(extra options)` with a fault at each step.
 fn sweep(s: &Sandbox, call: impl Fn(&[&str]) -> Command) {
     let words = steps(call(&["--explain", "--json"]));
@@ -32,16 +45,14 @@ fn sweep(s: &Sandbox, call: impl Fn(&[&str]) -> Command) {
     for (index, step) in words.iter().enumerate() {
         let n = index + 1;
         let run = Run::within(PATIENCE, call(&["--fault", &format!("fail:{n}")]));
-        assert_eq!((run.code, run.out.as_str()), (125, ""), "step {n} {step}: {run:#?}");
+        // The payload's exec without init is the payload's failure.
+        let codes = if n == last { [125, 126] } else { [125, 125] };
+        assert!(codes.contains(&run.code) && run.out.is_empty(), "step {n} {step}: {run:#?}");
         let said =
             run.err.lines().find(|l| !l.starts_with("launch: warning") && !l.starts_with("hint"));
         let said = without_names(said.unwrap_or_else(|| panic!("silent at step {n} {step}")));
-        let want = without_names(&format!("launch: {step}: "));
         if n != last {
-            assert!(
-                said.starts_with(&want) && said.ends_with("(EIO)"),
-                "step {n}: {said:?}, not {want:?}"
-            );
+            assert!(names(&said, step) && said.contains("(EIO)"), "step {n} {step:?}: {said:?}");
         }
         s.check_leaks();
         let run = Run::within(PATIENCE, call(&["--fault", &format!("kill:{n}")]));
