@@ -1,7 +1,9 @@
 //! Harness: a rootfs, the launcher run in it, and a look at what stayed behind.
 //!
 //! Containers are real; nothing is mocked. Tests that hold a `Sandbox` run one at a
-//! time, so that whatever is left over belongs to the one that left it.
+//! time, so that whatever is left over belongs to the one that left it. Every test that
+//! starts a process holds one: orphans become children of this process, and the check
+//! takes the status of any that has ended.
 #![allow(dead_code)]
 
 use std::ffi::OsStr;

@@ -6,7 +6,7 @@ use std::process::{Command, Stdio};
 use std::time::Duration;
 
 /// A Debian with redis-server, made once by mmdebstrap and kept below the target directory.
-fn debian() -> Option<PathBuf> {
+fn debian(_one_at_a_time: &Sandbox) -> Option<PathBuf> {
     if std::env::var_os("LAUNCH_VM").is_some() {
         skip("no Debian inside the machine");
         return None;
@@ -49,8 +49,8 @@ fn call(rootfs: &Path, options: &[&str], script: &str) -> Command {
 
 #[test]
 fn debian_runs_and_knows_itself() {
-    let Some(rootfs) = debian() else { return };
-    let _s = Sandbox::empty();
+    let s = Sandbox::empty();
+    let Some(rootfs) = debian(&s) else { return };
     let script = "cat /etc/debian_version | cut -d. -f1; id -un; id -Gn; dpkg -l redis-server | grep -c ^ii; ls /proc/1 >/dev/null && perl -e 'print \"perl\\n\"'";
     assert_eq!(Run::of(call(&rootfs, &["--ephemeral"], script)).ok(), "12\nroot\nroot\n1\nperl");
     let out =
@@ -60,8 +60,8 @@ fn debian_runs_and_knows_itself() {
 
 #[test]
 fn a_server_answers_over_a_socket_in_a_volume_and_over_loopback() {
-    let Some(rootfs) = debian() else { return };
     let s = Sandbox::empty();
+    let Some(rootfs) = debian(&s) else { return };
     let dir = s.dir.join("sock");
     std::fs::create_dir(&dir).unwrap();
     set_mode(&dir, 0o777);
@@ -107,8 +107,8 @@ fn ask(socket: &Path, request: &str) -> String {
 /// A server as the container's only program, ended by its own signal handling.
 #[test]
 fn a_server_ends_cleanly_on_term() {
-    let Some(rootfs) = debian() else { return };
-    let _s = Sandbox::empty();
+    let s = Sandbox::empty();
+    let Some(rootfs) = debian(&s) else { return };
     for init in [&[][..], &["--no-init"]] {
         let mut c = Command::new(launch());
         c.args(["--ephemeral", "--mem", "200M"]).args(init).arg(&rootfs);

@@ -121,6 +121,7 @@ fn many_arguments_reach_the_payload() {
 
 #[test]
 fn help_and_version_need_nothing() {
+    let _s = Sandbox::empty();
     let call = |args: &[&str]| {
         let mut c = std::process::Command::new(launch());
         c.args(args);
