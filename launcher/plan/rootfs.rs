@@ -15,6 +15,8 @@ pub fn open(path: &Path) -> Result<OwnedFd> {
             Ok(target) if e == rustix::io::Errno::NOENT => {
                 Error::os(format!("rootfs {shown}: symlink to {}", target.display()), e)
             }
+            _ if e == rustix::io::Errno::NOENT => Error::os(format!("rootfs {shown}"), e)
+                .hint("ROOTFS is a directory on this machine; images are not fetched"),
             _ => Error::os(format!("rootfs {shown}"), e),
         }
     })
