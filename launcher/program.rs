@@ -61,7 +61,9 @@ fn explain(root: &OwnedFd, path: &Path, fd: &OwnedFd, errno: Errno, code: Code) 
             ))
             .hint("link it statically, or copy the loader and its libraries into the rootfs")
         }
-        Format::Script { interpreter, crlf } if crlf || absent(interpreter) => {
+        Format::Script { interpreter, crlf }
+            if crlf || code == Code::NotFound && absent(interpreter) =>
+        {
             let name = String::from_utf8_lossy(interpreter);
             if crlf {
                 Error::new(format!("{shown}: interpreter '{name}\\r': the file has CRLF line ends"))
