@@ -5,6 +5,10 @@
 #[path = "common/mod.rs"]
 mod common;
 
+#[path = "containers/bad_files.rs"]
+mod bad_files;
+#[path = "containers/bad_options.rs"]
+mod bad_options;
 #[path = "containers/devices.rs"]
 mod devices;
 #[path = "containers/env.rs"]
