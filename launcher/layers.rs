@@ -99,18 +99,22 @@ fn host_root(b: &mut Builder<'_>) -> Result<()> {
     }
     b.child.push(ChildStep::Scratch { at: c_str(at)?, dirs });
     let root = c_str(root)?;
-    b.child.push(ChildStep::Mount(Box::new(Mount {
+    b.child.push(empty_root(&root));
+    b.child.append(&mut later);
+    b.child.push(ChildStep::Enter { root });
+    Ok(())
+}
+
+fn empty_root(target: &CString) -> ChildStep {
+    ChildStep::Mount(Box::new(Mount {
         source: c"tmpfs".into(),
-        target: root.clone(),
+        target: target.clone(),
         fstype: c"tmpfs".into(),
         flags: 0,
         data: c"mode=755".into(),
         mode: 0o755,
         parents: Vec::new(),
-    })));
-    b.child.append(&mut later);
-    b.child.push(ChildStep::Enter { root });
-    Ok(())
+    }))
 }
 
 fn make_dir(target: &CString) -> ChildStep {

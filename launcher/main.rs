@@ -36,7 +36,6 @@ mod user;
 #[allow(dead_code)]
 mod binfmt;
 #[path = "../init/src/table.rs"]
-#[allow(dead_code)]
 mod table;
 
 use command::{Command, Mode};
