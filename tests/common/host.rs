@@ -78,7 +78,9 @@ fn walk_cgroups(dir: &Path, depth: u32, found: &mut BTreeSet<String>) {
     let Ok(entries) = std::fs::read_dir(dir) else { return };
     for entry in entries.flatten().filter(|e| e.file_type().is_ok_and(|t| t.is_dir())) {
         let path = entry.path();
-        if entry.file_name().to_string_lossy().starts_with("launch-") {
+        let name = entry.file_name().to_string_lossy().into_owned();
+        let id = name.strip_prefix("launch-").unwrap_or_default();
+        if id.len() == 8 && id.bytes().all(|b| b.is_ascii_hexdigit()) {
             found.insert(path.display().to_string());
         } else if depth > 0 {
             walk_cgroups(&path, depth - 1, found);
