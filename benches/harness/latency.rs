@@ -4,7 +4,7 @@ use super::{
     LIMIT, Options, Result,
     bench::Bench,
     peers::{Job, Ready},
-    stats::{Random, median, ms, quantile},
+    stats::{Others, Random, median, ms, quantile},
     sys,
 };
 use std::time::Duration;
@@ -80,9 +80,13 @@ pub fn run(bench: &Bench, ready: &[Ready], options: &Options) -> Result<()> {
     let (n, gap, payload) = (options.rounds, options.gap_ms, options.payload.as_str());
     let argv = [payload];
     let job = Job::new(bench, &argv, LIMIT)?;
+    let others = Others::now();
     let cold = rounds(bench, ready, &job, n, Duration::from_millis(gap))?;
+    let busy = others.percent_since();
     let warm = rounds(bench, ready, &job, n, Duration::ZERO)?;
     println!("### Start to exit of {payload}, {n} rounds, {gap} ms apart and back to back\n");
+    let verdict = if busy > 10.0 { ": too much for a result" } else { "" };
+    println!("Others kept the machine {busy:.0} % busy{verdict}.\n");
     println!(
         "| launcher | limit | median ms | min | p90 | × floor | p25–p75 | CPU × floor | back to back × floor | p25–p75 | |"
     );
@@ -117,7 +121,7 @@ pub fn run(bench: &Bench, ready: &[Ready], options: &Options) -> Result<()> {
 /// Peers against ours: how many times longer they take.
 fn pairs(ready: &[Ready], cold: &[Series], warm: &[Series]) {
     let find = |name: &str| ready.iter().position(|r| r.launcher.name == name);
-    if !PAIRS.iter().any(|(_, ours)| find(ours).is_some()) {
+    if !PAIRS.iter().any(|(peer, ours)| find(peer).is_some() && find(ours).is_some()) {
         return println!();
     }
     println!("\n| peer / ours | ratio | p25–p75 | back to back | p25–p75 |\n|---|---|---|---|---|");

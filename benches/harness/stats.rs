@@ -19,6 +19,32 @@ pub fn ms(time: Duration) -> f64 {
     time.as_secs_f64() * 1e3
 }
 
+/// How busy others keep the machine: on a busy one the ratios drift, since those that
+/// run more processes wait more often for a processor.
+pub struct Others {
+    busy: f64,
+    all: f64,
+    ours: f64,
+}
+
+impl Others {
+    pub fn now() -> Self {
+        let text = std::fs::read_to_string("/proc/stat").unwrap_or_default();
+        let line = text.lines().next().unwrap_or_default();
+        let ticks: Vec<f64> = line.split_whitespace().filter_map(|w| w.parse().ok()).collect();
+        let all: f64 = ticks.iter().take(8).sum();
+        let idle: f64 = ticks.iter().skip(3).take(2).sum();
+        // A tick is 10 ms wherever Linux shows one to programs.
+        Self { busy: all - idle, all, ours: 100.0 * super::sys::children_cpu() }
+    }
+
+    pub fn percent_since(&self) -> f64 {
+        let now = Self::now();
+        let others = (now.busy - self.busy) - (now.ours - self.ours);
+        (100.0 * others / (now.all - self.all)).max(0.0)
+    }
+}
+
 /// xorshift64: a fair order of launches needs no more.
 pub struct Random(u64);
 
