@@ -3,15 +3,18 @@
 
 MUSL := $(shell uname -m | sed 's/^arm64$$/aarch64/;s/^i[3-6]86$$/i686/')-unknown-linux-musl
 # Without rustup and without a musl target: the compiler's own, also linked statically.
-TARGET ?= $(shell command -v rustup >/dev/null 2>&1 || test -d "$$(rustc --print target-libdir --target $(MUSL))" \
+# Without a compiler (sudo make install): what was built before.
+TARGET ?= $(shell command -v rustup >/dev/null 2>&1 || ! command -v rustc >/dev/null 2>&1 || \
+	test -d "$$(rustc --print target-libdir --target $(MUSL) 2>/dev/null)" \
 	&& echo $(MUSL) || rustc -vV | sed -n 's/^host: //p')
-BIN = target/$(TARGET)/release/launch
+BIN = $(or $(CARGO_TARGET_DIR),target)/$(TARGET)/release/launch
 PREFIX ?= /usr/local
 SKIPS = $(CURDIR)/target/skips
 
 all: build
 
 target:
+	@command -v cargo >/dev/null || { echo 'needs Rust, stable: https://rustup.rs' >&2; exit 1; }
 	@test -d "$$(rustc --print target-libdir --target $(TARGET))" || rustup -q target add $(TARGET)
 
 build: target
@@ -19,15 +22,16 @@ build: target
 
 # The host's own root as a throw-away container.
 run: target
-	cargo run -q --release --target $(TARGET) -- --mem 200M --ephemeral / sh -c 'ps; id; mount'
+	cargo run --release --target $(TARGET) -- --mem 200M --ephemeral / sh -c 'ps; id; mount'
 
 # What cannot run here is skipped, with its reason; MUST_RUN=1 makes a skip a failure.
 test: target
 	@mkdir -p target && rm -f $(SKIPS) && touch $(SKIPS)
-	LAUNCH_SKIPS=$(SKIPS) cargo test --target $(TARGET)
-	@echo "skipped: $$(wc -l < $(SKIPS))"; cat $(SKIPS)
+	@LAUNCH_SKIPS=$(SKIPS) cargo test --target $(TARGET); status=$$?; \
+	echo "skipped: $$(wc -l < $(SKIPS))"; cat $(SKIPS); exit $$status
 
-install: build
+install:
+	test -x $(BIN) || $(MAKE) build
 	install -D -m 755 $(BIN) $(DESTDIR)$(PREFIX)/bin/launch
 
 bench: target
