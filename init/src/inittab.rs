@@ -53,7 +53,7 @@ impl Inittab {
         }
     }
 
-    /// False: there is no such file.
+    /// False: there is no such file, or nothing of use in it.
     fn read(&mut self) -> bool {
         let file = Scratch::read(z(c"/etc/inittab"));
         if file.error < 0 {
@@ -83,7 +83,7 @@ impl Inittab {
             }
             line = next_line(line);
         }
-        true
+        self.count > 0
     }
 
     fn running(&mut self) -> &mut [Entry] {

@@ -3,12 +3,15 @@
 
 #![allow(unsafe_code)]
 
+use core::ffi::{c_char, c_void};
+
 #[cfg(target_arch = "x86_64")]
 mod imp {
     use core::arch::asm;
+    use core::ffi::c_void;
 
     #[unsafe(no_mangle)]
-    unsafe extern "C" fn memcpy(to: *mut u8, from: *const u8, len: usize) -> *mut u8 {
+    unsafe extern "C" fn memcpy(to: *mut c_void, from: *const c_void, len: usize) -> *mut c_void {
         // SAFETY: the caller of memcpy vouches for both ranges.
         unsafe {
             asm!("rep movsb", inout("rcx") len => _, inout("rdi") to => _, inout("rsi") from => _, options(nostack, preserves_flags))
@@ -17,7 +20,7 @@ mod imp {
     }
 
     #[unsafe(no_mangle)]
-    unsafe extern "C" fn memset(to: *mut u8, byte: i32, len: usize) -> *mut u8 {
+    unsafe extern "C" fn memset(to: *mut c_void, byte: i32, len: usize) -> *mut c_void {
         // SAFETY: the caller of memset vouches for the range.
         unsafe {
             asm!("rep stosb", inout("rcx") len => _, inout("rdi") to => _, in("al") byte as u8, options(nostack, preserves_flags))
@@ -29,41 +32,45 @@ mod imp {
 // Volatile, or the compiler would see a memcpy in the loop and call it from itself.
 #[cfg(not(target_arch = "x86_64"))]
 mod imp {
+    use core::ffi::c_void;
+
     #[unsafe(no_mangle)]
-    unsafe extern "C" fn memcpy(to: *mut u8, from: *const u8, len: usize) -> *mut u8 {
+    unsafe extern "C" fn memcpy(to: *mut c_void, from: *const c_void, len: usize) -> *mut c_void {
         for i in 0..len {
             // SAFETY: the caller of memcpy vouches for both ranges.
-            unsafe { to.add(i).write_volatile(*from.add(i)) };
+            unsafe { to.cast::<u8>().add(i).write_volatile(*from.cast::<u8>().add(i)) };
         }
         to
     }
 
     #[unsafe(no_mangle)]
-    unsafe extern "C" fn memset(to: *mut u8, byte: i32, len: usize) -> *mut u8 {
+    unsafe extern "C" fn memset(to: *mut c_void, byte: i32, len: usize) -> *mut c_void {
         for i in 0..len {
             // SAFETY: the caller of memset vouches for the range.
-            unsafe { to.add(i).write_volatile(byte as u8) };
+            unsafe { to.cast::<u8>().add(i).write_volatile(byte as u8) };
         }
         to
     }
 }
 
 #[unsafe(no_mangle)]
-unsafe extern "C" fn memmove(to: *mut u8, from: *const u8, len: usize) -> *mut u8 {
+unsafe extern "C" fn memmove(to: *mut c_void, from: *const c_void, len: usize) -> *mut c_void {
     let forward = (to as usize) < from as usize;
     for i in 0..len {
         let i = if forward { i } else { len - 1 - i };
         // SAFETY: the caller of memmove vouches for both ranges; the order lets them overlap.
-        unsafe { to.add(i).write_volatile(from.add(i).read_volatile()) };
+        unsafe { to.cast::<u8>().add(i).write_volatile(from.cast::<u8>().add(i).read_volatile()) };
     }
     to
 }
 
 #[unsafe(no_mangle)]
-unsafe extern "C" fn memcmp(a: *const u8, b: *const u8, len: usize) -> i32 {
+unsafe extern "C" fn memcmp(a: *const c_void, b: *const c_void, len: usize) -> i32 {
     for i in 0..len {
         // SAFETY: the caller of memcmp vouches for both ranges.
-        let (x, y) = unsafe { (a.add(i).read_volatile(), b.add(i).read_volatile()) };
+        let (x, y) = unsafe {
+            (a.cast::<u8>().add(i).read_volatile(), b.cast::<u8>().add(i).read_volatile())
+        };
         if x != y {
             return i32::from(x) - i32::from(y);
         }
@@ -72,13 +79,13 @@ unsafe extern "C" fn memcmp(a: *const u8, b: *const u8, len: usize) -> i32 {
 }
 
 #[unsafe(no_mangle)]
-unsafe extern "C" fn bcmp(a: *const u8, b: *const u8, len: usize) -> i32 {
+unsafe extern "C" fn bcmp(a: *const c_void, b: *const c_void, len: usize) -> i32 {
     // SAFETY: the same contract.
     unsafe { memcmp(a, b, len) }
 }
 
 #[unsafe(no_mangle)]
-unsafe extern "C" fn strlen(text: *const u8) -> usize {
+unsafe extern "C" fn strlen(text: *const c_char) -> usize {
     let mut len = 0;
     // SAFETY: the caller of strlen vouches for a NUL at the end.
     while unsafe { text.add(len).read_volatile() } != 0 {

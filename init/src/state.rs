@@ -94,7 +94,7 @@ impl Init {
     pub fn new(stack: Stack, mask: u64) -> Init {
         let mut init = sys::zeroed_init();
         (init.stack, init.mask, init.own_pid) = (stack, mask, sys::getpid());
-        (init.terminal, init.grace, init.verbosity) = (-1, 3, 1);
+        (init.pidfd, init.terminal, init.grace, init.verbosity) = (-1, -1, 3, 1);
         init.place = Place::Group;
         init.poll.watch(0, -1);
         init.poll.watch(1, -1);

@@ -32,14 +32,13 @@ impl Init {
     pub fn step(&self, signal: Signal) -> Action {
         const SI_KERNEL: i32 = 0x80;
         let Signal { number, code, pid } = signal;
-        // Of a child that ended; and if our own message found its reader gone, that is
-        // not for the payload.
-        if number == libc::SIGCHLD && code > 0 || number == libc::SIGPIPE && pid == self.own_pid {
-            return Action::Ignore;
-        }
-        if code == SI_KERNEL
-            && (self.place == Place::Ours
-                || self.left_terminal && matches!(number, libc::SIGHUP | libc::SIGCONT))
+        let own =
+            matches!(number, libc::SIGPIPE | libc::SIGHUP | libc::SIGCONT) && pid == self.own_pid;
+        // Of a child that ended; for our own message, whose reader is gone, or for the
+        // terminal that we left; or the terminal has sent it to the payload as well.
+        if number == libc::SIGCHLD && code > 0
+            || own
+            || code == SI_KERNEL && self.place == Place::Ours
         {
             return Action::Ignore;
         }
@@ -49,6 +48,7 @@ impl Init {
             return Action::End;
         }
         match self.rewrite.get(number as usize) {
+            _ if number == 0 => Action::Ignore,
             Some(0) => Action::Forward(number as u8),
             Some(&DROP) | None => Action::Ignore,
             Some(to) => Action::Forward(*to),

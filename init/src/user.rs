@@ -74,7 +74,10 @@ impl Init {
         let wanted = spec.find(b':').rest();
         if wanted.is_empty() {
             self.add_group(self.gid);
-            self.add_groups(groups.text(), line);
+            // Without a name there is no membership: an empty list would match.
+            if !line.is_empty() {
+                self.add_groups(groups.text(), line);
+            }
             return true;
         }
         // A group that is asked for is the only one.

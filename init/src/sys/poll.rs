@@ -185,7 +185,10 @@ impl Poll {
         }
         if woken < 0 && woken != -libc::EINTR as isize {
             // Nothing is known to make ppoll fail for good; should it, look around
-            // once a second rather than spin.
+            // once a second, as if all were ready, rather than spin.
+            for entry in &mut self.fds {
+                entry.revents = 1;
+            }
             timeout = libc::timespec { tv_sec: 1, tv_nsec: 0 };
             let signal = sys!(
                 rt_sigtimedwait,
