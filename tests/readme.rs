@@ -131,7 +131,7 @@ fn obstacle(block: &Block, dir: &Path, user: Option<u32>) -> Option<String> {
             let script = format!("launch {option} ./rootfs true 2>&1");
             let said = shell(dir, &script, user);
             if !said.is_empty() {
-                return Some(said);
+                return said.lines().next().map(str::to_owned);
             }
         }
     }
