@@ -247,6 +247,8 @@ impl Context {
             rustix::fs::fchown(&peer, Some(owner), None)?;
         }
         rustix::process::ioctl_tiocsctty(&peer)?;
+        // Now, as the payload may ask before the launcher gets to it.
+        crate::tty::copy_size(peer.as_fd());
         self.terminal = leak(peer);
         self.channel.send_terminal(master.as_fd())
     }

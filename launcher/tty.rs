@@ -20,6 +20,16 @@ pub struct Terminal {
     hangup: bool,
 }
 
+/// Gives a pty the size of the caller's terminal, if there is one.
+pub fn copy_size(pty: BorrowedFd<'_>) {
+    for fd in [rustix::stdio::stdin(), rustix::stdio::stdout()] {
+        if let Ok(size) = rustix::termios::tcgetwinsize(fd) {
+            let _ = rustix::termios::tcsetwinsize(pty, size);
+            return;
+        }
+    }
+}
+
 impl Terminal {
     pub fn new(master: OwnedFd) -> Result<Terminal> {
         rustix::io::ioctl_fionbio(&master, true).map_err(|e| Error::os("pty", e))?;
@@ -56,12 +66,7 @@ impl Terminal {
     }
 
     pub fn resize(&self) {
-        for fd in [rustix::stdio::stdin(), rustix::stdio::stdout()] {
-            if let Ok(size) = rustix::termios::tcgetwinsize(fd) {
-                let _ = rustix::termios::tcsetwinsize(&self.master, size);
-                return;
-            }
-        }
+        copy_size(self.master.as_fd());
     }
 
     /// True once, when the caller's terminal has gone away.
