@@ -19,6 +19,8 @@ mod explain;
 mod faults;
 #[path = "containers/hostile.rs"]
 mod hostile;
+#[path = "containers/hosts.rs"]
+mod hosts;
 #[path = "containers/inject.rs"]
 mod inject;
 #[path = "containers/limits.rs"]

@@ -120,6 +120,14 @@ impl Sandbox {
         self.dir.join("rootfs")
     }
 
+    /// Another rootfs like the sandbox's, beside it.
+    pub fn copy(&self, name: &str) -> PathBuf {
+        let to = self.dir.join(name);
+        let status = Command::new("cp").arg("-a").arg(self.rootfs()).arg(&to).status().unwrap();
+        assert!(status.success());
+        to
+    }
+
     /// Writes a file of the rootfs, with the folders above it.
     pub fn file(&self, path: &str, content: impl AsRef<[u8]>, mode: u32) -> PathBuf {
         let path = self.rootfs().join(path.trim_start_matches('/'));

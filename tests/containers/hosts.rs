@@ -1,0 +1,201 @@
+//! Hosts that lack something, are full or are set up oddly: an error that names it, or a
+//! container as always; never half of one.
+
+use crate::common::*;
+use std::process::Command;
+
+const NONE: &[&str] = &[];
+
+/// As root in a mount namespace of its own that `before` has changed.
+struct Changed<'a>(&'a Sandbox);
+
+impl Changed<'_> {
+    fn run(&self, before: &str, options: &str) -> Run {
+        let (launch, rootfs) = (launch(), self.0.rootfs());
+        let line =
+            format!("{before}\n{} {options} {} echo ran", launch.display(), rootfs.display());
+        let mut c = Command::new("unshare");
+        c.args(["-m", "/bin/sh", "-c", &line]);
+        Run::of(c)
+    }
+}
+
+fn root_with_unshare() -> Option<Sandbox> {
+    need_root()?;
+    let found = Command::new("unshare").arg("--help").output().is_ok();
+    need(found.then_some(()), "needs unshare")?;
+    Sandbox::new()
+}
+
+#[test]
+fn without_proc_sys_or_dev() {
+    let Some(s) = root_with_unshare() else { return };
+    let host = Changed(&s);
+    for gone in [
+        "umount -l /proc",
+        "umount -l /sys",
+        "umount -l /dev",
+        "umount -l /run; umount -l /tmp; true",
+    ] {
+        let run = host.run(&format!("({gone}) 2>/dev/null"), "");
+        assert_eq!((run.code, run.out.as_str(), run.err.as_str()), (0, "ran\n", ""), "{gone}");
+    }
+    let run = host.run("umount -l /proc", "--mem 50M");
+    let text = "launch: read /proc/self/cgroup: No such file or directory (ENOENT)\nhint: limits need /proc mounted on the host\n";
+    assert_eq!(run.fails(125, &[]).err, text);
+}
+
+/// A container that makes nothing outside needs no record; one with limits does.
+#[test]
+fn a_place_for_records_that_cannot_be_trusted_or_used() {
+    let Some(s) = root_with_unshare() else { return };
+    if need(
+        s.run(&["--mem", "50M", "--explain"], &["true"]).err.is_empty().then_some(()),
+        "needs cgroups",
+    )
+    .is_none()
+    {
+        return;
+    }
+    let host = Changed(&s);
+    let new = "mount -t tmpfs run /run";
+    for (before, words) in [
+        (
+            format!("{new}; touch /run/launch"),
+            "launch: open /run/launch for records: Not a directory (ENOTDIR)\nhint: it must be a directory, not a link to one\n",
+        ),
+        (
+            format!("{new}; ln -s /tmp /run/launch"),
+            "launch: open /run/launch for records: Not a directory (ENOTDIR)\nhint: ",
+        ),
+        (
+            format!("{new}; mkdir -m 777 /run/launch"),
+            "launch: /run/launch: owned by user 0, mode 0777: others could forge records in it\nhint: remove /run/launch\n",
+        ),
+        (
+            format!("{new}; mkdir -m 700 /run/launch; chown 5 /run/launch"),
+            "launch: /run/launch: owned by user 5, mode 0700: others could forge",
+        ),
+        (
+            "mount -t tmpfs -o ro run /run".into(),
+            "launch: make /run/launch for the container's record: Read-only file system (EROFS)\nhint: ",
+        ),
+        (
+            "mount -t tmpfs -o nr_inodes=1 run /run".into(),
+            "launch: make /run/launch for the container's record: No space left on device (ENOSPC)\nhint: ",
+        ),
+    ] {
+        host.run(&before, "--mem 50M").fails(125, &[words]);
+        s.check_leaks();
+        assert_eq!(host.run(&before, "").ok(), "ran", "{before}");
+    }
+    let junk = format!(
+        "{new}; mkdir /run/launch; mkfifo /run/launch/abcdefgh; mkdir /run/launch/d; echo junk >/run/launch/12345678; ln -s /etc/passwd /run/launch/ln"
+    );
+    assert_eq!(host.run(&junk, "--mem 50M").ok(), "ran");
+}
+
+/// Records that name what is not ours: nothing of it is touched.
+#[test]
+fn a_forged_record_removes_nothing_but_our_cgroups() {
+    let Some(s) = root_with_unshare() else { return };
+    let victim = s.dir.join("launch-victim");
+    std::fs::create_dir(&victim).unwrap();
+    let v = victim.display();
+    let lines = format!(
+        "cgroup 0 {v}\\ncgroup 0 /sys/fs/cgroup\\ncgroup 0 /sys/fs/cgroup/../../../{v}\\nsubtree 0 -memory {v}/cgroup.subtree_control\\n"
+    );
+    let before = format!(
+        "mount -t tmpfs run /run; mkdir -m 700 /run/launch; printf '{lines}' >/run/launch/aaaaaaaa"
+    );
+    let run = Changed(&s).run(&before, "").expect(0);
+    assert_eq!(run.out, "ran\n");
+    assert!(victim.is_dir());
+}
+
+#[test]
+fn too_few_descriptors() {
+    let Some(s) = Sandbox::new() else { return };
+    let mut ran = 0;
+    for n in 3..16 {
+        for options in ["", "--no-init", "--ephemeral"] {
+            let line = format!(
+                "ulimit -n {n}; exec {} {options} {} echo ran",
+                launch().display(),
+                s.rootfs().display()
+            );
+            let mut c = Command::new("/bin/sh");
+            c.args(["-c", &line]);
+            let run = Run::of(c);
+            match run.code {
+                0 => ran += u32::from(run.out == "ran\n"),
+                _ => drop(run.fails(125, &["(EMFILE)"])),
+            }
+            s.check_leaks();
+        }
+    }
+    assert!(ran > 0, "some of these are enough");
+}
+
+#[test]
+fn output_that_cannot_be_written_is_an_error_of_ours() {
+    let s = Sandbox::empty();
+    let shell = |line: &str| {
+        let mut c = Command::new("/bin/sh");
+        c.args(["-c", line]);
+        Run::of(c)
+    };
+    let launch = launch().display().to_string();
+    shell(&format!("{launch} --help >/dev/full"))
+        .fails(125, &["launch: write to standard output: No space left on device (ENOSPC)\n"]);
+    assert_eq!(
+        shell(&format!("{launch} --help | true; {launch} --help | head -1 | wc -l")).ok(),
+        "1"
+    );
+    drop(s);
+}
+
+/// A container in a container, with privileges and without.
+#[test]
+fn inside_another_container() {
+    let Some(s) = Sandbox::new() else { return };
+    let inner = s.copy("inner");
+    let volume = format!("{}:/inner", inner.display());
+    let program = format!("{}:/launch:ro", launch().display());
+    let base = ["-v", volume.as_str(), "-v", program.as_str()];
+    let call = |options: &[&str], script: &str| {
+        let all: Vec<&str> = base.iter().copied().chain(options.iter().copied()).collect();
+        s.sh(&all, script)
+    };
+    let script = "/launch /inner sh -c 'echo $$; hostname' && echo again; ls /sys/fs/cgroup";
+    if is_root() {
+        let out = call(&["--privileged"], script).ok();
+        let lines: Vec<&str> = out.lines().collect();
+        assert!(lines.len() == 3 && lines[0] == "2" && lines[2] == "again", "{out}");
+        let run = call(&["--privileged", "--ephemeral"], "/launch --ephemeral /inner echo deep");
+        assert_eq!(run.ok(), "deep");
+    }
+    let run = call(NONE, "/launch /inner true");
+    run.fails(125, &["launch: make new namespaces: Operation not permitted (EPERM)\nhint: this needs CAP_SYS_ADMIN"]);
+}
+
+/// Directories above the rootfs that the caller may enter but not list, and a place that
+/// has been removed under the caller's feet.
+#[test]
+fn odd_places_to_stand_in() {
+    let Some(s) = Sandbox::new() else { return };
+    let deep = s.dir.join("a/b");
+    std::fs::create_dir_all(&deep).unwrap();
+    let line = format!(
+        "cd {0} && rmdir {0} && exec {1} {2} pwd",
+        deep.display(),
+        launch().display(),
+        s.rootfs().display()
+    );
+    let mut c = Command::new("/bin/sh");
+    c.args(["-c", &line]);
+    assert_eq!(Run::of(c).ok(), "/");
+    let mut c = Command::new(launch());
+    c.arg(s.rootfs()).arg("pwd").current_dir("/proc/self/fd");
+    assert_eq!(Run::of(c).ok(), "/");
+}
