@@ -50,6 +50,11 @@ pub fn need<T>(what: Option<T>, reason: &str) -> Option<T> {
     what
 }
 
+/// How often to try what may happen only now and then; an emulated machine is slow.
+pub fn rounds(n: u32) -> u32 {
+    if std::env::var_os("LAUNCH_VM").is_some() { n / 5 } else { n }
+}
+
 pub fn is_root() -> bool {
     rustix::process::geteuid().is_root()
 }

@@ -171,7 +171,7 @@ fn targets_exchanged_during_the_start_never_lead_out() {
     let (volume, deep) =
         (format!("{}:/a/b", source.display()), format!("{}:/a/b/c/d", source.display()));
     let mut ran = 0;
-    for n in 0..200 {
+    for n in 0..rounds(200) {
         let mut options = vec!["-v", if n % 2 == 0 { &volume } else { &deep }];
         options.extend(["--tmpfs", "/a/t"]);
         let run = s.sh(&options, "echo x >/a/t/x; echo x >/a/b/x; exit 0");
@@ -181,7 +181,7 @@ fn targets_exchanged_during_the_start_never_lead_out() {
     }
     stop.store(true, Ordering::Relaxed);
     let swaps = swapper.join().unwrap();
-    assert!(ran > 0 && swaps > 1000, "{ran} starts, {swaps} exchanges");
+    assert!(ran > 0 && swaps > rounds(1000), "{ran} starts, {swaps} exchanges");
     assert_eq!(mounts, std::fs::read_to_string("/proc/self/mountinfo").unwrap());
 }
 

@@ -31,12 +31,7 @@ fn root_with_unshare() -> Option<Sandbox> {
 fn without_proc_sys_or_dev() {
     let Some(s) = root_with_unshare() else { return };
     let host = Changed(&s);
-    for gone in [
-        "umount -l /proc",
-        "umount -l /sys",
-        "umount -l /dev",
-        "umount -l /run; umount -l /tmp; true",
-    ] {
+    for gone in ["umount -l /proc", "umount -l /sys", "umount -l /dev", "umount -l /run; true"] {
         let run = host.run(&format!("({gone}) 2>/dev/null"), "");
         assert_eq!((run.code, run.out.as_str(), run.err.as_str()), (0, "ran\n", ""), "{gone}");
     }

@@ -124,7 +124,7 @@ fn the_hosts_root_as_a_throw_away() {
     let Some(s) = Sandbox::new() else { return };
     let mark = format!("launch-test-{}", std::process::id());
     let script = format!(
-        "for d in / /etc /usr /var /tmp /home /root; do echo x >$d/{mark} || echo cannot $d; done
+        "for d in / /etc /usr /var /tmp /home /root; do test -d $d || continue; echo x >$d/{mark} || echo cannot $d; done
          rm -rf /etc/passwd; ls /etc/passwd 2>/dev/null; test -e /bin/sh && echo shell; ls -d /proc/[0-9]* | wc -l"
     );
     let mut c = Command::new(launch());
