@@ -82,7 +82,6 @@ fn every_way_out_is_in_order() {
             "Restarting",
         ),
         ("", &["--end=halt", "/bin/sh", "-c", "exit 0"], "init: exit status 0\n", "System halted"),
-        ("", &["--bogus"], "init: unknown option '--bogus'", "Power down"),
         (
             "",
             &["/bin/sh", "-c", "kill -TERM 1; sleep 20; echo stayed"],

@@ -204,7 +204,7 @@ fn workdir_is_the_payloads_and_ours_is_the_root() {
     let dir = Dir::new("workdir");
     dir.file(
         "here",
-        b"#!/bin/sh\npwd; readlink /proc/$PPID/cwd; ls /proc/$PPID/fd | wc -l\n",
+        b"#!/bin/sh\npwd; sleep 0.2; readlink /proc/$PPID/cwd; ls /proc/$PPID/fd | wc -l\n",
         0o755,
     );
     let outcome = run(Command::new(INIT).arg("--workdir").arg(&dir.0).arg("./here"));
