@@ -32,6 +32,9 @@ pub fn run(stack: Stack, mask: u64) -> ! {
         // The launcher keeps all signals blocked up to here, so that none is lost between
         // exec and the first system call; what it was before is no mask for a payload.
         init.mask = 0;
+        // The launcher keeps all signals blocked up to here, so that none is lost between
+        // exec and the first system call; what it was before is no mask for a payload.
+        init.mask = 0;
         msg::speak_as_launch();
         // Run from a descriptor, the name would be its number.
         sys::set_name(z(c"init"));

@@ -132,6 +132,15 @@ fn payload_finds_mask_and_dispositions_as_we_did() {
     }
 }
 
+/// The launcher blocks them all until init runs; its payload begins with none blocked.
+#[test]
+fn launched_payload_begins_with_no_signal_blocked() {
+    let mut command = Command::new(INIT);
+    with_mask(&mut command, u64::MAX);
+    let outcome = run(command.args(["--launched", "--", "cat", "/proc/self/status"]));
+    assert!(outcome.out.contains("SigBlk:\t0000000000000000\n"), "{outcome:?}");
+}
+
 #[test]
 fn rewriting() {
     for (rule, code) in [("TERM:INT", 130), ("15:1", 129), ("SIGTERM:USR1", 138)] {
