@@ -1,8 +1,9 @@
 //! argv -> Init: a superset of tini's, dumb-init's and catatonit's command lines.
 
+use crate::pack::t;
 use crate::msg::{hint, say};
 use crate::state::{DROP, End, Init, Place};
-use crate::sys::{self, Str, z};
+use crate::sys::{self, Str, Text, z};
 use crate::{exit, text};
 
 pub fn end_named(name: Str) -> Option<End> {
@@ -19,11 +20,12 @@ const LETTERS: &[u8; 13] = b"crvhVGuDEXlsg";
 const WITH_VALUE: Str = z(c"pertuGDE");
 const FLAGS: Str = z(c"sgwPX");
 
-const HELP: Str = z(c"\
+fn help() -> Str<'static> {
+    t!("\
 Usage: init [OPTION]... [--] COMMAND [ARG]...
 Runs COMMAND as process 1 should: forwards every signal, reaps zombies, ends what is
 left and exits with its status. Takes the options of tini, dumb-init and catatonit,
-and has their defaults when called by their name.
+with their defaults when called by their name.
   -u, --user USER[:GROUP]\trun COMMAND as this user, by name or number
   --workdir DIR\t\t\trun it in this directory
   --grace SECONDS\t\tfrom TERM to KILL for what is left at the end (3)
@@ -35,18 +37,30 @@ and has their defaults when called by their name.
   -s\t\t\t\tbe a subreaper: always so, unless process 1
   -w, -v\t\t\ttell of reaped zombies; tell more
   -P\t\t\t\tno COMMAND: wait for TERM or INT
-  --end HOW\t\t\tpoweroff, reboot or halt the machine at its end
+  --end HOW\t\t\tpoweroff, reboot or halt at the end
   -l, -h, --version
-Without COMMAND: /etc/inittab. As the kernel's process 1: arguments from behind -- on
-the kernel command line, and the end from init.end=HOW.
+As the kernel's process 1 it reads COMMAND from behind -- on the kernel's command
+line, and the end from init.end=HOW.
 Exit codes: COMMAND's; 128+N by signal N; 127 not found; 126 not executable; 125 ours
-");
-const VERSION: Str = z(c" version 0.1.0\n");
-const LICENSE: Str = z(c"Licensed under the Apache License, Version 2.0.\n");
+")
+}
+fn version() -> Str<'static> {
+    t!(" version 0.1.0\n")
+}
+fn license() -> Str<'static> {
+    t!("Apache License 2.0\n")
+}
 
-fn print(a: Str, b: Str) -> ! {
-    sys::write_str(1, a);
-    sys::write_str(1, b);
+/// A name and a packed text, line by line.
+fn print(name: Str, text: Str) -> ! {
+    let (mut line, mut text) = (Text::new(), text);
+    line.push(name);
+    while !text.is_empty() {
+        line.message(text, b'\n').byte(b'\n');
+        sys::write(1, line.bytes());
+        line.clear();
+        text = text.find(b'\n').rest();
+    }
     sys::exit(0)
 }
 
@@ -63,7 +77,7 @@ fn file_name(path: Str) -> Str {
 #[inline(never)]
 fn wrong(what: Str, argument: Str, value: Str) -> i32 {
     say(what, argument, value, value);
-    hint(z(c"init --help lists the options"));
+    hint(t!("init --help lists the options"));
     exit::OURS
 }
 
@@ -87,12 +101,12 @@ impl Init {
     fn flag(&mut self, letter: u8, called: Str) -> bool {
         match letter {
             b'v' => self.verbosity += 1,
-            b'h' => print(HELP, Str::EMPTY),
-            b'l' | b'L' => print(LICENSE, Str::EMPTY),
+            b'h' => print(Str::EMPTY, help()),
+            b'l' | b'L' => print(Str::EMPTY, license()),
             // `docker info` wants to read tini's name.
             b'V' => print(
                 if text::same_word(called, z(c"init")) { called } else { z(c"tini") },
-                VERSION,
+                version(),
             ),
             b'c' => {
                 self.place = Place::Group;
@@ -151,7 +165,7 @@ impl Init {
             }
             while !WITH_VALUE.contains(letter) {
                 if !self.flag(letter, called) || rest.first() == b'=' {
-                    return Err(wrong(z(c"unknown option '%'"), argument, argument));
+                    return Err(wrong(t!("unknown option '%'"), argument, argument));
                 }
                 letter = rest.first();
                 if letter == 0 {
@@ -164,7 +178,7 @@ impl Init {
             }
             if rest.is_empty() {
                 if at == self.stack.argc() {
-                    return Err(wrong(z(c"option '%' wants a value"), argument, argument));
+                    return Err(wrong(t!("option '%' wants a value"), argument, argument));
                 }
                 rest = self.stack.arg(at);
                 at += 1;
@@ -172,7 +186,7 @@ impl Init {
                 rest = rest.rest();
             }
             if self.value(letter, rest).is_none() {
-                return Err(wrong(z(c"option '%': bad value '%'"), argument, rest));
+                return Err(wrong(t!("option '%': bad value '%'"), argument, rest));
             }
         }
         Ok(at)

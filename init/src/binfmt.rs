@@ -56,7 +56,6 @@ impl Elf<'_> {
     }
 }
 
-const PT_LOAD: u64 = 1;
 const PT_INTERP: u64 = 3;
 
 fn elf(head: &[u8], file_len: u64) -> Format<'static> {
@@ -72,16 +71,13 @@ fn elf(head: &[u8], file_len: u64) -> Format<'static> {
     let mut interp = None;
     for i in 0..count {
         let at = table + i * size;
-        let kind = elf.number(at, 4);
         // A table beyond the head is legal, only unusual: its kinds are unknown here.
-        if kind == PT_LOAD || kind == PT_INTERP {
+        if elf.number(at, 4) == PT_INTERP {
             let (offset, len) = (elf.word(at + 4, at + 8), elf.word(at + 16, at + 32));
             if offset.saturating_add(len) > file_len {
                 return Format::TruncatedElf;
             }
-            if kind == PT_INTERP {
-                interp = Some((offset, len));
-            }
+            interp = Some((offset, len));
         }
     }
     Format::Elf { machine: elf.number(18, 2) as u16, interp }
@@ -137,7 +133,7 @@ pub const NATIVE: u16 = if cfg!(target_arch = "x86_64") {
 
 /// Machines by their EM_* number, with the names `uname -m` has for them.
 pub const MACHINES: &CStr =
-    c"3 i386\n8 mips\n20 ppc\n21 ppc64\n22 s390x\n40 arm\n62 x86_64\n183 aarch64\n243 riscv64\n258 loongarch64\n";
+    c"3 i386\n20 ppc\n21 ppc64\n22 s390x\n40 arm\n62 x86_64\n183 aarch64\n243 riscv64\n";
 
 #[allow(dead_code, reason = "for the launcher")]
 pub fn machine_name(machine: u16) -> &'static str {

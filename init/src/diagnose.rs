@@ -1,6 +1,7 @@
 //! Why a program could not be started, in words: execve says "No such file" also when
 //! it is the loader or the interpreter that is missing.
 
+use crate::pack::t;
 use crate::binfmt::{self, Format};
 use crate::msg::{fail, hint, say};
 use crate::spawn::{Program, candidate};
@@ -47,12 +48,12 @@ impl Init {
         match self.locate(program, &mut path) {
             Some(stat) => explain_file(path.as_str(), stat, error),
             None if missing && !name.contains(b'/') => {
-                say(z(c"exec '%': not found in PATH %"), name, self.path.unwrap_or(name), name)
+                say(t!("exec '%': not found in PATH %"), name, self.path.unwrap_or(name), name)
             }
             None => {
                 fail(z(c"exec "), name, error);
                 if sys::is_symlink(name) {
-                    hint(z(c"it is a symbolic link to something that is not there"));
+                    hint(t!("it is a symbolic link that leads nowhere"));
                 }
             }
         }
@@ -66,7 +67,7 @@ impl Init {
 
 /// About a file that is there and still cannot be run.
 fn explain_file(path: Str, stat: Stat, error: isize) {
-    let because = |text: Str| say(z(c"exec %: %"), path, text, text);
+    let because = |text: Str| say(t!("exec %: %"), path, text, text);
     if stat.mode & libc::S_IFMT == libc::S_IFDIR {
         return because(z(c"is a directory"));
     }
@@ -90,7 +91,7 @@ fn explain_file(path: Str, stat: Stat, error: isize) {
             let mut here = Text::new();
             here.until(text::numbered(z(binfmt::MACHINES), binfmt::NATIVE.into()), b'\n');
             return say(
-                z(c"exec %: built for %, this machine is %"),
+                t!("exec %: built for %, this machine is %"),
                 path,
                 detail.as_str(),
                 here.as_str(),
@@ -104,16 +105,16 @@ fn explain_file(path: Str, stat: Stat, error: isize) {
             interpreter.iter().for_each(|byte| _ = detail.byte(*byte));
             if crlf {
                 say(
-                    z(c"exec %: its interpreter is '%\\r': the file has CRLF line ends"),
+                    t!("exec %: its interpreter is '%\\r': the file has CRLF line ends"),
                     path,
                     detail.as_str(),
                     path,
                 );
-                return hint(z(c"save it with LF line ends: sed -i 's/\\r$//' FILE"));
+                return hint(t!("save it with LF line ends: sed -i 's/\\r$//' FILE"));
             }
         }
         _ => return fail(z(c"exec "), path, error),
     }
-    say(z(c"exec %: exists, but needs %, which is not in the rootfs"), path, detail.as_str(), path);
-    hint(z(c"copy that file there, too; a statically linked program needs no loader"));
+    say(t!("exec %: exists, but needs %, which is not in the rootfs"), path, detail.as_str(), path);
+    hint(t!("copy that file there, too; a statically linked program needs no loader"));
 }

@@ -1,5 +1,6 @@
 //! /etc/inittab, in busybox's format: `terminal:ignored:action:command`.
 
+use crate::pack::t;
 use crate::msg::{say, say1};
 use crate::spawn::Program;
 use crate::state::{End, Init, Place};
@@ -73,7 +74,7 @@ impl Inittab {
                         let mut what = Text::new();
                         what.until(line, b'\n');
                         say(
-                            z(c"/etc/inittab:%: cannot use '%'"),
+                            t!("/etc/inittab:%: cannot use '%'"),
                             Text::new().number(number, 10).as_str(),
                             what.as_str(),
                             what.as_str(),
@@ -222,7 +223,7 @@ impl Init {
         if let Some(entry) = table.running().iter().find(|e| e.action == RESTART) {
             self.place = Place::Ours;
             self.error = self.with_program(entry, |init, program| init.become_payload(program));
-            say1(z(c"restart: cannot execute '%'"), entry.line);
+            say1(t!("restart: cannot execute '%'"), entry.line);
         }
     }
 

@@ -1,6 +1,7 @@
 //! The kernel's own process 1: what the machine needs before the first program, and
 //! how it ends. It never exits, as that is a kernel panic.
 
+use crate::pack::t;
 use crate::args::end_named;
 use crate::mount;
 use crate::msg::say1;
@@ -65,7 +66,7 @@ impl Init {
     /// Ends the machine.
     pub fn end_machine(&mut self, code: i32) -> ! {
         self.end_leftovers();
-        say1(z(c"exit status %"), Text::new().number(code as u32, 10).as_str());
+        say1(t!("exit status %"), Text::new().number(code as u32, 10).as_str());
         sys::sync();
         unmount_all();
         // From a child: some of these calls end who makes them.

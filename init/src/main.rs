@@ -7,12 +7,14 @@ mod args;
 mod binfmt;
 mod diagnose;
 mod exit;
+#[cfg(feature = "inittab")]
 mod inittab;
 mod leftovers;
 mod machine;
 mod mem;
 mod mount;
 mod msg;
+mod pack;
 mod spawn;
 mod state;
 mod supervise;
@@ -21,6 +23,7 @@ mod table;
 mod text;
 mod user;
 
+use pack::t;
 use sys::{Stack, Str, z};
 
 /// Everything after the first system call, which has blocked all signals; `mask` is
@@ -29,9 +32,6 @@ pub fn run(stack: Stack, mask: u64) -> ! {
     let mut init = state::Init::new(stack, mask);
     init.launched = text::same_word(stack.arg(1), z(c"--launched"));
     if init.launched {
-        // The launcher keeps all signals blocked up to here, so that none is lost between
-        // exec and the first system call; what it was before is no mask for a payload.
-        init.mask = 0;
         // The launcher keeps all signals blocked up to here, so that none is lost between
         // exec and the first system call; what it was before is no mask for a payload.
         init.mask = 0;
@@ -64,10 +64,11 @@ impl state::Init {
         if command < self.stack.argc() || self.has(b'P') {
             return self.supervise(command);
         }
+        #[cfg(feature = "inittab")]
         if self.run_inittab() {
             return 0;
         }
-        msg::say1(z(c"no command given, and no /etc/inittab"), Str::EMPTY);
+        msg::say1(t!("no command given, and no /etc/inittab"), Str::EMPTY);
         exit::OURS
     }
 }

@@ -1,5 +1,6 @@
 //! One payload, from its start to the last of what it left behind.
 
+use crate::pack::t;
 use crate::exit;
 use crate::msg::say1;
 use crate::spawn::Program;
@@ -169,7 +170,7 @@ impl Init {
     fn forward(&mut self, signal: u8) {
         const SI_TKILL: i32 = -6;
         if self.verbosity > 1 {
-            say1(z(c"forwarding signal %"), Text::new().number(signal.into(), 10).as_str());
+            say1(t!("forwarding signal %"), Text::new().number(signal.into(), 10).as_str());
         }
         if self.has(b'g') {
             sys::kill(-self.pid, signal);
@@ -200,7 +201,7 @@ impl Init {
             if pid as i32 != self.pid {
                 if self.has(b'w') {
                     say1(
-                        z(c"reaped zombie process %"),
+                        t!("reaped zombie process %"),
                         Text::new().number(pid as u32, 10).as_str(),
                     );
                 }

@@ -1,5 +1,6 @@
 //! `-u USER[:GROUP]`, by the image's own /etc/passwd and /etc/group.
 
+use crate::pack::t;
 use crate::msg::{fail, say};
 use crate::state::Init;
 use crate::sys::{Scratch, Str, z};
@@ -24,7 +25,7 @@ fn id(line: Str, name: Str, file: Str, read: &Scratch) -> Option<u32> {
         if read.error < 0 {
             fail(z(c"open "), file, read.error);
         }
-        say(z(c"-u '%': not in %"), name, file, file);
+        say(t!("-u '%': not in %"), name, file, file);
     }
     found
 }

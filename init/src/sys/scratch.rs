@@ -53,6 +53,7 @@ impl Scratch {
 }
 
 impl Scratch {
+    #[cfg(feature = "inittab")]
     /// The text for as long as the process lives.
     pub fn keep(self) -> Str<'static> {
         let start = self.start;

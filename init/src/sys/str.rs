@@ -36,6 +36,11 @@ impl<'a> Str<'a> {
         Str(NonNull::from(bytes).cast(), PhantomData)
     }
 
+    /// For `t!`, which puts the NUL there.
+    pub fn packed(bytes: &'static [u8]) -> Str<'static> {
+        Str::trusted(bytes)
+    }
+
     /// 0 at the end.
     #[inline(always)]
     pub fn first(self) -> u8 {

@@ -1,6 +1,7 @@
 //! Text that is put together, as execve and messages need it.
 
 use super::Str;
+use crate::pack::PAIRS;
 
 /// A path, a message or another string put together from pieces; what does not fit
 /// is left out.
@@ -42,6 +43,26 @@ impl Text {
         self
     }
 
+    /// One byte of a packed message (`pack`).
+    #[inline(never)]
+    pub fn unpack(&mut self, byte: u8) -> &mut Text {
+        match PAIRS.get(usize::from(byte).wrapping_sub(128)) {
+            Some(&[first, second]) => self.unpack(first).unpack(second),
+            None => self.byte(byte),
+        }
+    }
+
+    /// The packed text up to this byte.
+    #[inline(never)]
+    pub fn message(&mut self, text: Str, stop: u8) -> &mut Text {
+        let mut text = text;
+        while text.first() != stop && !text.is_empty() {
+            self.unpack(text.first());
+            text = text.rest();
+        }
+        self
+    }
+
     #[inline(never)]
     pub fn push(&mut self, text: Str) -> &mut Text {
         self.until(text, 0)
@@ -56,6 +77,7 @@ impl Text {
         self.byte(b'0' + number.checked_rem(base).unwrap_or(0) as u8)
     }
 
+    #[cfg(feature = "inittab")]
     /// The words, each with its NUL.
     pub fn split(&mut self) -> &[u8] {
         let all = self.bytes.get_mut(..=self.len).unwrap_or_default();
