@@ -1,5 +1,5 @@
-//! Builds `init` for the same target and leaves its path in `INIT_ELF`, which the
-//! launcher embeds. A nested cargo, because init needs its own flags and must not
+//! Builds `init` for the same target, twice: as the launcher embeds it (`INIT_ELF`), and
+//! with all its features (`INIT_FULL_ELF`, for tests and `make init`). A nested cargo, because init needs its own flags and must not
 //! share features with the launcher; its target directory is below OUT_DIR, as
 //! sharing the outer one would wait for a lock this build holds.
 
@@ -45,9 +45,16 @@ fn main() -> Result<(), Box<dyn Error>> {
     ] {
         println!("cargo:rerun-if-changed={input}");
     }
-    let here = PathBuf::from(env::var("CARGO_MANIFEST_DIR")?);
+    println!("cargo:rustc-env=INIT_ELF={}", build("init", &["--no-default-features"])?);
+    println!("cargo:rustc-env=INIT_FULL_ELF={}", build("init-full", &[])?);
+    Ok(())
+}
+
+/// The path of an init with these features.
+fn build(name: &str, features: &[&str]) -> Result<String, Box<dyn Error>> {
+    let manifest = PathBuf::from(env::var("CARGO_MANIFEST_DIR")?).join("Cargo.toml");
     let target = env::var("TARGET")?;
-    let target_dir = PathBuf::from(env::var("OUT_DIR")?).join("init");
+    let out = PathBuf::from(env::var("OUT_DIR")?);
     let mut cargo = Command::new(env::var("CARGO")?);
     for (name, _) in env::vars() {
         if is_outer(&name) {
@@ -64,17 +71,18 @@ fn main() -> Result<(), Box<dyn Error>> {
         flags.extend(["-Clinker=rust-lld", "-Clinker-flavor=ld.lld"]);
     }
     cargo
-        .args(["build", "--release", "--locked", "-p", "init", "--target", &target, "--target-dir"])
-        .arg(&target_dir)
+        .args(["build", "--release", "--locked", "-p", "init", "--target", &target])
+        .args(features)
+        .arg("--target-dir")
+        .arg(out.join("init-target"))
         .arg("--manifest-path")
-        .arg(here.join("Cargo.toml"))
+        .arg(manifest)
         .env("CARGO_ENCODED_RUSTFLAGS", flags.join("\x1f"));
     if !cargo.status()?.success() {
         return Err("building init failed".into());
     }
-    println!(
-        "cargo:rustc-env=INIT_ELF={}",
-        target_dir.join(&target).join("release/init").display()
-    );
-    Ok(())
+    let built = out.join("init-target").join(&target).join("release/init");
+    let kept = out.join(name);
+    std::fs::copy(built, &kept)?;
+    Ok(kept.display().to_string())
 }

@@ -68,7 +68,10 @@ impl state::Init {
         if self.run_inittab() {
             return 0;
         }
+        #[cfg(feature = "inittab")]
         msg::say1(t!("no command given, and no /etc/inittab"), Str::EMPTY);
+        #[cfg(not(feature = "inittab"))]
+        msg::say1(t!("no command given"), Str::EMPTY);
         exit::OURS
     }
 }

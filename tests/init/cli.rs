@@ -4,7 +4,7 @@ use super::*;
 use std::os::unix::process::CommandExt;
 
 /// What it has now, so that it does not grow; the goal is 16384.
-const LIMIT: usize = 19456;
+const LIMIT: usize = 16384;
 
 #[test]
 fn static_and_small() {
@@ -144,7 +144,7 @@ fn what_cannot_be_run_is_explained() {
     for (program, code, words) in [
         (dir.0.join("missing"), 127, "No such file or directory (ENOENT)"),
         (dir.0.join("mode/x"), 127, "Not a directory (ENOTDIR)"),
-        (dir.0.join("dangling"), 127, "symbolic link to something that is not there"),
+        (dir.0.join("dangling"), 127, "symbolic link that leads nowhere"),
         (dir.0.clone(), 126, "is a directory"),
         (mode, 126, "not executable (mode 0644)"),
         (empty, 126, "empty file"),
