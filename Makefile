@@ -20,6 +20,10 @@ target:
 build: target
 	cargo build --release --target $(TARGET)
 
+# The init with everything, inittab too, for machines that boot with it.
+init: build
+	cp "$$(ls -t $(dir $(BIN))build/launch-*/out/full/init | head -1)" $(or $(CARGO_TARGET_DIR),target)/init
+
 # The host's own root as a throw-away container.
 run: target
 	cargo run --release --target $(TARGET) -- --mem 200M --ephemeral / sh -c 'ps; id; mount'
@@ -37,4 +41,4 @@ install:
 bench: target
 	benches/launch
 
-.PHONY: all target build run test install bench
+.PHONY: all target build init run test install bench

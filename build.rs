@@ -45,12 +45,12 @@ fn main() -> Result<(), Box<dyn Error>> {
     ] {
         println!("cargo:rerun-if-changed={input}");
     }
-    println!("cargo:rustc-env=INIT_ELF={}", build("init", &["--no-default-features"])?);
-    println!("cargo:rustc-env=INIT_FULL_ELF={}", build("init-full", &[])?);
+    println!("cargo:rustc-env=INIT_ELF={}", build("embed", &["--no-default-features"])?);
+    println!("cargo:rustc-env=INIT_FULL_ELF={}", build("full", &[])?);
     Ok(())
 }
 
-/// The path of an init with these features.
+/// The path of an init with these features, in a directory of its own.
 fn build(name: &str, features: &[&str]) -> Result<String, Box<dyn Error>> {
     let manifest = PathBuf::from(env::var("CARGO_MANIFEST_DIR")?).join("Cargo.toml");
     let target = env::var("TARGET")?;
@@ -82,7 +82,8 @@ fn build(name: &str, features: &[&str]) -> Result<String, Box<dyn Error>> {
         return Err("building init failed".into());
     }
     let built = out.join("init-target").join(&target).join("release/init");
-    let kept = out.join(name);
+    let kept = out.join(name).join("init");
+    std::fs::create_dir_all(out.join(name))?;
     std::fs::copy(built, &kept)?;
     Ok(kept.display().to_string())
 }

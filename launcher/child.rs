@@ -139,6 +139,7 @@ impl Context {
                 rustix::fs::symlink(target.as_c_str(), path.as_c_str())
             }
             ChildStep::Bind(bind) => self.bind(bind),
+            ChildStep::Protect { path } => mount::protect(path),
             ChildStep::ReadOnly { target } => mount::attributes(target, sys::attr::RDONLY),
             ChildStep::OpenTerminal { owner } => self.open_terminal(*owner),
             ChildStep::Pivot => self.pivot(),

@@ -83,6 +83,15 @@ pub fn read_only(target: &CStr) -> Result<()> {
     }
 }
 
+/// A path over itself, read-only.
+pub fn protect(path: &CStr) -> Result<()> {
+    match rustix::mount::mount_bind(path, path) {
+        Ok(()) => attributes(path, sys::attr::RDONLY),
+        Err(Errno::NOENT) => Ok(()),
+        Err(e) => Err(e),
+    }
+}
+
 /// Adds to the attributes of one mount.
 pub fn attributes(target: &CStr, add: u64) -> Result<()> {
     match sys::mount_setattr(target, false, add) {

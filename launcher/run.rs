@@ -48,7 +48,7 @@ pub fn run(spec: &Spec, mut plan: Plan, timed: bool) -> Result<(Status, Vec<Timi
     let times = times.map_err(|e| Error::os("map memory for --trace", e))?;
     let mut timings = Vec::new();
     let result = start(spec, &mut plan, &mut made, times, &mut timings)
-        .and_then(|terminal| supervise(spec, &plan, &made, terminal));
+        .and_then(|terminal| supervise(spec, &plan, &mut made, terminal));
     let cleaned = undo(&mut made, result.is_err());
     let status = result?;
     cleaned?;
@@ -252,9 +252,16 @@ fn await_exec(plan: &Plan, made: &mut Made) -> Result<Option<OwnedFd>> {
     }
 }
 
-fn supervise(spec: &Spec, plan: &Plan, made: &Made, terminal: Option<OwnedFd>) -> Result<Status> {
+fn supervise(
+    spec: &Spec,
+    plan: &Plan,
+    made: &mut Made,
+    terminal: Option<OwnedFd>,
+) -> Result<Status> {
     let Some(child) = made.child else { return Err(Error::new("no child was made")) };
     let mut status = supervise::supervise(child, terminal, spec.stop_timeout)?;
+    // Reaped: the number may be another process's by now.
+    made.child = None;
     if spec.limits.memory.is_some() {
         status.memory = plan.cgroups.as_ref().and_then(cgroup::memory_report);
     }

@@ -109,6 +109,10 @@ pub enum ChildStep {
         target: CString,
     },
     Bind(Box<Bind>),
+    /// A part of /proc through which the host could be changed, read-only; absent is fine.
+    Protect {
+        path: CString,
+    },
     /// One mount, now that all mount points in it are made.
     ReadOnly {
         target: CString,

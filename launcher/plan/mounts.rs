@@ -20,6 +20,16 @@ impl Builder<'_> {
                 continue;
             }
             self.standard_mount(m);
+            if m.target == c"/proc" && !self.spec.caps.privileged {
+                self.protect();
+            }
+        }
+    }
+
+    /// Root inside is root outside to these files, whatever its capabilities.
+    fn protect(&mut self) {
+        for path in [c"/proc/sys", c"/proc/sysrq-trigger"] {
+            self.child.push(ChildStep::Protect { path: path.into() });
         }
     }
 

@@ -48,6 +48,19 @@ fn two_containers_share_nothing() {
     assert!(a.lines().zip(b.lines()).all(|(a, b)| a != b), "{a}{b}");
 }
 
+/// Root inside may write these by their modes, and through them change the host.
+#[test]
+fn settings_of_the_kernel_are_read_only() {
+    let Some(s) = Sandbox::new() else { return };
+    let script = "echo x >/proc/sys/kernel/core_pattern; echo h >/proc/sysrq-trigger; true";
+    let run = s.sh(NONE, script);
+    assert!(run.expect(0).err.contains("core_pattern: Read-only file system"));
+    let mounts = s.sh(NONE, "grep ' /proc/sys ' /proc/mounts").ok();
+    assert!(mounts.contains(" ro,"), "{mounts}");
+    let free = s.run(&["--privileged"], &["grep", "-c", " /proc/sys ", "/proc/mounts"]);
+    assert_eq!(free.out, "0\n");
+}
+
 #[test]
 fn no_process_of_the_host_is_seen() {
     let Some(s) = Sandbox::new() else { return };
@@ -98,6 +111,7 @@ fn the_standard_mounts_are_there_with_their_flags() {
     let found = mounts(&s.run(NONE, &["cat", "/proc/mounts"]).ok());
     let mut want = vec![
         ("/proc", "proc nodev,noexec,nosuid,rw"),
+        ("/proc/sys", "proc nodev,noexec,nosuid,ro"),
         ("/sys", "sysfs nodev,noexec,nosuid,ro"),
         ("/dev", "tmpfs nosuid,rw"),
         ("/dev/pts", "devpts noexec,nosuid,rw"),
@@ -106,6 +120,9 @@ fn the_standard_mounts_are_there_with_their_flags() {
         ("/run", "tmpfs nodev,nosuid,rw"),
         ("/tmp", "tmpfs nodev,nosuid,rw"),
     ];
+    if std::path::Path::new("/proc/sysrq-trigger").exists() {
+        want.push(("/proc/sysrq-trigger", "proc nodev,noexec,nosuid,ro"));
+    }
     for (target, mount) in &want {
         assert_eq!(found.get(*target).map(String::as_str), Some(*mount), "{target}");
     }

@@ -3,7 +3,7 @@
 use super::*;
 use std::os::unix::process::CommandExt;
 
-/// What it has now, so that it does not grow; the goal is 16384.
+/// The budget.
 const LIMIT: usize = 16384;
 
 #[test]
