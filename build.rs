@@ -41,6 +41,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         "init/Cargo.toml",
         "init/build.rs",
         "init/init.ld",
+        "init/pairs.in",
         "init/src",
     ] {
         println!("cargo:rerun-if-changed={input}");

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Makes src/pairs.in from the messages: the commonest pairs of bytes, one after the
+"""Makes pairs.in from the messages: the commonest pairs of bytes, one after the
 other, each of which src/pack.rs replaces by a byte of its own. Run it when the messages
 have changed a lot; any table is right, a fresh one is the shortest."""
 import collections, glob, os, re
@@ -35,6 +35,6 @@ while len(pairs) < 127:
         text[:] = out
     pairs.append(pair)
 
-with open(HERE + "/src/pairs.in", "w") as out:
+with open(HERE + "/pairs.in", "w") as out:
     out.write("[\n" + "".join(f"    [{a}, {b}],\n" for a, b in pairs) + "]\n")
 print(len(pairs), "pairs,", sum(len(t) + 1 for t in texts), "bytes of text left")

@@ -1,7 +1,7 @@
 //! argv -> Init: a superset of tini's, dumb-init's and catatonit's command lines.
 
-use crate::pack::t;
 use crate::msg::{hint, say};
+use crate::pack::t;
 use crate::state::{DROP, End, Init, Place};
 use crate::sys::{self, Str, Text, z};
 use crate::{exit, text};

@@ -1,9 +1,9 @@
 //! Why a program could not be started, in words: execve says "No such file" also when
 //! it is the loader or the interpreter that is missing.
 
-use crate::pack::t;
 use crate::binfmt::{self, Format};
 use crate::msg::{fail, hint, say};
+use crate::pack::t;
 use crate::spawn::{Program, candidate};
 use crate::state::{Init, Step};
 use crate::sys::{self, Stat, Str, Text, z};

@@ -1,7 +1,7 @@
 //! /etc/inittab, in busybox's format: `terminal:ignored:action:command`.
 
-use crate::pack::t;
 use crate::msg::{say, say1};
+use crate::pack::t;
 use crate::spawn::Program;
 use crate::state::{End, Init, Place};
 use crate::sys::{self, Scratch, Str, Strings, Text, Vector, Wake, z};

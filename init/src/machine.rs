@@ -1,10 +1,10 @@
 //! The kernel's own process 1: what the machine needs before the first program, and
 //! how it ends. It never exits, as that is a kernel panic.
 
-use crate::pack::t;
 use crate::args::end_named;
 use crate::mount;
 use crate::msg::say1;
+use crate::pack::t;
 use crate::state::{End, Init};
 use crate::sys::{self, Memory, Scratch, Str, Text, z};
 use crate::text::{next_line, same_word};

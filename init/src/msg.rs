@@ -15,7 +15,9 @@ pub fn speak_as_launch() {
 
 /// Number, name and text of the errors that do happen here; others are given by number.
 fn errors() -> Str<'static> {
-    t!("1=EPERM=Operation not permitted\n2=ENOENT=No such file or directory\n5=EIO=Input/output error\n7=E2BIG=Argument list too long\n8=ENOEXEC=Exec format error\n11=EAGAIN=Resource temporarily unavailable\n12=ENOMEM=Out of memory\n13=EACCES=Permission denied\n16=EBUSY=Device or resource busy\n19=ENODEV=No such device\n20=ENOTDIR=Not a directory\n22=EINVAL=Invalid argument\n26=ETXTBSY=Text file busy\n30=EROFS=Read-only file system\n40=ELOOP=Too many levels of symbolic links\n")
+    t!(
+        "1=EPERM=Operation not permitted\n2=ENOENT=No such file or directory\n5=EIO=Input/output error\n7=E2BIG=Argument list too long\n8=ENOEXEC=Exec format error\n11=EAGAIN=Resource temporarily unavailable\n12=ENOMEM=Out of memory\n13=EACCES=Permission denied\n16=EBUSY=Device or resource busy\n19=ENODEV=No such device\n20=ENOTDIR=Not a directory\n22=EINVAL=Invalid argument\n26=ETXTBSY=Text file busy\n30=EROFS=Read-only file system\n40=ELOOP=Too many levels of symbolic links\n"
+    )
 }
 
 #[inline(never)]

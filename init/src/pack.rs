@@ -3,7 +3,7 @@
 
 /// Byte 128 + n stands for pair n, whose halves may be such bytes themselves. Made from
 /// the messages by pairs.py. Never holds a digit, `%`, `=` or newline.
-pub const PAIRS: &[[u8; 2]] = &include!("pairs.in");
+pub const PAIRS: &[[u8; 2]] = &include!("../pairs.in");
 
 const LONGEST: usize = 1400;
 
@@ -20,9 +20,8 @@ const fn squeeze(text: &[u8]) -> ([u8; LONGEST], usize) {
     while n < PAIRS.len() {
         let (mut from, mut to) = (0, 0);
         while from < len {
-            let same = from + 1 < len
-                && bytes[from] == PAIRS[n][0]
-                && bytes[from + 1] == PAIRS[n][1];
+            let same =
+                from + 1 < len && bytes[from] == PAIRS[n][0] && bytes[from + 1] == PAIRS[n][1];
             bytes[to] = if same { 128 + n as u8 } else { bytes[from] };
             from += if same { 2 } else { 1 };
             to += 1;

@@ -1,8 +1,8 @@
 //! One payload, from its start to the last of what it left behind.
 
-use crate::pack::t;
 use crate::exit;
 use crate::msg::say1;
+use crate::pack::t;
 use crate::spawn::Program;
 use crate::state::{DROP, End, Init, Place};
 use crate::sys::{self, Status, Str, Text, Wake, z};

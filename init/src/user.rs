@@ -1,7 +1,7 @@
 //! `-u USER[:GROUP]`, by the image's own /etc/passwd and /etc/group.
 
-use crate::pack::t;
 use crate::msg::{fail, say};
+use crate::pack::t;
 use crate::state::Init;
 use crate::sys::{Scratch, Str, z};
 use crate::text::{self, field, next_line};
