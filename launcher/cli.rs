@@ -119,6 +119,9 @@ fn unknown(name: &str) -> Error {
     if let Some(ours) = suggest::elsewhere(name) {
         return error.hint(format!("here it is {ours}"));
     }
+    if suggest::OPTIONS_LATER.contains(&name) {
+        return error.hint("not there yet; launch --help lists what is");
+    }
     match suggest::nearest(name, flags::spellings().filter(|s| s.starts_with("--"))) {
         Some(near) => error.hint(format!("did you mean {near}?")),
         None => error.hint("launch --help lists the options"),
@@ -142,6 +145,10 @@ fn root(word: OsString) -> Result<PathBuf> {
     if let Some((verb, _)) = VERBS.iter().find(|(name, _)| word == *name) {
         let said = format!("'{verb}' must be the first word after launch");
         return Err(Error::new(said).hint(format!("a directory of that name is written ./{verb}")));
+    }
+    if let Some(verb) = suggest::LATER.iter().find(|verb| word == **verb) {
+        return Err(Error::new(format!("there is no 'launch {verb}' yet"))
+            .hint(format!("a directory of that name is written ./{verb}")));
     }
     if word.as_bytes().len() >= 4096 {
         return Err(Error::new(format!("ROOTFS {}: longer than 4095 bytes", quote(&word))));

@@ -16,6 +16,16 @@ const ELSEWHERE: [(&str, &str); 12] = [
     ("--unshare-net", "--net none, which is the default"),
 ];
 
+/// Commands that docker's users try, and that a directory is unlikely to be called.
+pub const LATER: [&str; 16] = [
+    "attach", "build", "create", "exec", "images", "inspect", "kill", "logs", "ps", "pull", "rm",
+    "start", "stats", "stop", "top", "wait",
+];
+
+/// Options of docker that have no counterpart here.
+pub const OPTIONS_LATER: [&str; 8] =
+    ["-d", "--detach", "--name", "-p", "--publish", "--restart", "--ulimit", "--device"];
+
 /// What an option of another program is called here.
 pub fn elsewhere(name: &str) -> Option<&'static str> {
     ELSEWHERE.iter().find(|(theirs, _)| *theirs == name).map(|(_, ours)| *ours)

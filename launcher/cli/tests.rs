@@ -246,6 +246,20 @@ fn verbs() {
 }
 
 #[test]
+fn what_is_not_there_yet() {
+    for (line, said) in [
+        (&["exec", "x", "sh"][..], "there is no 'launch exec' yet"),
+        (&["ps"], "there is no 'launch ps' yet"),
+        (&["-d", "./r", "sh"], "not there yet"),
+        (&["--name", "x", "./r", "sh"], "not there yet"),
+    ] {
+        let error = parse(words(line)).expect_err("refused").to_string();
+        assert!(error.contains(said), "{line:?}: {error}");
+    }
+    assert!(parse(words(&["./ps", "sh"])).is_ok());
+}
+
+#[test]
 fn modes() {
     let mode = |options: &[&str]| match parse(words(&[options, &["r", "a"]].concat())) {
         Ok(Command::Run { mode, json, .. }) => (mode, json),
