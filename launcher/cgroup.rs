@@ -183,7 +183,7 @@ pub fn create(dir: &Path) -> Result<()> {
 
 /// Words for a directory that could not be made, here or by the child.
 pub fn create_error(dir: &Path, e: Errno) -> Error {
-    let error = Error::os(format!("create cgroup {}", dir.display()), e);
+    let error = Error::os(format!("make cgroup {}", dir.display()), e);
     match e {
         Errno::ROFS => error.hint("the cgroup file system is mounted read-only here"),
         Errno::AGAIN | Errno::NOSPC => error.hint("this kernel's limit on cgroups is reached"),

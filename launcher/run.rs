@@ -71,7 +71,7 @@ fn start(
         match spec.fault {
             Some(Fault::Kill(at)) if at == number => kill_self(),
             Some(Fault::Fail(at)) if at == number => {
-                return Err(Error::os(explain::host_words(step), Errno::IO));
+                return Err(host_error(step, Errno::IO));
             }
             _ => {}
         }
@@ -96,6 +96,15 @@ fn start(
         }
     }
     Ok(terminal)
+}
+
+/// The words that the step itself would have for this error.
+fn host_error(step: &HostStep, e: Errno) -> Error {
+    match step {
+        HostStep::MakeCgroup(dir) => cgroup::create_error(dir, e),
+        HostStep::WriteCgroup(write) => cgroup::write_error(write, e),
+        other => Error::os(explain::host_words(other), e),
+    }
 }
 
 /// A child that has failed makes steps of ours fail, too: what it said comes first.

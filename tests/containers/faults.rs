@@ -30,10 +30,6 @@ fn names(said: &str, step: &str) -> bool {
         // The user's option: `limit --mem: FILE = VALUE` against `--mem 50M: write ...`.
         return said.starts_with(&format!("launch: {} ", rest.split(':').next().unwrap()));
     }
-    let step = match step.strip_prefix("make cgroup ") {
-        Some(dir) => format!("create cgroup {dir}"),
-        None => step.to_owned(),
-    };
     said.starts_with(&without_names(&format!("launch: {step}: ")))
 }
 
