@@ -5,6 +5,7 @@ use crate::quote::quote;
 use crate::size;
 use crate::spec::EnvItem;
 use rustix::process::{Resource, getrlimit};
+use std::collections::BTreeMap;
 use std::ffi::{CString, OsStr, OsString};
 use std::fs::File;
 use std::io::Read;
@@ -18,13 +19,20 @@ const STRING_MOST: usize = 128 << 10;
 
 /// In the order in which names first came.
 #[derive(Default)]
-struct Vars(Vec<(OsString, OsString)>);
+struct Vars {
+    list: Vec<(OsString, OsString)>,
+    /// Where in the list a name is: a file may hold tens of thousands.
+    places: BTreeMap<OsString, usize>,
+}
 
 impl Vars {
     fn set(&mut self, name: &OsStr, value: &OsStr) {
-        match self.0.iter_mut().find(|(n, _)| n == name) {
+        match self.places.get(name).and_then(|at| self.list.get_mut(*at)) {
             Some((_, old)) => *old = value.to_owned(),
-            None => self.0.push((name.to_owned(), value.to_owned())),
+            None => {
+                self.places.insert(name.to_owned(), self.list.len());
+                self.list.push((name.to_owned(), value.to_owned()));
+            }
         }
     }
 }
@@ -49,7 +57,7 @@ pub fn build(
             EnvItem::File(path) => add_lines(&mut vars, path, &read(path)?, &caller)?,
         }
     }
-    vars.0.into_iter().map(|(name, value)| c_string(name, &value)).collect()
+    vars.list.into_iter().map(|(name, value)| c_string(name, &value)).collect()
 }
 
 fn c_string(name: OsString, value: &OsStr) -> Result<CString> {
