@@ -21,7 +21,7 @@ pub fn attach_tree(tree: BorrowedFd<'_>, target: &CStr) -> Result<()> {
     let empty = MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH;
     match rustix::mount::move_mount(tree, c"", CWD, target, empty) {
         Err(Errno::NOENT) => {
-            rustix::fs::mkdir(target, Mode::from_raw_mode(0o755))?;
+            make_directory(target, 0o755)?;
             rustix::mount::move_mount(tree, c"", CWD, target, empty)
         }
         other => other,
@@ -37,7 +37,7 @@ pub fn add(m: &Mount) -> Result<()> {
     match mount() {
         Err(Errno::NOENT) => {
             make_parents(&m.parents)?;
-            rustix::fs::mkdir(m.target.as_c_str(), Mode::from_raw_mode(m.mode))?;
+            make_directory(&m.target, m.mode)?;
             mount()
         }
         other => other,
@@ -59,20 +59,25 @@ pub fn make_point(b: &Bind) -> Result<()> {
     }
     make_parents(&b.parents)?;
     if b.directory {
-        return rustix::fs::mkdir(b.target.as_c_str(), Mode::from_raw_mode(0o755));
+        return make_directory(&b.target, 0o755);
     }
     let flags = OFlags::CREATE | OFlags::EXCL | OFlags::WRONLY | OFlags::CLOEXEC;
-    rustix::fs::open(b.target.as_c_str(), flags, Mode::from_raw_mode(0o644)).map(drop)
+    match rustix::fs::open(b.target.as_c_str(), flags, Mode::from_raw_mode(0o644)) {
+        Ok(_) | Err(Errno::EXIST) => Ok(()),
+        Err(e) => Err(e),
+    }
+}
+
+/// Another container of the same rootfs may be making it at this moment.
+fn make_directory(path: &CStr, mode: u32) -> Result<()> {
+    match rustix::fs::mkdir(path, Mode::from_raw_mode(mode)) {
+        Ok(()) | Err(Errno::EXIST) => Ok(()),
+        Err(e) => Err(e),
+    }
 }
 
 fn make_parents(parents: &[CString]) -> Result<()> {
-    for parent in parents {
-        match rustix::fs::mkdir(parent.as_c_str(), Mode::from_raw_mode(0o755)) {
-            Ok(()) | Err(Errno::EXIST) => {}
-            Err(e) => return Err(e),
-        }
-    }
-    Ok(())
+    parents.iter().try_for_each(|parent| make_directory(parent, 0o755))
 }
 
 /// With all that is mounted below it where the kernel can (5.12), else it alone.

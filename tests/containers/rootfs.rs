@@ -46,6 +46,26 @@ fn one_static_program_and_nothing_else() {
     assert_eq!(names.len(), 1 + POINTS.len(), "{names:?}");
 }
 
+/// The first starts of a new rootfs, at the same time, all make its mount points.
+#[test]
+fn several_may_make_the_mount_points_at_once() {
+    let Some(s) = Sandbox::new() else { return };
+    let volume = s.dir.join("volume");
+    std::fs::create_dir(&volume).unwrap();
+    let volume = format!("{}:/a/b", volume.display());
+    for round in 0..rounds(20) {
+        for name in ["proc", "sys", "dev", "run", "tmp", "a"] {
+            let _ = std::fs::remove_dir_all(s.rootfs().join(name));
+        }
+        let starts: Vec<_> =
+            (0..8).map(|_| s.command(&["-v", &volume], &["true"]).spawn().unwrap()).collect();
+        for start in starts {
+            let status = finish(std::time::Duration::from_secs(60), start).status;
+            assert!(status.success(), "round {round}: {status}");
+        }
+    }
+}
+
 #[test]
 fn a_read_only_rootfs_with_its_mount_points_in_place() {
     let Some(s) = Sandbox::new() else { return };
