@@ -264,7 +264,7 @@ fn host_has_swap() -> bool {
 
 /// What a container with its own cgroup namespace is shown at /sys/fs/cgroup; every
 /// mount to be read-only. Empty without a limit: it would show the host's cgroups.
-pub fn container_view(_layout: &Layout, cgroups: &Cgroups) -> Vec<ViewMount> {
+pub fn container_view(cgroups: &Cgroups) -> Vec<ViewMount> {
     let view = |fstype, target: &str, data: &str| ViewMount {
         fstype,
         target: target.to_owned(),

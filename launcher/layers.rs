@@ -106,15 +106,7 @@ fn host_root(b: &mut Builder<'_>) -> Result<()> {
 }
 
 fn empty_root(target: &CString) -> ChildStep {
-    ChildStep::Mount(Box::new(Mount {
-        source: c"tmpfs".into(),
-        target: target.clone(),
-        fstype: c"tmpfs".into(),
-        flags: 0,
-        data: c"mode=755".into(),
-        mode: 0o755,
-        parents: Vec::new(),
-    }))
+    ChildStep::Mount(Box::new(Mount::tmpfs(target.clone(), 0, c"mode=755".into())))
 }
 
 fn make_dir(target: &CString) -> ChildStep {

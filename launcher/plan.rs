@@ -122,7 +122,7 @@ impl Builder<'_> {
         if !self.host.modern {
             return Ok(Some(groups));
         }
-        self.view = cgroup::container_view(&layout, &groups);
+        self.view = cgroup::container_view(&groups);
         // In the order in which the view lists them.
         self.view_sources =
             groups.join.tasks.iter().filter_map(|t| t.parent()).map(Path::to_owned).collect();

@@ -183,6 +183,14 @@ pub struct Mount {
     pub parents: Vec<CString>,
 }
 
+impl Mount {
+    /// A tmpfs at `target`, below directories that are there.
+    pub fn tmpfs(target: CString, flags: u32, data: CString) -> Mount {
+        let (source, fstype) = (c"tmpfs".into(), c"tmpfs".into());
+        Mount { source, target, fstype, flags, data, mode: 0o755, parents: Vec::new() }
+    }
+}
+
 pub struct Bind {
     pub slot: usize,
     pub target: CString,

@@ -1,8 +1,10 @@
 //! The limits of a `Spec` as a list of wishes, one per controller file family, with
 //! every value that the kernel would refuse anywhere refused here. Pure.
 
+use super::Write;
 use crate::error::{Error, Result};
 use crate::spec::{Limits, Swap};
+use std::path::PathBuf;
 
 /// One option of the user's, and what it asks of which controller.
 #[derive(Clone, Debug, PartialEq)]
@@ -12,6 +14,13 @@ pub(super) struct Want {
     /// The option with its value, for messages: `--mem 200M`.
     pub asked: String,
     pub value: Value,
+}
+
+impl Want {
+    /// A value for this wish that needs no undo of its own.
+    pub fn write(&self, file: PathBuf, value: String) -> Write {
+        Write { file, value, option: self.option, asked: self.asked.clone(), undo: None }
+    }
 }
 
 #[derive(Clone, Debug, PartialEq)]

@@ -15,7 +15,7 @@ fn ids_never_make_paths() {
 fn without_limits_nothing_is_planned() {
     let out = plan(&Layout::default(), &Limits::default(), "a", false).expect("planned");
     assert_eq!(out, Cgroups::default());
-    assert!(container_view(&Layout::default(), &out).is_empty());
+    assert!(container_view(&out).is_empty());
 }
 
 fn limits() -> Limits {
@@ -93,7 +93,7 @@ fn the_view_shows_only_what_carries_a_limit() {
         let join = Join { tasks: Vec::new(), unified: unified.map(PathBuf::from) };
         let carried = carried.iter().map(|c| (*c).to_owned()).collect();
         let groups = Cgroups { join, carried, ..Cgroups::default() };
-        let view = container_view(&Layout::default(), &groups);
+        let view = container_view(&groups);
         view.into_iter()
             .map(|m| format!("{} {} {}", m.fstype, m.target, m.data))
             .collect::<Vec<_>>()

@@ -61,13 +61,7 @@ fn parent(h: &Hierarchy) -> std::result::Result<&Path, (String, String)> {
 
 fn limit(want: &Want, parent: &Path, dir: &Path, out: &mut Cgroups) -> Result<()> {
     let mut set = |file: &str, value: String| {
-        out.writes.push(Write {
-            file: dir.join(file),
-            value,
-            option: want.option,
-            asked: want.asked.clone(),
-            undo: None,
-        });
+        out.writes.push(want.write(dir.join(file), value));
     };
     match &want.value {
         Value::Memory { limit, swap } => {

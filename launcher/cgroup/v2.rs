@@ -226,13 +226,7 @@ fn enable(base: &Base, granted: &[&Want], enabled: &[String], out: &mut Cgroups)
 
 fn limit(want: &Want, base: &Path, dir: &Path, out: &mut Cgroups) -> Result<()> {
     let mut set = |file: &str, value: String| {
-        out.writes.push(Write {
-            file: dir.join(file),
-            value,
-            option: want.option,
-            asked: want.asked.clone(),
-            undo: None,
-        });
+        out.writes.push(want.write(dir.join(file), value));
     };
     match &want.value {
         Value::Memory { limit, swap } => {

@@ -111,15 +111,8 @@ impl Builder<'_> {
             if v.fstype == "tmpfs" {
                 room = true;
                 let flags = MountFlags::NOSUID | MountFlags::NODEV | MountFlags::NOEXEC;
-                self.child.push(ChildStep::Mount(Box::new(Mount {
-                    source: c"tmpfs".into(),
-                    target,
-                    fstype: c"tmpfs".into(),
-                    flags: flags.bits(),
-                    data: c_str(v.data)?,
-                    mode: 0o755,
-                    parents: Vec::new(),
-                })));
+                let tmpfs = Mount::tmpfs(target, flags.bits(), c_str(v.data)?);
+                self.child.push(ChildStep::Mount(Box::new(tmpfs)));
             } else if let Some(slot) = slots.next() {
                 self.child.push(ChildStep::AttachTree { slot, target });
             }
@@ -175,14 +168,10 @@ impl Builder<'_> {
                     slot += 1;
                 }
                 MountOp::Tmpfs { target, flags, data } => {
+                    let (flags, data) = (tmpfs_flags(*flags).bits(), c_str(data.as_str())?);
                     self.child.push(ChildStep::Mount(Box::new(Mount {
-                        source: c"tmpfs".into(),
-                        target: c_path(target)?,
-                        fstype: c"tmpfs".into(),
-                        flags: tmpfs_flags(*flags).bits(),
-                        data: c_str(data.as_str())?,
-                        mode: 0o755,
                         parents: parents(target)?,
+                        ..Mount::tmpfs(c_path(target)?, flags, data)
                     })));
                 }
             }
