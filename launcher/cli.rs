@@ -7,6 +7,7 @@ mod help;
 mod limits;
 mod mounts;
 mod process;
+mod stage;
 pub mod suggest;
 #[cfg(test)]
 mod tests;
@@ -27,8 +28,13 @@ type Words = std::vec::IntoIter<OsString>;
 type Verb = fn(Words) -> Result<Command>;
 
 /// First words that are not a ROOTFS; a directory of that name is written `./run`.
-const VERBS: [(&str, Verb); 4] =
-    [("run", run), ("inject", inject), ("help", help), ("version", version)];
+const VERBS: &[(&str, Verb)] = &[
+    ("run", run),
+    ("inject", inject),
+    ("stage", stage::parse),
+    ("help", help),
+    ("version", version),
+];
 
 /// `args` without the program's own name.
 pub fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Command> {
@@ -126,6 +132,12 @@ fn unknown(name: &str) -> Error {
         Some(near) => error.hint(format!("did you mean {near}?")),
         None => error.hint("launch --help lists the options"),
     }
+}
+
+/// A verb's own options are few, and listed in its help.
+fn no_option(verb: &str, name: &str) -> Error {
+    Error::new(format!("{verb}: there is no option {}", quote(name)))
+        .hint(format!("launch {verb} --help lists what is there"))
 }
 
 /// A switch in short form with a value: `-t=yes`.
@@ -247,6 +259,7 @@ fn help(mut words: Words) -> Result<Command> {
     Ok(Command::Print(match topic {
         None => help::overview(),
         Some(word) if word == "inject" => INJECT.to_owned(),
+        Some(word) if word == "stage" => stage::HELP.to_owned(),
         Some(word) => help::about(&word.to_string_lossy())?,
     }))
 }

@@ -1,6 +1,7 @@
 //! What one call of `launch` is to do.
 
 use crate::spec::Spec;
+use crate::stage::Order;
 use std::path::PathBuf;
 
 #[derive(Clone, Debug, PartialEq)]
@@ -12,6 +13,11 @@ pub enum Command {
     },
     Inject {
         rootfs: PathBuf,
+    },
+    Stage {
+        order: Box<Order>,
+        /// An archive to write, in place of the order's directory; `-` is standard output.
+        tar: Option<PathBuf>,
     },
     /// Text for standard output, exit 0.
     Print(String),

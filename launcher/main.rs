@@ -1,5 +1,6 @@
 //! `launch [options] ROOTFS [--] COMMAND [ARG...]`: argv to Spec to Plan to run to exit code.
 
+mod archive;
 mod beneath;
 mod caps;
 mod cgroup;
@@ -25,10 +26,12 @@ mod run;
 mod scratch;
 mod size;
 mod spec;
+mod stage;
 mod step;
 mod supervise;
 mod sync;
 mod sys;
+mod tree;
 mod tty;
 mod user;
 
@@ -66,6 +69,20 @@ fn dispatch(command: Command) -> Result<i32> {
         Command::Inject { rootfs } => {
             let lines = inject::inject(&rootfs, child::INIT)?;
             print(&(lines.join("\n") + "\n"))
+        }
+        Command::Stage { order, tar } => {
+            let staged = match &tar {
+                Some(file) => stage::tar::archive(*order, child::INIT, file)?,
+                None => stage::stage(&order, child::INIT)?,
+            };
+            warn(&staged.warnings);
+            let text = staged.lines.join("\n") + "\n";
+            if tar.is_some_and(|file| file == std::path::Path::new("-")) {
+                // Standard output is the archive's.
+                let _ = std::io::stderr().write_all(text.as_bytes());
+                return Ok(0);
+            }
+            print(&text)
         }
         Command::Run { spec, mode: Mode::Explain, json } => {
             let plan = plan::plan(&spec, &host::Host::probe())?;

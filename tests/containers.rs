@@ -37,6 +37,8 @@ mod rootfs;
 mod rootless;
 #[path = "containers/signals.rs"]
 mod signals;
+#[path = "containers/stage.rs"]
+mod stage;
 #[path = "containers/status.rs"]
 mod status;
 #[path = "containers/streams.rs"]

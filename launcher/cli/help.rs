@@ -12,6 +12,7 @@ launch runs a program in a container made from a directory.
 
 Usage: launch [OPTIONS] ROOTFS [--] COMMAND [ARG...]
        launch inject ROOTFS         put launch's init into ROOTFS, to stay there
+       launch stage DIR PROGRAM...  make a ROOTFS of programs of this machine
        launch version
        launch help [OPTION|TOPIC]   more about an option, or about:
 ";

@@ -1,0 +1,40 @@
+//! tar archives: ustar with the extensions of POSIX (pax), GNU and star.
+
+pub mod header;
+pub mod pack;
+pub mod write;
+
+/// What an entry of an archive is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    File,
+    Directory,
+    Symlink,
+    /// Another name of a file that the archive has already.
+    HardLink,
+    Character,
+    Block,
+    Fifo,
+}
+
+/// One entry, its extensions already taken into account.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Entry {
+    pub kind: Kind,
+    /// As in the archive; nobody has checked it.
+    pub path: Vec<u8>,
+    /// Target of a link.
+    pub link: Vec<u8>,
+    /// The lower twelve bits alone.
+    pub mode: u32,
+    pub uid: u32,
+    pub gid: u32,
+    /// Bytes of the file, holes included.
+    pub size: u64,
+    /// Seconds since 1970 and nanoseconds.
+    pub mtime: (i64, u32),
+    pub device: (u32, u32),
+    pub xattrs: Vec<(Vec<u8>, Vec<u8>)>,
+}
+
+pub const BLOCK: usize = 512;
