@@ -3,11 +3,11 @@
 //! Nothing here allocates, parses or formats. A step that fails is reported by its
 //! number and errno; the parent, which holds the same plan, finds the words.
 
-use crate::mount;
 use crate::spec::Fault;
 use crate::step::{Bind, ChildStep, Overlay};
 use crate::sync::{Channel, Report};
 use crate::sys::{self, SharedTimes};
+use crate::{idmap, mount};
 use rustix::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
 use rustix::fs::{MemfdFlags, Mode, OFlags, SealFlags};
 use rustix::io::{Errno, Result};
@@ -102,6 +102,16 @@ impl Context {
                 let flags = OFlags::PATH | OFlags::CLOEXEC;
                 self.slots[*slot] = leak(rustix::fs::open(path.as_c_str(), flags, Mode::empty())?);
                 Ok(())
+            }
+            ChildStep::ReceiveTree { slot, .. } => {
+                self.slots[*slot] = leak(self.channel.receive_tree()?);
+                Ok(())
+            }
+            ChildStep::BecomeMapped { uid, gid, groups } => {
+                idmap::become_mapped(*uid, *gid, *groups)
+            }
+            ChildStep::AttachRoot { slot, at } => {
+                idmap::attach_root(sys::borrow(self.slots[*slot]), at)
             }
             ChildStep::CloneTree { slot, path } => {
                 let place = self.open_below_old_root(path, OFlags::PATH)?;
@@ -230,7 +240,9 @@ impl Context {
     fn bind(&self, b: &Bind) -> Result<()> {
         mount::make_point(b)?;
         let source = sys::borrow(self.slots[b.slot]);
-        if b.directory {
+        if b.tree {
+            mount::attach_tree(source, &b.target)?;
+        } else if b.directory {
             rustix::process::fchdir(source)?;
             rustix::mount::mount_bind_recursive(c".", b.target.as_c_str())?;
         } else {

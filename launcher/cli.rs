@@ -12,6 +12,7 @@ pub mod suggest;
 #[cfg(test)]
 mod tests;
 mod topics;
+mod userns;
 
 use crate::command::{Command, Mode};
 use crate::error::{Error, Result};
@@ -207,6 +208,7 @@ fn finish(mut draft: Draft) -> Result<Command> {
     limits::check(&draft)?;
     mounts::check(&draft)?;
     process::settle(&mut draft)?;
+    userns::check(&draft.spec)?;
     let mode = match (draft.explain, draft.trace) {
         (true, true) => {
             return Err(Error::new("--explain changes nothing and --trace runs: give one of them"));

@@ -1,7 +1,9 @@
 //! The plan in words and as shell commands.
 
+mod ids;
+
 use crate::plan::Plan;
-use crate::step::{ChildStep, HostStep, IdMap};
+use crate::step::{ChildStep, HostStep};
 use crate::sys::ns;
 use std::ffi::{CStr, CString};
 use std::path::Path;
@@ -64,13 +66,8 @@ pub fn host_words(step: &HostStep) -> String {
             ),
             None => format!("clone into new namespaces ({})", flag_names(*flags)),
         },
-        HostStep::MapIds(IdMap::Single { uid, gid }) => {
-            format!("map user {uid} and group {gid} to 0 inside")
-        }
-        HostStep::MapIds(IdMap::Subordinate { uids, gids, .. }) => format!(
-            "map the caller to 0, and subordinate ids from {} (groups {}) to 1 and up",
-            uids.0, gids.0
-        ),
+        HostStep::MapIds(map) => ids::words(map),
+        HostStep::SendTree(tree) => ids::tree_words(tree),
         HostStep::Go => "let the child go on".into(),
     }
 }
@@ -93,14 +90,8 @@ fn host_shell(step: &HostStep) -> Vec<String> {
             out
         }
         HostStep::NewNetwork => vec!["unshare --net ...; ip link set lo up".into()],
-        HostStep::MapIds(IdMap::Single { uid, gid }) => vec![
-            "echo deny > /proc/$PID/setgroups".into(),
-            format!("echo 0 {uid} 1 > /proc/$PID/uid_map; echo 0 {gid} 1 > /proc/$PID/gid_map"),
-        ],
-        HostStep::MapIds(IdMap::Subordinate { uid, gid, uids, gids }) => vec![
-            format!("newuidmap $PID 0 {uid} 1 1 {} {}", uids.0, uids.1),
-            format!("newgidmap $PID 0 {gid} 1 1 {} {}", gids.0, gids.1),
-        ],
+        HostStep::MapIds(map) => ids::shell(map),
+        HostStep::SendTree(tree) => ids::tree_shell(tree),
         HostStep::Record { .. } | HostStep::Go => Vec::new(),
     }
 }
@@ -117,6 +108,13 @@ pub fn child_words(step: &ChildStep) -> String {
         ChildStep::DefaultSignals => "reset signal dispositions and umask".into(),
         ChildStep::PrivateMounts => "keep all mounts private".into(),
         ChildStep::OpenSource { path, .. } => format!("open {}", lossy(path)),
+        ChildStep::ReceiveTree { source, .. } => format!("receive {}", source.display()),
+        ChildStep::BecomeMapped { uid, gid, .. } => {
+            format!("become user {}:{} of the user namespace", uid.as_raw(), gid.as_raw())
+        }
+        ChildStep::AttachRoot { at, .. } => {
+            format!("mount the rootfs over {}, seen by nobody else", lossy(at))
+        }
         ChildStep::CloneTree { path, .. } => format!("take hold of {}", lossy(path)),
         ChildStep::AttachTree { target, .. } => format!("show it read-only at {}", lossy(target)),
         ChildStep::BindRoot { path } => format!("bind rootfs {}", lossy(path)),
@@ -173,6 +171,9 @@ fn child_shell(step: &ChildStep, plan: &Plan) -> Vec<String> {
         ChildStep::BindRoot { path } => {
             let p = quote(path.to_bytes());
             one(format!("mount --rbind {p} {p}; cd {p}"))
+        }
+        ChildStep::AttachRoot { at, .. } => {
+            one(format!("mount --rbind $TREE {0}; cd {0}", lossy(at)))
         }
         ChildStep::Scratch { at, dirs } => {
             let dirs: Vec<_> = dirs.iter().map(|(d, _)| quote(d.to_bytes())).collect();
@@ -245,6 +246,11 @@ fn child_shell(step: &ChildStep, plan: &Plan) -> Vec<String> {
 fn late_shell(step: &ChildStep, plan: &Plan) -> Vec<String> {
     let one = |s: String| vec![s];
     match step {
+        ChildStep::BecomeMapped { uid, gid, .. } => one(format!(
+            "setpriv --reuid {} --regid {} --clear-groups ...",
+            uid.as_raw(),
+            gid.as_raw()
+        )),
         ChildStep::NewSession => one("setsid ...".into()),
         ChildStep::DefaultSignals => one("env --default-signal ...; umask 022".into()),
         ChildStep::LoopbackUp => one("ip link set lo up".into()),

@@ -28,19 +28,20 @@ pub fn child_error(step: &ChildStep, errno: Errno, plan: &Plan) -> Error {
         (ChildStep::Mount(m), Errno::NOENT | Errno::ROFS | Errno::ACCESS | Errno::PERM) if missing(m, errno) => {
             error.hint(format!("the rootfs has no {}, and it cannot be made there; add --ephemeral", lossy(&m.target)))
         }
-        (ChildStep::Mount(_), Errno::PERM) if plan.rootless => {
+        (ChildStep::Mount(_), Errno::PERM) if plan.ids.is_some() => {
             error.hint("in a user namespace the kernel allows this only where the host's own /proc and /sys are fully visible; an outer container may hide parts of them")
         }
         (ChildStep::Overlay(_), Errno::NODEV) => error.hint("the kernel has no overlay file system (CONFIG_OVERLAY_FS)"),
-        (ChildStep::Overlay(_), Errno::PERM) if plan.rootless => error.hint("overlay in a user namespace needs Linux 5.11"),
+        (ChildStep::Overlay(_), Errno::PERM) if plan.ids.is_some() => error.hint("overlay in a user namespace needs Linux 5.11"),
+        (ChildStep::Overlay(_), Errno::INVAL) if plan.sends_trees() => error.hint("a layer over an idmapped mount needs Linux 5.19"),
         (ChildStep::Overlay(_), Errno::INVAL) if plan.rootless => error.hint("something is mounted below it, which a user namespace may not look behind"),
         (ChildStep::JoinCgroup { .. }, Errno::INVAL) => {
             error.hint("a real-time process cannot enter a cpu cgroup of version 1: start with chrt -o 0")
         }
         (ChildStep::Chdir(dir), Errno::NOENT) => error.hint(format!("the working directory {} must exist in the rootfs", lossy(dir))),
         (ChildStep::Chdir(_), Errno::XDEV) => Error::new(child_words(step) + ": leads out of the rootfs"),
-        (ChildStep::SetIds { .. }, Errno::INVAL) if plan.rootless => {
-            error.hint("this id is not in the range that /etc/subuid and /etc/subgid give the caller")
+        (ChildStep::SetIds { .. }, Errno::INVAL) if plan.ids.is_some() => {
+            error.hint("this id is not in the user namespace")
         }
         (ChildStep::OpenSource { path, .. }, Errno::ACCESS) if plan.rootless => {
             error.hint(format!("{} must be reachable for the calling user", lossy(path)))

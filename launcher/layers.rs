@@ -2,6 +2,7 @@
 
 use crate::error::{Error, Result};
 use crate::plan::{Builder, c_path, c_str};
+use crate::spec::Owners;
 use crate::step::{Bind, ChildStep, Mount, Overlay};
 use crate::table;
 use std::ffi::CString;
@@ -17,12 +18,17 @@ pub fn add(b: &mut Builder<'_>) -> Result<()> {
 fn one_layer(b: &mut Builder<'_>) -> Result<()> {
     let at = scratch_place()?;
     let source = b.spec.rootfs.clone();
-    let lower = b.open_source(&source)?;
+    let trees = b.sends_trees();
+    let lower = if trees { b.tree(None, false, Owners::Natural)? } else { b.open_source(&source)? };
     let mode = rustix::fs::fstat(b.rootfs).map_or(0o755, |s| s.st_mode & 0o7777);
     let dirs = ["upper", "work", "root"].map(|d| Ok((c_str(format!("{at}/{d}"))?, mode)));
     let dirs = dirs.into_iter().collect::<Result<_>>()?;
+    b.become_mapped();
     b.child.push(ChildStep::Scratch { at: c_str(at)?, dirs });
-    let data = overlay_data(&format!("{at}/upper"), &format!("{at}/work"), b.host.rootless)?;
+    if trees {
+        b.child.push(ChildStep::AttachTree { slot: lower, target: c_str(format!("{at}/lower"))? });
+    }
+    let data = overlay_data(&format!("{at}/upper"), &format!("{at}/work"), b.ids.is_some())?;
     let root = c_str(format!("{at}/root"))?;
     b.child.push(ChildStep::Overlay(Box::new(Overlay {
         lower,
@@ -35,14 +41,14 @@ fn one_layer(b: &mut Builder<'_>) -> Result<()> {
     Ok(())
 }
 
-fn overlay_data(upper: &str, work: &str, rootless: bool) -> Result<CString> {
+fn overlay_data(upper: &str, work: &str, userns: bool) -> Result<CString> {
     // Other extended attributes than user.* are not for a user namespace to set.
-    let xattr = if rootless { ",userxattr" } else { "" };
+    let xattr = if userns { ",userxattr" } else { "" };
     c_str(format!("lowerdir=.,upperdir={upper},workdir={work}{xattr}"))
 }
 
 /// Some directory of the host to put a tmpfs over; only our mount namespace sees it.
-fn scratch_place() -> Result<&'static str> {
+pub fn scratch_place() -> Result<&'static str> {
     ["/tmp", "/run", "/var", "/mnt", "/dev"]
         .into_iter()
         .find(|dir| std::fs::symlink_metadata(dir).is_ok_and(|m| m.is_dir()))
@@ -57,7 +63,7 @@ fn host_root(b: &mut Builder<'_>) -> Result<()> {
     let mounts = std::fs::read("/proc/self/mountinfo")
         .map_err(|e| Error::os("read /proc/self/mountinfo", e))?;
     let mut dirs: Vec<(CString, u32)> = Vec::new();
-    for d in ["upper", "work", "root"] {
+    for d in ["upper", "work", "root", "lower"] {
         dirs.push((c_str(format!("{at}/{d}"))?, 0o755));
     }
     let mut later = Vec::new();
@@ -78,9 +84,13 @@ fn host_root(b: &mut Builder<'_>) -> Result<()> {
                 for d in ["upper", "work"] {
                     dirs.push((c_str(format!("{at}/{d}/{n}"))?, mode(&source)));
                 }
-                let lower = b.open_source(&source)?;
+                let lower = b.source(&source, false, Owners::Natural)?;
+                if b.sends_trees() {
+                    let target = c_str(format!("{at}/lower/{n}"))?;
+                    later.push(ChildStep::AttachTree { slot: lower, target });
+                }
                 let (upper, work) = (format!("{at}/upper/{n}"), format!("{at}/work/{n}"));
-                let data = overlay_data(&upper, &work, b.host.rootless)?;
+                let data = overlay_data(&upper, &work, b.ids.is_some())?;
                 let read_only = b.spec.read_only;
                 later.push(make_dir(&target));
                 later.push(ChildStep::Overlay(Box::new(Overlay {
@@ -97,6 +107,7 @@ fn host_root(b: &mut Builder<'_>) -> Result<()> {
             later.push(read_only(b, source, target, false)?);
         }
     }
+    b.become_mapped();
     b.child.push(ChildStep::Scratch { at: c_str(at)?, dirs });
     let root = c_str(root)?;
     b.child.push(empty_root(&root));
@@ -119,10 +130,11 @@ fn read_only(
     target: CString,
     directory: bool,
 ) -> Result<ChildStep> {
-    let slot = b.open_source(&source)?;
+    let slot = b.source(&source, true, Owners::Natural)?;
     let parents = Vec::new();
     Ok(ChildStep::Bind(Box::new(Bind {
         slot,
+        tree: b.sends_trees(),
         target,
         parents,
         directory,

@@ -12,6 +12,7 @@ mod error;
 mod explain;
 mod failure;
 mod host;
+mod idmap;
 mod inject;
 mod layers;
 mod lookup;
@@ -85,7 +86,8 @@ fn dispatch(command: Command) -> Result<i32> {
             print(&text)
         }
         Command::Run { spec, mode: Mode::Explain, json } => {
-            let plan = plan::plan(&spec, &host::Host::probe())?;
+            let host = host::Host { only_look: true, ..host::Host::probe() };
+            let plan = plan::plan(&spec, &host)?;
             warn(&plan.warnings);
             print(&if json { explain::json(&plan) } else { explain::text(&plan) })
         }

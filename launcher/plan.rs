@@ -1,17 +1,19 @@
 //! Spec and host facts to steps: the last place that may look things up or allocate for
 //! the child. Nothing on the host has been changed when it returns.
 
+mod ids;
 mod mounts;
 mod rootfs;
 
 use crate::error::{Error, Result};
 use crate::host::Host;
-use crate::spec::{Caps, MountOp, Net, Spec};
-use crate::step::{ChildStep, HostStep, IdMap};
-use crate::sys::{CStrings, ns};
+use crate::idmap::{self, IdMap};
+use crate::spec::{Caps, MountOp, Net, Owners, Spec};
+use crate::step::{ChildStep, HostStep, Tree};
+use crate::sys::CStrings;
 use crate::{cgroup, env, layers, lookup, record, user};
 use rustix::fd::{AsFd, OwnedFd};
-use rustix::process::{Gid, Uid};
+use rustix::process::Uid;
 use std::ffi::{CString, OsStr};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
@@ -29,6 +31,10 @@ pub struct Plan {
     /// The root file system, opened once (O_PATH).
     pub rootfs: OwnedFd,
     pub rootless: bool,
+    /// A user namespace, and in it these ids.
+    pub ids: Option<IdMap>,
+    /// Until the record says which ids are this container's.
+    pub ids_lock: Option<idmap::taken::Lock>,
 }
 
 /// Docker's default set less CAP_MKNOD: without a device filter it would open any disk.
@@ -46,16 +52,20 @@ pub fn plan(spec: &Spec, host: &Host) -> Result<Plan> {
     }
     rootfs::check(spec, &fd)?;
     let id = record::new_id();
+    let (ids, ids_lock) = ids::choose(spec, host)?;
     let terminal = host.wants_terminal(spec.tty);
     let mut build = Builder {
         spec,
         host,
         rootfs: fd.as_fd(),
+        ids: ids.clone(),
+        trees: Vec::new(),
         overlay: spec.ephemeral,
         host_root,
         child: Vec::new(),
         slots: 0,
         warnings: Vec::new(),
+        source_slot: 0,
         dev_slot: 0,
         sys_slot: 0,
         view: Vec::new(),
@@ -71,9 +81,11 @@ pub fn plan(spec: &Spec, host: &Host) -> Result<Plan> {
     let candidates =
         lookup::command(build.rootfs, &spec.command[0], &search, &workdir, &spec.mounts)?;
 
-    build.root()?;
+    build.root(cgroups.as_ref())?;
     build.standard_mounts();
-    build.cgroup(cgroups.as_ref())?;
+    if !build.becomes() {
+        build.cgroup(cgroups.as_ref())?;
+    }
     if below_sys(spec) {
         build.cgroup_view()?;
     }
@@ -86,11 +98,12 @@ pub fn plan(spec: &Spec, host: &Host) -> Result<Plan> {
     build.cgroup_view()?;
     build.finish(&hostname, &who, &workdir)?;
     build.exec(candidates, &env)?;
-    let host_steps = host_steps(spec, host, &id, cgroups.as_ref());
+    let host_steps = build.host_steps(&id, cgroups.as_ref());
     let Builder { child, slots, warnings, .. } = build;
     let rootless = host.rootless;
     let child = child.leak();
-    Ok(Plan { host: host_steps, child, slots, warnings, cgroups, env, rootfs: fd, rootless })
+    let host = host_steps;
+    Ok(Plan { host, child, slots, warnings, cgroups, env, rootfs: fd, rootless, ids, ids_lock })
 }
 
 /// The child's steps in the making.
@@ -98,11 +111,15 @@ pub(crate) struct Builder<'a> {
     pub spec: &'a Spec,
     pub host: &'a Host,
     pub rootfs: rustix::fd::BorrowedFd<'a>,
+    pub ids: Option<IdMap>,
+    trees: Vec<Tree>,
     overlay: bool,
     pub host_root: bool,
     pub child: Vec<ChildStep>,
     slots: usize,
     pub warnings: Vec<String>,
+    /// The first volume's.
+    source_slot: usize,
     /// Slots of the host's /dev and /sys.
     dev_slot: usize,
     sys_slot: usize,
@@ -130,19 +147,6 @@ impl Builder<'_> {
         Ok(Some(groups))
     }
 
-    fn user(&self) -> Result<user::Resolved> {
-        match &self.spec.user {
-            Some(u) => user::resolve(self.rootfs, u),
-            None => Ok(user::Resolved {
-                uid: 0,
-                gid: 0,
-                groups: Vec::new(),
-                home: "/root".into(),
-                name: Some("root".into()),
-            }),
-        }
-    }
-
     fn environment(&self, hostname: &str, who: &user::Resolved, tty: bool) -> Result<Vec<CString>> {
         let path = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
         let mut base: Vec<(&OsStr, &OsStr)> = vec![
@@ -157,19 +161,24 @@ impl Builder<'_> {
     }
 
     /// From the new session to the change of root.
-    fn root(&mut self) -> Result<()> {
+    fn root(&mut self, groups: Option<&cgroup::Cgroups>) -> Result<()> {
         let s = &mut self.child;
         s.push(ChildStep::DieWithParent);
-        if self.host.rootless {
+        if self.ids.is_some() {
             s.push(ChildStep::AwaitGo);
         }
         s.extend([ChildStep::NewSession, ChildStep::DefaultSignals, ChildStep::PrivateMounts]);
+        if self.becomes() {
+            // The host's cgroups are the caller's, whom the next steps leave behind.
+            self.cgroup(groups)?;
+        }
+        self.source_slot = self.slots;
         for op in &self.spec.mounts {
-            if let MountOp::Bind { source, .. } = op {
-                self.open_source(source)?;
+            if let MountOp::Bind { source, owners, .. } = op {
+                self.source(source, true, *owners)?;
             }
         }
-        if self.host.rootless {
+        if self.ids.is_some() {
             self.dev_slot = self.open_source(Path::new("/dev"))?;
             if self.spec.net == Net::Host {
                 self.sys_slot = self.open_source(Path::new("/sys"))?;
@@ -177,7 +186,13 @@ impl Builder<'_> {
         }
         if self.overlay || self.host_root {
             layers::add(self)?;
+        } else if self.sends_trees() {
+            let slot = self.tree(None, true, Owners::Natural)?;
+            self.become_mapped();
+            let at = c_str(layers::scratch_place()?)?;
+            self.child.push(ChildStep::AttachRoot { slot, at });
         } else {
+            self.become_mapped();
             let path = c_path(&absolute(&self.spec.rootfs)?)?;
             self.child.push(ChildStep::BindRoot { path });
         }
@@ -198,7 +213,7 @@ impl Builder<'_> {
         if self.spec.read_only || !self.spec.caps.privileged {
             self.child.push(ChildStep::RootAttributes { read_only: self.spec.read_only });
         }
-        if self.spec.net == Net::None && !apart(self.spec, self.host) {
+        if self.spec.net == Net::None && !self.apart() {
             self.child.push(ChildStep::LoopbackUp);
         }
         self.child.push(ChildStep::Hostname(c_str(hostname)?));
@@ -207,7 +222,7 @@ impl Builder<'_> {
         if let Some(keep) = keep {
             self.child.push(ChildStep::DropBounding { keep });
         }
-        self.ids(who)?;
+        self.set_ids(who)?;
         if let Some(keep) = keep {
             self.child.push(ChildStep::SetCapabilities { keep });
         }
@@ -216,25 +231,6 @@ impl Builder<'_> {
         }
         self.child.push(ChildStep::CloseOnExec);
         self.child.push(ChildStep::DieWithParentAgain);
-        Ok(())
-    }
-
-    fn ids(&mut self, who: &user::Resolved) -> Result<()> {
-        let single = self.host.single_id();
-        if single && (who.uid != 0 || who.gid != 0) {
-            return Err(Error::new(format!(
-                "user {}:{}: only user 0 exists in this user namespace",
-                who.uid, who.gid
-            ))
-            .hint("give yourself subordinate ids: a line each in /etc/subuid and /etc/subgid, and the newuidmap program (package uidmap)"));
-        }
-        let groups = (!single).then(|| {
-            let mut groups = vec![Gid::from_raw(who.gid)];
-            groups.extend(who.groups.iter().filter(|g| **g != who.gid).map(|g| Gid::from_raw(*g)));
-            groups
-        });
-        let (uid, gid) = (Uid::from_raw(who.uid), Gid::from_raw(who.gid));
-        self.child.push(ChildStep::SetIds { uid, gid, groups });
         Ok(())
     }
 
@@ -254,62 +250,11 @@ impl Builder<'_> {
     }
 }
 
-fn host_steps(
-    spec: &Spec,
-    host: &Host,
-    id: &str,
-    groups: Option<&cgroup::Cgroups>,
-) -> Vec<HostStep> {
-    let mut steps = Vec::new();
-    let mut late = Vec::new();
-    let mut at_birth = None;
-    if let Some(g) = groups.filter(|g| !g.dirs.is_empty()) {
-        let record = HostStep::Record { id: id.into(), items: record::items_of(g) };
-        if child_makes(host, g) {
-            late = vec![record, HostStep::Go];
-        } else {
-            steps.push(record);
-            steps.extend(g.dirs.iter().cloned().map(HostStep::MakeCgroup));
-            steps.extend(g.writes.iter().cloned().map(HostStep::WriteCgroup));
-        }
-        at_birth = g.join.unified.clone();
-    }
-    let mut flags = ns::NEWPID | ns::NEWNS | ns::NEWUTS | ns::NEWIPC;
-    if spec.net == Net::None && !apart(spec, host) {
-        flags |= ns::NEWNET;
-    }
-    if host.rootless {
-        flags |= ns::NEWUSER;
-    }
-    steps.push(HostStep::Clone { flags, cgroup: at_birth });
-    if host.rootless {
-        steps.push(HostStep::MapIds(host.id_map.clone()));
-    }
-    steps.append(&mut late);
-    if apart(spec, host) {
-        steps.push(HostStep::NewNetwork);
-    }
-    steps.push(HostStep::Go);
-    steps
-}
-
-/// The parent makes the network namespace while the child mounts; in a user namespace
-/// only the child could.
-fn apart(spec: &Spec, host: &Host) -> bool {
-    spec.net == Net::None && !host.rootless && host.modern && !below_sys(spec)
-}
-
 /// Something of the user's goes below /sys, so /sys has to be there before.
 fn below_sys(spec: &Spec) -> bool {
     spec.mounts.iter().any(|m| match m {
         MountOp::Bind { target, .. } | MountOp::Tmpfs { target, .. } => target.starts_with("/sys"),
     })
-}
-
-/// Cgroups of version 1 can be joined late, so the child makes them while the parent is
-/// busy with the network.
-fn child_makes(host: &Host, groups: &cgroup::Cgroups) -> bool {
-    !host.rootless && groups.join.unified.is_none()
 }
 
 /// None: keep all.
@@ -335,11 +280,4 @@ pub fn c_str(text: impl Into<Vec<u8>>) -> Result<CString> {
         let shown = String::from_utf8_lossy(&e.into_vec()).replace('\0', "\\0");
         Error::new(format!("{shown:?}: contains a NUL byte"))
     })
-}
-
-/// The id map as `--explain` and newuidmap(1) have it.
-impl IdMap {
-    pub fn is_single(&self) -> bool {
-        matches!(self, IdMap::Single { .. })
-    }
 }

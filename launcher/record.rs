@@ -6,6 +6,7 @@
 
 use crate::cgroup;
 use crate::error::{Error, Result};
+use crate::idmap::{Ids, taken};
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::fs::{AtFlags, FileType, FlockOperation, Mode, OFlags, RawDir};
 use rustix::io::Errno;
@@ -24,6 +25,8 @@ pub enum RecordItem {
     Cgroup(PathBuf),
     /// An undo of `cgroup::Write`: a controller to be switched off again (`-memory`).
     Subtree { file: PathBuf, value: String },
+    /// Users or groups of the host that are the container's while it lives.
+    Ids { users: bool, ids: Ids },
 }
 
 /// What has to be recorded for a plan's cgroups.
@@ -46,7 +49,7 @@ pub struct Record {
 }
 
 /// Longer records than this are not read: nothing writes them.
-const RECORD_MAX: usize = 64 << 10;
+pub const RECORD_MAX: usize = 64 << 10;
 
 /// Eight hexadecimal digits from the kernel's random numbers.
 pub fn new_id() -> String {
@@ -61,6 +64,18 @@ pub fn create(id: &str, items: &[RecordItem]) -> Result<Record> {
     for path in places() {
         match open_place(&path, true).and_then(|dir| create_in(dir, &path, id, items)) {
             Ok(record) => return Ok(record),
+            Err(e) => last = Some(e),
+        }
+    }
+    Err(last.unwrap_or_else(|| Error::new("no place for records")))
+}
+
+/// The first usable directory for records, made where it is missing.
+pub fn own_place() -> Result<OwnedFd> {
+    let mut last = None;
+    for path in places() {
+        match open_place(&path, true) {
+            Ok(dir) => return Ok(dir),
             Err(e) => last = Some(e),
         }
     }
@@ -84,7 +99,7 @@ impl Record {
 }
 
 /// Where records of this user may be: the first usable one is written to, all are swept.
-fn places() -> Vec<PathBuf> {
+pub fn places() -> Vec<PathBuf> {
     let uid = rustix::process::geteuid();
     if uid.is_root() {
         return vec!["/run/launch".into()];
@@ -176,6 +191,10 @@ fn encode(items: &[RecordItem], parent: impl Fn(&Path) -> u64) -> Option<Vec<u8>
             RecordItem::Subtree { file, value } => {
                 (format!("subtree {} {value} ", parent(file)), file)
             }
+            RecordItem::Ids { users, ids } => {
+                text.extend(format!("ids 0 {}\n", taken::encode(*users, ids)).into_bytes());
+                continue;
+            }
         };
         let path = path.as_os_str().as_bytes();
         if path.contains(&b'\n') {
@@ -235,6 +254,10 @@ fn decode_line(line: &[u8]) -> Option<(RecordItem, u64)> {
             let file = path(rest).filter(|p| p.ends_with("cgroup.subtree_control"))?;
             value.starts_with('-').then_some((RecordItem::Subtree { file, value }, parent))
         }
+        "ids" => {
+            let (users, ids) = taken::decode(std::str::from_utf8(&rest).ok()?)?;
+            Some((RecordItem::Ids { users, ids }, parent))
+        }
         _ => None,
     }
 }
@@ -285,7 +308,9 @@ fn clear(items: &[(RecordItem, u64)]) -> Result<bool> {
     let (cgroups, subtrees): (Vec<_>, Vec<_>) =
         items.iter().rev().partition(|(item, _)| matches!(item, RecordItem::Cgroup(_)));
     for (item, parent) in cgroups.into_iter().chain(subtrees) {
-        let (RecordItem::Cgroup(path) | RecordItem::Subtree { file: path, .. }) = item;
+        let (RecordItem::Cgroup(path) | RecordItem::Subtree { file: path, .. }) = item else {
+            continue; // free again with the record
+        };
         let done = match (parent_inode(path), item) {
             (there, _) if there != 0 && there != *parent => Ok(false),
             (_, RecordItem::Cgroup(dir)) => cgroup::clear_left_over(dir),
@@ -293,6 +318,7 @@ fn clear(items: &[(RecordItem, u64)]) -> Result<bool> {
                 cgroup::switch_off(file, value);
                 Ok(true)
             }
+            (_, RecordItem::Ids { .. }) => Ok(true),
         };
         result = result.and_then(|all| done.map(|done| all && done));
     }

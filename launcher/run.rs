@@ -6,12 +6,12 @@ use crate::error::{Error, Result};
 use crate::plan::Plan;
 use crate::record::Record;
 use crate::spec::{Fault, Spec};
-use crate::step::{ChildStep, HostStep, IdMap};
+use crate::step::{ChildStep, HostStep};
 use crate::supervise::{self, Status};
 use crate::sync::{self, Channel, Report};
 use crate::sys::{self, CStrings, SharedTimes};
-use crate::{explain, failure};
-use rustix::fd::{AsFd, AsRawFd, OwnedFd};
+use crate::{explain, failure, idmap};
+use rustix::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
 use rustix::process::{Pid, Signal};
@@ -81,12 +81,16 @@ fn start(
                 let first = steps.len() + 1;
                 clone(spec, plan, made, *flags, cgroup.as_deref(), times.take(), first)?;
             }
-            other => host_step(other, made).map_err(|e| first_cause(plan, made, e))?,
+            other => {
+                let done = host_step(other, made, plan.rootfs.as_fd());
+                done.map_err(|e| first_cause(plan, made, e))?;
+            }
         }
         if shared.is_some() {
             timings.push(Timing { step: number, nanoseconds: child::now() - before });
         }
     }
+    drop(plan.ids_lock.take());
     let count = steps.len();
     plan.host = steps;
     let terminal = await_exec(plan, made)?;
@@ -115,7 +119,7 @@ fn first_cause(plan: &Plan, made: &mut Made, error: Error) -> Error {
     await_exec(plan, made).err().unwrap_or(error)
 }
 
-fn host_step(step: &HostStep, made: &mut Made) -> Result<()> {
+fn host_step(step: &HostStep, made: &mut Made, rootfs: BorrowedFd<'_>) -> Result<()> {
     match step {
         HostStep::Record { id, items } => {
             made.record = Some(crate::record::create(id, items)?);
@@ -135,7 +139,18 @@ fn host_step(step: &HostStep, made: &mut Made) -> Result<()> {
                 .and_then(|()| sys::loopback_up())
                 .map_err(|e| Error::os(explain::host_words(step), e))?;
         }
-        HostStep::MapIds(map) => map_ids(map, made)?,
+        HostStep::MapIds(map) => {
+            if let Some(child) = made.child {
+                idmap::map_ids(map, child)?;
+            }
+        }
+        HostStep::SendTree(tree) => {
+            if let (Some(child), Some(socket)) = (made.child, &made.parent_end) {
+                let tree = idmap::mapped_tree(tree, rootfs, child)?;
+                sync::send_tree(socket.as_fd(), tree.as_fd())
+                    .map_err(|e| Error::os(explain::host_words(step), e))?;
+            }
+        }
         HostStep::Go => {
             let parent_end = made.parent_end.as_ref();
             let sent = parent_end.map_or(Err(Errno::BADF), |fd| sync::send_go(fd.as_fd()));
@@ -198,43 +213,6 @@ fn open_cgroup(dir: &Path) -> Result<OwnedFd> {
     let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
     rustix::fs::open(dir, flags, Mode::empty())
         .map_err(|e| Error::os(format!("open {}", dir.display()), e))
-}
-
-fn map_ids(map: &IdMap, made: &Made) -> Result<()> {
-    let Some(pid) = made.child.map(Pid::as_raw_nonzero) else { return Ok(()) };
-    match map {
-        IdMap::Single { uid, gid } => {
-            for (file, text) in [
-                ("setgroups", "deny".to_owned()),
-                ("uid_map", format!("0 {uid} 1")),
-                ("gid_map", format!("0 {gid} 1")),
-            ] {
-                let path = format!("/proc/{pid}/{file}");
-                std::fs::write(&path, text).map_err(|e| Error::os(format!("write {path}"), e))?;
-            }
-            Ok(())
-        }
-        IdMap::Subordinate { uid, gid, uids, gids } => {
-            map_with("newuidmap", pid.get(), *uid, *uids)?;
-            map_with("newgidmap", pid.get(), *gid, *gids)
-        }
-    }
-}
-
-fn map_with(program: &str, pid: i32, own: u32, (first, count): (u32, u32)) -> Result<()> {
-    let path = crate::host::helper(program).unwrap_or_else(|| program.into());
-    let args = [pid, 0].map(|n| n.to_string());
-    let range = [own, 1, 1, first, count].map(|n| n.to_string());
-    let output = supervise::with_signals(|| {
-        std::process::Command::new(&path).args(args).args(range).output()
-    })
-    .map_err(|e| Error::os(format!("run {}", path.display()), e))?;
-    if output.status.success() {
-        return Ok(());
-    }
-    let said = String::from_utf8_lossy(&output.stderr).trim().to_owned();
-    Err(Error::new(format!("{program}: {said}"))
-        .hint("check the caller's lines in /etc/subuid and /etc/subgid"))
 }
 
 /// Reports until end of file, which means that the payload's program, or the init, runs.

@@ -30,6 +30,10 @@ pub struct Spec {
     pub no_init: bool,
     pub tty: Tty,
     pub caps: Caps,
+    pub userns: UserNs,
+    /// `--uidmap`, `--gidmap`, in the user's order; where one is empty the other serves both.
+    pub uid_map: Vec<MapLine>,
+    pub gid_map: Vec<MapLine>,
     /// Let set-user-ID programs and file capabilities raise privileges.
     pub new_privileges: bool,
     /// Seconds from SIGTERM or SIGHUP to SIGKILL; docker's default is 10.
@@ -64,9 +68,21 @@ pub enum Id {
 #[derive(Clone, Debug, PartialEq)]
 pub enum MountOp {
     /// `-v SRC:DST[:ro]`: a host file or directory, with what is mounted below it.
-    Bind { source: PathBuf, target: PathBuf, read_only: bool },
+    Bind { source: PathBuf, target: PathBuf, read_only: bool, owners: Owners },
     /// `--tmpfs DST[:size=..,mode=..,exec]`; `data` is for mount(2).
     Tmpfs { target: PathBuf, flags: TmpfsFlags, data: String },
+}
+
+/// Owners of a volume's files inside a user namespace of root's.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Owners {
+    /// Those on disk, unless the volume was given to the ids outside, or has none on disk.
+    #[default]
+    Natural,
+    /// `idmap`: those on disk.
+    OnDisk,
+    /// `noidmap`: whoever the host's owners are inside, mostly nobody.
+    Hosts,
 }
 
 /// Docker's defaults for --tmpfs: noexec, nosuid, nodev.
@@ -110,6 +126,31 @@ pub enum Net {
     None,
     /// The caller's network.
     Host,
+}
+
+/// Which user namespace, in podman's words.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum UserNs {
+    /// Root: none, or as `uid_map` says. An ordinary user: one in which he is root.
+    #[default]
+    Default,
+    /// None.
+    Host,
+    /// This many ids that no other container has, or a sensible number of them.
+    Auto { size: Option<u32> },
+    /// An ordinary user keeps his ids inside, or has these.
+    KeepId { uid: Option<u32>, gid: Option<u32> },
+}
+
+/// `INSIDE:OUTSIDE:COUNT`: ids from INSIDE on are those from OUTSIDE on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct MapLine {
+    pub inside: u32,
+    /// An id of the host for root, and with `absolute`. For an ordinary user otherwise
+    /// podman's count: 0 is he himself, n his nth subordinate id.
+    pub outside: u32,
+    pub absolute: bool,
+    pub count: u32,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

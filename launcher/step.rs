@@ -2,6 +2,7 @@
 //! same two lists.
 
 use crate::cgroup::Write;
+use crate::idmap::IdMap;
 use crate::record::RecordItem;
 use crate::sys::CStrings;
 use rustix::process::{Gid, Uid};
@@ -23,20 +24,13 @@ pub enum HostStep {
         cgroup: Option<PathBuf>,
     },
     MapIds(IdMap),
+    /// A tree of the host's as a mount of its own, sent to the child (root's user namespaces).
+    SendTree(Tree),
     /// A network namespace for the child to join, loopback up, made while it mounts: of
     /// all namespaces it takes by far the longest.
     NewNetwork,
     /// Let the child go on: its ids are mapped, or its cgroup is ready.
     Go,
-}
-
-/// How the caller's ids appear inside a user namespace (user_namespaces(7)).
-#[derive(Clone, Debug, PartialEq)]
-pub enum IdMap {
-    /// The caller's own uid and gid as 0, nothing else.
-    Single { uid: u32, gid: u32 },
-    /// The caller as 0 and its subordinate ids from 1 on, by newuidmap and newgidmap.
-    Subordinate { uid: u32, gid: u32, uids: (u32, u32), gids: (u32, u32) },
 }
 
 /// What the child does between clone and exec, in this order. Everything is prepared:
@@ -62,6 +56,23 @@ pub enum ChildStep {
     OpenSource {
         slot: usize,
         path: CString,
+    },
+    /// The next of the launcher's `SendTree`.
+    ReceiveTree {
+        slot: usize,
+        /// For messages.
+        source: PathBuf,
+    },
+    /// Ids of the user namespace, before files are made in it.
+    BecomeMapped {
+        uid: Uid,
+        gid: Gid,
+        groups: bool,
+    },
+    /// Stand in a received tree, mounted over a directory of the host.
+    AttachRoot {
+        slot: usize,
+        at: CString,
     },
     /// A directory of the host by now, as a mount of its own that is nowhere yet.
     CloneTree {
@@ -159,6 +170,17 @@ pub enum ChildStep {
     },
 }
 
+pub struct Tree {
+    /// None: the root file system, as it was opened.
+    pub source: Option<CString>,
+    /// With what is mounted below.
+    pub recursive: bool,
+    /// Owners inside are those on disk, for this volume or root file system.
+    pub mapped: bool,
+    /// For messages.
+    pub shown: PathBuf,
+}
+
 pub struct Overlay {
     /// The lower layer, opened before anything could cover it.
     pub lower: usize,
@@ -193,6 +215,8 @@ impl Mount {
 
 pub struct Bind {
     pub slot: usize,
+    /// The slot holds a mount of its own, to be moved to the target.
+    pub tree: bool,
     pub target: CString,
     /// Every directory on the way to the target, outermost first.
     pub parents: Vec<CString>,

@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! parent                         child
+//!   Tree + descriptor ───────────>       (only in a user namespace of root's)
 //!   Go ──────────────────────────>       (end of file instead: the parent is gone)
 //!      <── Terminal + descriptor ──      (only with a pty)
 //!      <── Failed(step, errno) ────      or
@@ -98,6 +99,15 @@ impl Channel {
         }
     }
 
+    /// The next tree that the parent sends. ECONNRESET if it is gone.
+    pub fn receive_tree(&self) -> Result<OwnedFd> {
+        let mut byte = [0u8; 1];
+        match receive_with(self.fd, &mut byte)? {
+            (0, _) => Err(Errno::CONNRESET),
+            (_, fd) => fd.ok_or(Errno::PROTO),
+        }
+    }
+
     /// ECONNRESET if the parent is gone.
     pub fn check_parent(&self) -> Result<()> {
         let mut byte = [0u8; 1];
@@ -115,14 +125,36 @@ impl Channel {
     }
 
     pub fn send_terminal(&self, master: BorrowedFd<'_>) -> Result<()> {
-        let mut space = [std::mem::MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
-        let mut control = SendAncillaryBuffer::new(&mut space);
-        let fds = [master];
-        control.push(SendAncillaryMessage::ScmRights(&fds));
-        let data = Report::Terminal.encode();
-        let flags = SendFlags::NOSIGNAL;
-        rustix::net::sendmsg(self.fd, &[IoSlice::new(&data)], &mut control, flags).map(drop)
+        send_with(self.fd, &Report::Terminal.encode(), master)
     }
+}
+
+fn send_with(socket: BorrowedFd<'_>, data: &[u8], fd: BorrowedFd<'_>) -> Result<()> {
+    let mut space = [std::mem::MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+    let mut control = SendAncillaryBuffer::new(&mut space);
+    let fds = [fd];
+    control.push(SendAncillaryMessage::ScmRights(&fds));
+    rustix::net::sendmsg(socket, &[IoSlice::new(data)], &mut control, SendFlags::NOSIGNAL).map(drop)
+}
+
+/// Bytes received, and the descriptor that came along.
+fn receive_with(socket: BorrowedFd<'_>, data: &mut [u8]) -> Result<(usize, Option<OwnedFd>)> {
+    let mut space = [std::mem::MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+    let mut control = RecvAncillaryBuffer::new(&mut space);
+    let n = {
+        let mut slices = [IoSliceMut::new(data)];
+        let flags = RecvFlags::CMSG_CLOEXEC;
+        retry(|| rustix::net::recvmsg(socket, &mut slices, &mut control, flags))?.bytes
+    };
+    let fd = control.drain().find_map(|message| match message {
+        RecvAncillaryMessage::ScmRights(mut fds) => fds.next(),
+        _ => None,
+    });
+    Ok((n, fd))
+}
+
+pub fn send_tree(parent: BorrowedFd<'_>, tree: BorrowedFd<'_>) -> Result<()> {
+    send_with(parent, &[1], tree)
 }
 
 pub fn send_go(parent: BorrowedFd<'_>) -> Result<()> {
@@ -132,20 +164,10 @@ pub fn send_go(parent: BorrowedFd<'_>) -> Result<()> {
 /// The child's next report, with the descriptor that came along; None at end of file.
 pub fn receive(parent: BorrowedFd<'_>) -> Result<Option<(Report, Option<OwnedFd>)>> {
     let mut data = [0u8; SIZE];
-    let mut space = [std::mem::MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
-    let mut control = RecvAncillaryBuffer::new(&mut space);
-    let n = {
-        let mut slices = [IoSliceMut::new(&mut data)];
-        let flags = RecvFlags::CMSG_CLOEXEC;
-        retry(|| rustix::net::recvmsg(parent, &mut slices, &mut control, flags))?.bytes
-    };
+    let (n, fd) = receive_with(parent, &mut data)?;
     if n == 0 {
         return Ok(None);
     }
-    let fd = control.drain().find_map(|message| match message {
-        RecvAncillaryMessage::ScmRights(mut fds) => fds.next(),
-        _ => None,
-    });
     match (n == SIZE).then(|| Report::decode(&data)).flatten() {
         Some(report) => Ok(Some((report, fd))),
         None => Err(Errno::PROTO),

@@ -132,6 +132,32 @@ pub fn mount_setattr(path: &CStr, recursive: bool, set: u64) -> Result<()> {
     .map(drop)
 }
 
+/// mount_setattr(2), MOUNT_ATTR_IDMAP: the mount shows its owners as `userns` maps them; with
+/// all mounts below if `recursive`. Only of a mount that is nowhere yet.
+pub fn mount_idmap(tree: BorrowedFd<'_>, recursive: bool, userns: BorrowedFd<'_>) -> Result<()> {
+    let attr = libc::mount_attr {
+        attr_set: libc::MOUNT_ATTR_IDMAP,
+        attr_clr: 0,
+        propagation: 0,
+        userns_fd: userns.as_raw_fd() as u64,
+    };
+    let flags = libc::AT_EMPTY_PATH | if recursive { libc::AT_RECURSIVE } else { 0 };
+    // SAFETY: attr lives across the call and its size is passed with it.
+    unsafe {
+        call(
+            libc::SYS_mount_setattr,
+            [
+                tree.as_raw_fd() as usize,
+                c"".as_ptr() as usize,
+                flags as usize,
+                (&raw const attr) as usize,
+                size_of::<libc::mount_attr>(),
+            ],
+        )
+    }
+    .map(drop)
+}
+
 /// A null-terminated vector for execve(2), made before clone so that the child need not
 /// allocate.
 pub struct CStrings {

@@ -47,5 +47,7 @@ mod streams;
 mod terminal;
 #[path = "containers/tty.rs"]
 mod tty;
+#[path = "containers/userns.rs"]
+mod userns;
 #[path = "containers/volumes.rs"]
 mod volumes;

@@ -2,7 +2,7 @@
 //! all made from it; an option is added here and nowhere else.
 
 use crate::cli::given::Given;
-use crate::cli::{limits, mounts, process};
+use crate::cli::{limits, mounts, process, userns};
 use crate::error::{Error, Result};
 use crate::spec::{Spec, Tty};
 
@@ -254,6 +254,34 @@ pub static FLAGS: &[Flag] = &[
         help: "no-new-privileges=false: set-user-ID programs work",
         doc: "By default no program inside can gain privileges by being executed (su, sudo, ping\n\
               with a file capability). no-new-privileges=true is that default.",
+    },
+    Flag {
+        names: "--userns",
+        arg: Value("MODE", userns::mode),
+        group: Isolation,
+        help: "auto: root inside is an unprivileged id outside",
+        doc: "auto[:size=N]: N ids (65536) that nobody else has. Files keep the owners they have on\n\
+              disk, by idmapped mounts (Linux 5.12).\n\
+              host: no user namespace; for root, who has none by default.\n\
+              keep-id[:uid=N,gid=N]: an ordinary user has his own ids inside, too, or these.\n\
+              See: launch help rootless",
+    },
+    Flag {
+        names: "--uidmap",
+        arg: Value("IN:OUT:N", userns::uid_map),
+        group: Isolation,
+        help: "users IN to IN+N-1 inside are OUT and up outside",
+        doc: "Many times for several ranges; N is 1 where not given. Run by root, OUT is an id of the\n\
+              host, any but 0. Run by an ordinary user it counts as podman does: 0 is you, 1 your\n\
+              first subordinate id (/etc/subuid), and @100000 is the host's 100000.\n\
+              Without --gidmap it holds for groups, too.",
+    },
+    Flag {
+        names: "--gidmap",
+        arg: Value("IN:OUT:N", userns::gid_map),
+        group: Isolation,
+        help: "the same for groups",
+        doc: "Without --uidmap it holds for users, too. An ordinary user's are in /etc/subgid.",
     },
     Flag {
         names: "--explain",

@@ -5,17 +5,17 @@ use crate::cli::given::Given;
 use crate::error::{Error, Result};
 use crate::quote::quote;
 use crate::size;
-use crate::spec::{MountOp, TmpfsFlags};
+use crate::spec::{MountOp, Owners, TmpfsFlags};
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Component, Path, PathBuf};
 
-/// `SRC:DST[:ro|rw]`
+/// `SRC:DST[:ro|rw,idmap|noidmap]`
 pub fn volume(draft: &mut Draft, given: Given) -> Result<()> {
     let parts: Vec<&[u8]> = given.value.as_bytes().split(|b| *b == b':').collect();
-    let (source, target, mode) = match parts[..] {
+    let (source, target, options) = match parts[..] {
         [source, target] => (source, target, &b"rw"[..]),
-        [source, target, mode] => (source, target, mode),
+        [source, target, options] => (source, target, options),
         _ => return Err(given.bad("not of the form SRC:DST or SRC:DST:ro")),
     };
     given.check_path(source, "the source")?;
@@ -24,16 +24,25 @@ pub fn volume(draft: &mut Draft, given: Given) -> Result<()> {
         let hint = format!("a directory here is written {}", quote(OsStr::from_bytes(&here)));
         return Err(given.bad("there are no named volumes").hint(hint));
     }
-    let read_only = match mode {
-        b"ro" => true,
-        b"rw" => false,
-        _ => return Err(given.bad("after the second ':' comes ro or rw")),
-    };
+    let (mut read_only, mut owners) = (None, None);
+    for word in options.split(|b| *b == b',') {
+        let twice = match word {
+            b"ro" | b"rw" => read_only.replace(word == b"ro").is_some(),
+            b"idmap" => owners.replace(Owners::OnDisk).is_some(),
+            b"noidmap" => owners.replace(Owners::Hosts).is_some(),
+            _ => return Err(given.bad("after the second ':' comes ro or rw, idmap or noidmap")),
+        };
+        if twice {
+            return Err(given.bad("ro and rw, idmap and noidmap exclude each other"));
+        }
+    }
+    let (read_only, owners) = (read_only.unwrap_or(false), owners.unwrap_or_default());
     let target = target_path(given, target)?;
     draft.spec.mounts.push(MountOp::Bind {
         source: PathBuf::from(OsStr::from_bytes(source)),
         target,
         read_only,
+        owners,
     });
     Ok(())
 }

@@ -3,7 +3,9 @@
 mod refused;
 
 use super::*;
-use crate::spec::{EnvItem, Fault, Id, MountOp, Net, Swap, TmpfsFlags, Tty, UserSpec};
+use crate::spec::{
+    EnvItem, Fault, Id, MapLine, MountOp, Net, Owners, Swap, TmpfsFlags, Tty, UserNs, UserSpec,
+};
 use std::ffi::OsStr;
 
 fn words(line: &[&str]) -> Vec<OsString> {
@@ -57,6 +59,11 @@ fn equal_spellings() {
         "--cap-add net_admin,BPF|--cap-add=CAP_BPF --cap-add CAP_NET_ADMIN",
         "--security-opt no-new-privileges=false|--security-opt=no-new-privileges:false",
         "--tmpfs /t:size=1m|--tmpfs=/t:size=1024k,noexec,rw",
+        "|--userns=host --userns host --userns=auto --userns host|--userns auto --userns=host",
+        "--userns auto:size=5|--userns=auto:size=7,size=05",
+        "--userns keep-id:uid=1,gid=2|--userns=keep-id:gid=2,uid=1",
+        "--uidmap 0:1|--uidmap=0:1:1|--uidmap 00:01:01",
+        "-v ./a:/b:ro,noidmap|-v./a:/b:noidmap,ro",
         "-v ./a:/b|--volume=./a:/b:rw|-v./a:/b",
         "--ephemeral --read-only|--read-only=true --ephemeral",
     ] {
@@ -160,9 +167,19 @@ fn mounts() {
     .mounts;
     let flags = TmpfsFlags { exec: true, read_only: true, ..TmpfsFlags::default() };
     let want = [
-        MountOp::Bind { source: ".".into(), target: "/src".into(), read_only: true },
+        MountOp::Bind {
+            source: ".".into(),
+            target: "/src".into(),
+            read_only: true,
+            owners: Owners::Natural,
+        },
         MountOp::Tmpfs { target: "/t".into(), flags, data: "mode=700,uid=7,size=50%".into() },
-        MountOp::Bind { source: "/a b".into(), target: "/c/./e/".into(), read_only: false },
+        MountOp::Bind {
+            source: "/a b".into(),
+            target: "/c/./e/".into(),
+            read_only: false,
+            owners: Owners::Natural,
+        },
     ];
     assert_eq!(got, want);
 }
@@ -187,7 +204,8 @@ fn bytes_pass_unchanged() {
         [MountOp::Bind {
             source: raw(b"/\xfd").into(),
             target: raw(b"/\xfc").into(),
-            read_only: false
+            read_only: false,
+            owners: Owners::Natural,
         }]
     );
     assert_eq!(spec.workdir, Some(raw(b"/\xfb").into()));
@@ -268,4 +286,17 @@ fn modes() {
     assert_eq!(mode(&["--explain"]), (Mode::Explain, false));
     assert_eq!(mode(&["--trace", "--json"]), (Mode::Trace, true));
     assert_eq!(mode(&["--explain", "--explain=false"]), (Mode::Run, false));
+}
+
+#[test]
+fn user_namespaces() {
+    let userns = |text: &str| spec(&["--userns", text]).userns;
+    assert_eq!(userns("auto"), UserNs::Auto { size: None });
+    assert_eq!(userns("auto:size=1000"), UserNs::Auto { size: Some(1000) });
+    assert_eq!(userns("host"), UserNs::Host);
+    assert_eq!(userns("keep-id:gid=5"), UserNs::KeepId { uid: None, gid: Some(5) });
+    let map = spec(&["--uidmap", "0:@5:10", "--uidmap", "10:15", "--gidmap", "0:4294967294:1"]);
+    let line = |inside, outside, absolute, count| MapLine { inside, outside, absolute, count };
+    assert_eq!(map.uid_map, [line(0, 5, true, 10), line(10, 15, false, 1)]);
+    assert_eq!(map.gid_map, [line(0, 4_294_967_294, false, 1)]);
 }

@@ -11,11 +11,14 @@ use rustix::mount::MountFlags;
 use std::ffi::CString;
 use std::path::{Component, Path, PathBuf};
 
+/// The group of terminals, in the table's options for devpts.
+const TTY: u32 = 5;
+
 impl Builder<'_> {
     /// /proc, /sys, /dev and the rest of the table that init has, too.
     pub fn standard_mounts(&mut self) {
         for m in table::MOUNTS {
-            if m.target == c"/sys" && super::apart(self.spec, self.host) {
+            if m.target == c"/sys" && self.apart() {
                 // It shows the network namespace of whoever mounts it: after joining.
                 continue;
             }
@@ -34,10 +37,11 @@ impl Builder<'_> {
     }
 
     fn standard_mount(&mut self, m: &table::Mount) {
-        if m.target == c"/sys" && self.host.rootless && self.spec.net == Net::Host {
+        if m.target == c"/sys" && self.ids.is_some() && self.spec.net == Net::Host {
             // sysfs belongs to the network's owner; show the host's, read-only.
             self.child.push(ChildStep::Bind(Box::new(Bind {
                 slot: self.sys_slot,
+                tree: false,
                 target: c"/sys".into(),
                 parents: Vec::new(),
                 directory: true,
@@ -51,7 +55,7 @@ impl Builder<'_> {
         if m.target == c"/sys" && !self.spec.caps.privileged {
             flags |= MountFlags::RDONLY.bits();
         }
-        if m.target == c"/dev/pts" && self.host.single_id() {
+        if m.target == c"/dev/pts" && self.ids.as_ref().is_some_and(|ids| !ids.has_gid(TTY)) {
             data = table::DEVPTS_DATA_NOGID;
         }
         self.child.push(ChildStep::Mount(Box::new(Mount {
@@ -70,7 +74,7 @@ impl Builder<'_> {
 
     /// The cgroups: made, joined, and taken hold of before the old root goes.
     pub fn cgroup(&mut self, groups: Option<&cgroup::Cgroups>) -> Result<()> {
-        if let Some(g) = groups.filter(|g| super::child_makes(self.host, g)) {
+        if let Some(g) = groups.filter(|g| self.child_makes(g)) {
             // Recorded by now.
             self.child.push(ChildStep::AwaitGo);
             for dir in &g.dirs {
@@ -125,10 +129,10 @@ impl Builder<'_> {
 
     /// Joins the network that the parent made meanwhile, and shows it.
     pub fn network(&mut self) {
-        if !self.host.rootless {
+        if self.ids.is_none() {
             self.child.push(ChildStep::AwaitGo);
         }
-        if super::apart(self.spec, self.host) {
+        if self.apart() {
             self.child.push(ChildStep::JoinNetwork);
             for m in table::MOUNTS.iter().filter(|m| m.target == c"/sys") {
                 self.standard_mount(m);
@@ -139,7 +143,7 @@ impl Builder<'_> {
     fn devices(&mut self) {
         let slot = self.dev_slot;
         for n in table::NODES {
-            self.child.push(if self.host.rootless {
+            self.child.push(if self.ids.is_some() {
                 ChildStep::BindNode { slot, path: n.path }
             } else {
                 ChildStep::MakeNode { path: n.path, mode: n.mode, major: n.major, minor: n.minor }
@@ -152,13 +156,14 @@ impl Builder<'_> {
     }
 
     pub fn user_mounts(&mut self) -> Result<()> {
-        let mut slot = 0;
+        let mut slot = self.source_slot;
         for op in &self.spec.mounts {
             match op {
-                MountOp::Bind { source, target, read_only } => {
+                MountOp::Bind { source, target, read_only, .. } => {
                     let directory = self.source_kind(source)? == FileType::Directory;
                     self.child.push(ChildStep::Bind(Box::new(Bind {
                         slot,
+                        tree: self.sends_trees(),
                         target: c_path(target)?,
                         parents: parents(target)?,
                         directory,

@@ -119,6 +119,32 @@ const BAD_OPTIONS: &[(&[&str], &str)] = &[
     (&["--hostname", "a\n"], "--hostname 'a\\n': a host name has only letters"),
     (&["--net", "bridge"], "none or host"),
     (&["--net", ""], "none or host"),
+    (&["--userns", "x"], "--userns 'x': unknown (auto, auto:size=N, host, keep-id"),
+    (&["--userns", ""], "--userns '': unknown"),
+    (&["--userns", "host:size=1"], "host has no option 'size' (it has none)"),
+    (&["--userns", "host:"], "'' has no ="),
+    (&["--userns", "auto:size=0"], "size 0: not one id"),
+    (&["--userns", "auto:size=x"], "size 'x': not a number from 0 to 4294967294"),
+    (&["--userns", "auto:size=4294967295"], "not a number from 0"),
+    (&["--userns", "auto:uid=5"], "auto has no option 'uid' (size)"),
+    (&["--userns", "keep-id:uid=-1"], "uid '-1': not a number"),
+    (&["--userns", "auto", "--uidmap", "0:1:1"], "--userns and --uidmap exclude each other"),
+    (&["--gidmap", "0:1:1", "--userns=keep-id"], "--userns and --gidmap exclude each other"),
+    (&["--uidmap", ""], "not of the form INSIDE:OUTSIDE:COUNT"),
+    (&["--uidmap", "0"], "not of the form"),
+    (&["--uidmap", "0:1:1:1"], "not of the form"),
+    (&["--uidmap", "::"], "inside '': not a number"),
+    (&["--uidmap", "0:1:0"], "--uidmap '0:1:0': count 0: not one id"),
+    (&["--uidmap", "0:-1:1"], "outside '-1': not a number"),
+    (&["--uidmap", "0:1:+1"], "count '+1': not a number"),
+    (&["--uidmap", "0:4294967295:1"], "the last id would be more than 4294967294"),
+    (&["--gidmap", "4294967290:1:6"], "the last id would be more than 4294967294"),
+    (&["--uidmap", "0:1:4294967295"], "the last id would be more"),
+    (&["--uidmap", "0:1:18446744073709551616"], "not a number"),
+    (&["--uidmap", "0:1:10", "--uidmap", "9:100:10"], "--uidmap '9:100:10': overlaps 0:1:10 inside"),
+    (&["--gidmap", "0:1:10", "--gidmap", "20:10:5"], "--gidmap '20:10:5': overlaps 0:1:10 outside"),
+    (&["-v", "./a:/b:ro,x"], "after the second ':' comes ro or rw, idmap or noidmap"),
+    (&["-v", "./a:/b:"], "after the second ':' comes"),
     (&["--cap-add", "FROB"], "no capability is called 'FROB'"),
     (&["--cap-add", "SYS_ADMN"], "did you mean SYS_ADMIN?"),
     (&["--cap-add", ""], "no capability is called ''"),
@@ -285,4 +311,15 @@ fn not_utf8() {
         let said = parse(line).expect_err(option).to_string();
         assert!(said.starts_with(&format!("{option} '\\xff': ")), "{said}");
     }
+}
+
+/// The kernel's own limit is met before the kernel is.
+#[test]
+fn too_many_ranges() {
+    let lines: Vec<String> = (0..341).map(|n| format!("{n}:{}:1", n + 1000)).collect();
+    let mut line: Vec<&str> = lines.iter().flat_map(|l| ["--uidmap", l.as_str()]).collect();
+    line.extend(["./r", "/app"]);
+    let said = refused(&line);
+    assert_eq!(said, "--uidmap '340:1340:1': more than 340 ranges, which is what the kernel takes");
+    assert!(parse(words(&line[2..])).is_ok());
 }

@@ -1,0 +1,145 @@
+//! Writing the maps, and mounts that show files with mapped owners: the parent's side, and
+//! the child's, where nothing allocates.
+
+use super::{IdMap, Range, Writer, subid, text};
+use crate::error::{Error, Result};
+use crate::step::Tree;
+use crate::{mount, supervise, sys};
+use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
+use rustix::fs::{CWD, Mode, OFlags};
+use rustix::io::Errno;
+use rustix::mount::OpenTreeFlags;
+use rustix::process::{Gid, Pid, Uid};
+use std::ffi::CStr;
+use std::process::{Child, Command, Stdio};
+
+/// Parent: the child's user namespace gets its ids.
+pub fn map_ids(map: &IdMap, child: Pid) -> Result<()> {
+    if map.writer == Writer::Helpers {
+        return with_helpers(map, child);
+    }
+    let deny = (map.writer == Writer::Own).then(|| ("setgroups", "deny".to_owned()));
+    let maps = [("uid_map", text(&map.uids)), ("gid_map", text(&map.gids))];
+    for (file, text) in deny.into_iter().chain(maps) {
+        let path = format!("/proc/{child}/{file}");
+        std::fs::write(&path, text).map_err(|e| {
+            let error = Error::os(format!("write {path}"), e);
+            hint_of_write(error, map.writer)
+        })?;
+    }
+    Ok(())
+}
+
+fn hint_of_write(error: Error, writer: Writer) -> Error {
+    match (writer, std::path::Path::new("/proc/self/uid_map").exists()) {
+        (_, false) => error.hint("user namespaces need /proc mounted on the host"),
+        (Writer::Root, true) => error.hint(
+            "this needs CAP_SETUID and CAP_SETGID, and ids that our own user namespace has (/proc/self/uid_map)",
+        ),
+        _ => error,
+    }
+}
+
+/// Both at a time: most of a start goes by while they run.
+fn with_helpers(map: &IdMap, child: Pid) -> Result<()> {
+    supervise::with_signals(|| {
+        let users = start("newuidmap", child, &map.uids)?;
+        let groups = start("newgidmap", child, &map.gids);
+        let users = finish("newuidmap", users, "/etc/subuid");
+        let groups = groups.and_then(|g| finish("newgidmap", g, "/etc/subgid"));
+        users.and(groups)
+    })
+}
+
+fn start(program: &str, child: Pid, ranges: &[Range]) -> Result<Child> {
+    let path = subid::helper(program).unwrap_or_else(|| program.into());
+    let numbers = ranges.iter().flat_map(|r| [r.inside, r.outside, r.count]);
+    let mut command = Command::new(&path);
+    command.arg(child.to_string()).args(numbers.map(|n| n.to_string()));
+    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
+    command.spawn().map_err(|e| Error::os(format!("run {}", path.display()), e))
+}
+
+fn finish(program: &str, child: Child, file: &str) -> Result<()> {
+    let output =
+        child.wait_with_output().map_err(|e| Error::os(format!("wait for {program}"), e))?;
+    if output.status.success() {
+        return Ok(());
+    }
+    let said = String::from_utf8_lossy(&output.stderr);
+    let said = said.trim().trim_start_matches(program).trim_start_matches(": ");
+    let said = if said.is_empty() { output.status.to_string() } else { said.to_owned() };
+    Err(Error::new(format!("{program}: {said}")).hint(format!(
+        "check your line in {file}, and that {program} has its set-user-ID bit or capability"
+    )))
+}
+
+/// Parent: the tree as a mount of its own, its owners mapped as the child's ids are.
+pub fn mapped_tree(tree: &Tree, rootfs: BorrowedFd<'_>, child: Pid) -> Result<OwnedFd> {
+    let mut flags = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC;
+    flags.set(OpenTreeFlags::AT_RECURSIVE, tree.recursive);
+    let fd = match &tree.source {
+        Some(path) => rustix::mount::open_tree(CWD, path.as_c_str(), flags),
+        None => rustix::mount::open_tree(rootfs, c"", flags | OpenTreeFlags::AT_EMPTY_PATH),
+    };
+    let shown = tree.shown.display();
+    let fd = fd.map_err(|e| {
+        let error = Error::os(format!("take hold of {shown}"), e);
+        if e == Errno::NOSYS { error.hint(NEEDS) } else { error }
+    })?;
+    if tree.mapped {
+        let path = format!("/proc/{child}/ns/user");
+        let flags = OFlags::RDONLY | OFlags::CLOEXEC;
+        let userns = rustix::fs::open(&path, flags, Mode::empty())
+            .map_err(|e| Error::os(format!("open {path}"), e))?;
+        sys::mount_idmap(fd.as_fd(), tree.recursive, userns.as_fd()).map_err(|e| {
+            let error = Error::os(format!("map the owners of {shown}"), e);
+            match e {
+                Errno::NOSYS => error.hint(NEEDS),
+                Errno::INVAL => {
+                    let otherwise = if tree.source.is_some() { VOLUME } else { ROOT };
+                    error.hint(format!("{}; {otherwise}", why_not(fd.as_fd())))
+                }
+                Errno::PERM => error
+                    .hint("its owners are mapped already, or it belongs to another user namespace"),
+                _ => error,
+            }
+        })?;
+    }
+    Ok(fd)
+}
+
+const NEEDS: &str = "a user namespace for root needs idmapped mounts (Linux 5.12)";
+const ROOT: &str =
+    "a tree that belongs to the ids outside already (chown, --uidmap) is taken as it is";
+const VOLUME: &str = "SRC:DST:noidmap leaves the owners as they are outside";
+
+/// Which file system it is, by statfs(2).
+fn why_not(fd: BorrowedFd<'_>) -> String {
+    let kind = rustix::fs::fstatfs(fd).map_or(0, |s| s.f_type as u64);
+    let name = match kind {
+        0x794c_7630 => "overlay has no idmapped mounts of its own",
+        0x0102_1994 => "tmpfs has idmapped mounts since Linux 6.3",
+        0x6969 => "NFS has no idmapped mounts",
+        0x6573_5546 => "FUSE has idmapped mounts since Linux 6.12, where its server allows it",
+        0x0102_1997 => "9p has no idmapped mounts",
+        _ => "its file system, or one mounted below, has no idmapped mounts",
+    };
+    name.to_owned()
+}
+
+/// Child: ids that the user namespace has; the caller's groups are let go where that is
+/// allowed at all.
+pub fn become_mapped(uid: Uid, gid: Gid, groups: bool) -> rustix::io::Result<()> {
+    if groups {
+        rustix::thread::set_thread_groups(&[])?;
+    }
+    rustix::thread::set_thread_res_gid(gid, gid, gid)?;
+    rustix::thread::set_thread_res_uid(uid, uid, uid)
+}
+
+/// Child: stands in the tree, which a mount point needs: any directory, seen by nobody else.
+pub fn attach_root(tree: BorrowedFd<'_>, at: &CStr) -> rustix::io::Result<()> {
+    mount::attach_tree(tree, at)?;
+    rustix::process::fchdir(tree)
+}

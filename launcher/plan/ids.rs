@@ -1,0 +1,206 @@
+//! The user namespace's part of a plan: who is who, and how trees come in.
+
+use super::{Builder, absolute, c_path};
+use crate::error::{Error, Result};
+use crate::host::Host;
+use crate::idmap::{self, IdMap, Writer, subid, taken};
+use crate::spec::{Id, Net, Owners, Spec, UserNs, UserSpec};
+use crate::step::{ChildStep, HostStep, Tree};
+use crate::sys::ns;
+use crate::{cgroup, record, user};
+use rustix::process::{Gid, Uid};
+use std::path::Path;
+
+/// The ids, and what keeps others from choosing the same ones meanwhile.
+pub fn choose(spec: &Spec, host: &Host) -> Result<(Option<IdMap>, Option<taken::Lock>)> {
+    let auto = matches!(spec.userns, UserNs::Auto { .. });
+    let lock = (auto && !host.rootless && !host.only_look).then(taken::lock).transpose()?;
+    Ok((idmap::choose(spec, host)?, lock))
+}
+
+impl Builder<'_> {
+    /// The child takes other ids than the caller's before it makes anything.
+    pub fn becomes(&self) -> bool {
+        self.ids.as_ref().is_some_and(|ids| ids.become_first.is_some())
+    }
+
+    /// Root inside cannot reach what root outside can: the launcher opens everything.
+    pub fn sends_trees(&self) -> bool {
+        self.ids.as_ref().is_some_and(|ids| ids.writer == Writer::Root)
+    }
+
+    pub fn become_mapped(&mut self) {
+        let Some(ids) = &self.ids else { return };
+        if let Some((uid, gid)) = ids.become_first {
+            let (uid, gid, groups) = (Uid::from_raw(uid), Gid::from_raw(gid), ids.groups);
+            self.child.push(ChildStep::BecomeMapped { uid, gid, groups });
+            self.child.push(ChildStep::DieWithParentAgain);
+        }
+    }
+
+    /// A slot for something of the host's: a descriptor of it, or a mount of its own.
+    pub fn source(&mut self, path: &Path, recursive: bool, owners: Owners) -> Result<usize> {
+        if !self.sends_trees() {
+            return self.open_source(path);
+        }
+        self.tree(Some(path), recursive, owners)
+    }
+
+    /// None: the root file system.
+    pub fn tree(&mut self, path: Option<&Path>, recursive: bool, owners: Owners) -> Result<usize> {
+        let mapped = match owners {
+            Owners::OnDisk => true,
+            Owners::Hosts => false,
+            Owners::Natural => !self.has_owner(path) && !path.is_some_and(made_by_kernel),
+        };
+        let shown = path.unwrap_or(&self.spec.rootfs).to_owned();
+        let slot = self.slots;
+        self.slots += 1;
+        self.child.push(ChildStep::ReceiveTree { slot, source: shown.clone() });
+        self.trees.push(Tree {
+            source: path.map(|p| c_path(&absolute(p)?)).transpose()?,
+            recursive,
+            mapped,
+            shown,
+        });
+        Ok(slot)
+    }
+
+    /// Given to the container's ids once (chown), a tree needs no mapping.
+    fn has_owner(&self, path: Option<&Path>) -> bool {
+        let stat = match path {
+            Some(path) => rustix::fs::stat(path),
+            None => rustix::fs::fstat(self.rootfs),
+        };
+        stat.is_ok_and(|s| self.ids.as_ref().is_some_and(|ids| ids.maps_owner(s.st_uid)))
+    }
+
+    pub fn user(&self) -> Result<user::Resolved> {
+        let default = self.ids.as_ref().map_or((0, 0), |ids| ids.user);
+        match &self.spec.user {
+            Some(u) => user::resolve(self.rootfs, u),
+            None if default != (0, 0) => {
+                let (user, group) = (Id::Number(default.0), Some(Id::Number(default.1)));
+                user::resolve(self.rootfs, &UserSpec { user, group })
+            }
+            None => Ok(user::Resolved {
+                uid: 0,
+                gid: 0,
+                groups: Vec::new(),
+                home: "/root".into(),
+                name: Some("root".into()),
+            }),
+        }
+    }
+
+    pub fn set_ids(&mut self, who: &user::Resolved) -> Result<()> {
+        if let Some(ids) = &self.ids
+            && !(ids.has_uid(who.uid) && ids.has_gid(who.gid))
+        {
+            return Err(absent(ids, who));
+        }
+        let has = |gid: &u32| self.ids.as_ref().is_none_or(|ids| ids.has_gid(*gid));
+        let groups = self.ids.as_ref().is_none_or(|ids| ids.groups).then(|| {
+            let others = who.groups.iter().copied().filter(|g| *g != who.gid).filter(has);
+            std::iter::once(who.gid).chain(others).map(Gid::from_raw).collect()
+        });
+        let (uid, gid) = (Uid::from_raw(who.uid), Gid::from_raw(who.gid));
+        self.child.push(ChildStep::SetIds { uid, gid, groups });
+        Ok(())
+    }
+
+    pub fn host_steps(&mut self, id: &str, groups: Option<&cgroup::Cgroups>) -> Vec<HostStep> {
+        let mut steps = Vec::new();
+        let mut late = Vec::new();
+        let mut at_birth = None;
+        let mut items = self.ids.as_ref().map_or_else(Vec::new, taken::items);
+        let groups = groups.filter(|g| !g.dirs.is_empty());
+        items.extend(groups.iter().flat_map(|g| record::items_of(g)));
+        let record = (!items.is_empty()).then(|| HostStep::Record { id: id.into(), items });
+        match groups {
+            Some(g) if self.child_makes(g) => late.extend(record.into_iter().chain([HostStep::Go])),
+            _ => steps.extend(record),
+        }
+        if let Some(g) = groups {
+            if !self.child_makes(g) {
+                steps.extend(g.dirs.iter().cloned().map(HostStep::MakeCgroup));
+                steps.extend(g.writes.iter().cloned().map(HostStep::WriteCgroup));
+            }
+            at_birth = g.join.unified.clone();
+        }
+        let mut flags = ns::NEWPID | ns::NEWNS | ns::NEWUTS | ns::NEWIPC;
+        if self.spec.net == Net::None && !self.apart() {
+            flags |= ns::NEWNET;
+        }
+        if self.ids.is_some() {
+            flags |= ns::NEWUSER;
+        }
+        steps.push(HostStep::Clone { flags, cgroup: at_birth });
+        steps.extend(self.ids.clone().map(HostStep::MapIds));
+        steps.append(&mut late);
+        if self.apart() {
+            steps.push(HostStep::NewNetwork);
+        }
+        steps.push(HostStep::Go);
+        steps.extend(std::mem::take(&mut self.trees).into_iter().map(HostStep::SendTree));
+        steps
+    }
+
+    /// The parent makes the network namespace while the child mounts; in a user namespace
+    /// only the child could.
+    pub fn apart(&self) -> bool {
+        let Builder { spec, host, .. } = self;
+        spec.net == Net::None && self.ids.is_none() && host.modern && !super::below_sys(spec)
+    }
+
+    /// Cgroups of version 1 can be joined late, so the child makes them while the parent is
+    /// busy with the network.
+    pub fn child_makes(&self, groups: &cgroup::Cgroups) -> bool {
+        self.ids.is_none() && groups.join.unified.is_none()
+    }
+}
+
+/// The kernel's own file systems have no owners on disk, and no idmapped mounts.
+fn made_by_kernel(path: &Path) -> bool {
+    // proc, sysfs, devpts, cgroup and cgroup2, mqueue, debugfs, bpf, the namespaces' nsfs.
+    const KINDS: [u64; 9] = [
+        0x9fa0,
+        0x6265_6572,
+        0x1cd1,
+        0x27_e0eb,
+        0x6367_7270,
+        0x1980_0202,
+        0x6462_6720,
+        0xcafe_4a11,
+        0x6e73_6673,
+    ];
+    rustix::fs::statfs(path).is_ok_and(|s| KINDS.contains(&(s.f_type as u64)))
+}
+
+impl super::Plan {
+    pub fn sends_trees(&self) -> bool {
+        self.ids.as_ref().is_some_and(|ids| ids.writer == Writer::Root)
+    }
+}
+
+/// An id that the user namespace does not have, and how to get more.
+fn absent(ids: &IdMap, who: &user::Resolved) -> Error {
+    let user = format!("user {}:{}", who.uid, who.gid);
+    if ids.writer != Writer::Own {
+        let last = |ranges: &[idmap::Range]| {
+            ranges.iter().map(|r| r.inside + (r.count - 1)).max().unwrap_or(0)
+        };
+        let (uid, gid) = (last(&ids.uids), last(&ids.gids));
+        return Error::new(format!(
+            "{user}: not in this user namespace, whose last are {uid}:{gid}"
+        ));
+    }
+    let (name, helpers) = (subid::helper("newuidmap"), subid::helper("newgidmap"));
+    let error =
+        Error::new(format!("{user}: only user {} exists in this user namespace", ids.user.0));
+    let lines = "a line NAME:100000:65536 for you in /etc/subuid and in /etc/subgid";
+    error.hint(match (name, helpers) {
+        (Some(_), Some(_)) => format!("give yourself subordinate ids: {lines}"),
+        _ => format!("it takes newuidmap and newgidmap (Debian: package uidmap), and {lines}"),
+    })
+}
