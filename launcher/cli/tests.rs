@@ -59,7 +59,7 @@ fn equal_spellings() {
         "--cap-add net_admin,BPF|--cap-add=CAP_BPF --cap-add CAP_NET_ADMIN",
         "--security-opt no-new-privileges=false|--security-opt=no-new-privileges:false",
         "--tmpfs /t:size=1m|--tmpfs=/t:size=1024k,noexec,rw",
-        "|--userns=host --userns host --userns=auto --userns host|--userns auto --userns=host",
+        "--userns=host|--userns host|--userns=auto --userns host",
         "--userns auto:size=5|--userns=auto:size=7,size=05",
         "--userns keep-id:uid=1,gid=2|--userns=keep-id:gid=2,uid=1",
         "--uidmap 0:1|--uidmap=0:1:1|--uidmap 00:01:01",

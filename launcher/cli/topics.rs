@@ -28,6 +28,7 @@ with the limit and the peak.
 
 const VOLUMES: &str = "\
   -v SRC:DST[:ro]   the host's SRC, a file or directory, appears as DST inside
+                    (:idmap and :noidmap: see launch help rootless)
 
 SRC is taken from where you are: /srv/data, ./data, or . for this directory. A
 bare word is refused, because launch has no named volumes: write ./word. SRC
@@ -61,11 +62,32 @@ Every message of launch's own begins with 'launch: ' and goes to standard error.
 
 const ROOTLESS: &str = "\
 Run by an ordinary user, launch makes a user namespace in which that user is
-root. No option is needed and no set-user-ID helper for it.
+root. No option is needed, and nothing has to be configured.
 
-Files written into ROOTFS belong to you. Other users than 0 inside need ranges
-for you in /etc/subuid and /etc/subgid, and programs newuidmap and newgidmap.
+Files written into ROOTFS and volumes belong to you; what belongs to other users
+of the host belongs to nobody (65534) inside. Users besides root inside need
+ranges for you in /etc/subuid and /etc/subgid (all of your lines count) and the
+programs newuidmap and newgidmap (Debian: package uidmap).
+
+  --userns keep-id          you are yourself inside, too: what the command
+                            writes and reads in a volume is yours on both sides
+  --uidmap 0:0:1 --uidmap 1:1:1000
+                            podman's count: 0 is you, 1 and up are your
+                            subordinate ids; @100000 is the host's 100000
+
 Limits need a cgroup that is yours: with systemd, in a login session or below
 'systemd-run --user --scope -p Delegate=yes'. Without one launch warns and the
 command runs without the limit.
+
+Run by root there is no user namespace unless asked for:
+
+  --userns auto             root inside is an id outside that nobody else has,
+                            of the lines of 'containers' or 'root' in /etc/subuid
+                            and /etc/subgid, or else from 1879048192 up
+  --uidmap 0:100000:65536   ids of your choice; the host's 0 is never among them
+
+ROOTFS and volumes then show the owners they have on disk, and nothing is
+chowned, by idmapped mounts: Linux 5.12 and ext4, xfs, btrfs and others, tmpfs
+since 6.3; with --ephemeral Linux 5.19. A directory that belongs to the ids outside already
+is taken as it is; -v SRC:DST:noidmap leaves a volume's owners as they are.
 ";

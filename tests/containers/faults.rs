@@ -146,3 +146,10 @@ fn as_an_ordinary_user() {
         s.as_user(&options, &["echo", "ran"])
     });
 }
+
+/// Ids of its own for root's container, limits, a volume and a throw-away layer.
+#[test]
+fn in_a_user_namespace_of_roots() {
+    let Some(()) = need_root() else { return };
+    sweep_with(&["--userns", "auto", "--mem", "50M", "-v", "VOLUME", "--ephemeral"]);
+}

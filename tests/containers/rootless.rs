@@ -157,51 +157,6 @@ fn network_and_terminal_options_work_here_too() {
     );
 }
 
-/// A user of this machine with lines in subuid and subgid.
-fn user_with_subordinates() -> Option<(u32, u32)> {
-    let read = |f: &str| std::fs::read_to_string(f).unwrap_or_default();
-    let (subuid, subgid, passwd) = (read("/etc/subuid"), read("/etc/subgid"), read("/etc/passwd"));
-    let helper = ["/usr/bin/newuidmap", "/bin/newuidmap"].iter().any(|p| PathBuf::from(p).exists());
-    subuid.lines().filter(|_| helper).find_map(|line| {
-        let name = line.split(':').next()?;
-        let has_gids = subgid.lines().any(|l| l.starts_with(&format!("{name}:")));
-        let entry = passwd.lines().find(|l| l.starts_with(&format!("{name}:")))?;
-        let mut fields = entry.split(':').skip(2).map(|n| n.parse().ok());
-        has_gids.then_some((fields.next()??, fields.next()??))
-    })
-}
-
-#[test]
-fn subordinate_ids_make_other_users_possible() {
-    let Some(()) = need_root() else { return };
-    let Some((uid, gid)) =
-        need(user_with_subordinates(), "needs a user in /etc/subuid and newuidmap")
-    else {
-        return;
-    };
-    let Some(s) = rootless() else { return };
-    s.file("/etc/passwd", "root:x:0:0::/:\nweb:x:33:34::/:\n", 0o644);
-    s.file("/etc/group", "adm:x:4:web\n", 0o644);
-    s.give_to(uid, gid);
-    let run = |options: &[&str], script: &str| {
-        let mut c = s.as_user(options, &["sh", "-c", script]);
-        as_user(&mut c, uid, gid);
-        Run::of(c)
-    };
-    let map = run(NONE, "tr -s ' ' </proc/self/uid_map").ok();
-    let lines: Vec<&str> = map.lines().map(str::trim).collect();
-    assert!(
-        lines.len() == 2 && lines[0] == format!("0 {uid} 1") && lines[1].starts_with("1 "),
-        "{map}"
-    );
-    assert_eq!(run(&["-u", "web"], "echo $(id -u) $(id -g) [$(id -G)]").ok(), "33 34 [34 4]");
-    assert_eq!(run(&["-u", "1000:1000"], "id -u").ok(), "1000");
-    assert_eq!(run(NONE, "touch /f; chown 33:34 /f; stat -c %u:%g /f; rm /f").ok(), "33:34");
-    run(&["-u", "4000000000"], "true")
-        .fails(125, &["launch: user 4000000000:0: not in this user namespace"]);
-    assert_eq!(run(&["--ephemeral"], "id -u").ok(), "0");
-}
-
 /// cgroup v1 as an administrator delegates it: a directory of the user's, who starts inside.
 #[test]
 fn a_delegated_cgroup_enforces_the_limit() {

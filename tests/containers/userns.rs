@@ -202,6 +202,10 @@ fn all_subordinate_ranges_of_a_user() {
     assert_eq!(call("", script).unwrap().ok(), "1400:3\n0");
     assert_eq!(owner(s.rootfs().join("f")), (300_399, 100_002));
     assert_eq!(call("-u 1500:7", "id -u").unwrap().ok(), "1500");
+    s.file("/etc/passwd", "web:x:33:34::/:\n", 0o644);
+    s.file("/etc/group", "adm:x:4:web\nfar:x:9999:web\n", 0o644);
+    assert_eq!(call("-u web", "echo $(id -u) $(id -g) [$(id -G)]").unwrap().ok(), "33 34 [34 4]");
+    assert_eq!(call("--ephemeral", "id -u").unwrap().ok(), "0");
     call("-u 1501", "true")
         .unwrap()
         .fails(125, &["launch: user 1501:0: not in this user namespace, whose last are 1500:1500"]);

@@ -163,7 +163,7 @@ const BAD_OPTIONS: &[(&[&str], &str)] = &[
     (&["-v", "/tmp:/../../x"], "must not contain .."),
     (&["-v", "/tmp:/x:bogus"], "ro or rw"),
     (&["-v", "/tmp:/x:"], "ro or rw"),
-    (&["-v", "/tmp:/x:ro,rw"], "ro or rw"),
+    (&["-v", "/tmp:/x:ro,rw"], "ro and rw, idmap and noidmap exclude each other"),
     (&["-v", "/tmp:/x:ro:y"], "not of the form"),
     (&["-v", "data:/x"], "no named volumes\nhint: a directory here is written './data'"),
     (&["-v", "/tmp:/"], "would hide the whole root"),
