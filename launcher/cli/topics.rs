@@ -82,12 +82,13 @@ command runs without the limit.
 Run by root there is no user namespace unless asked for:
 
   --userns auto             root inside is an id outside that nobody else has,
-                            of the lines of 'containers' or 'root' in /etc/subuid
-                            and /etc/subgid, or else from 1879048192 up
+                            from the lines of 'containers' or 'root' in
+                            /etc/subuid and /etc/subgid, or 1879048192 and up
   --uidmap 0:100000:65536   ids of your choice; the host's 0 is never among them
 
 ROOTFS and volumes then show the owners they have on disk, and nothing is
 chowned, by idmapped mounts: Linux 5.12 and ext4, xfs, btrfs and others, tmpfs
-since 6.3; with --ephemeral Linux 5.19. A directory that belongs to the ids outside already
-is taken as it is; -v SRC:DST:noidmap leaves a volume's owners as they are.
+since 6.3; with --ephemeral Linux 5.19. A directory that belongs to the ids
+outside already is taken as it is; -v SRC:DST:noidmap leaves a volume's owners
+as they are.
 ";
