@@ -43,14 +43,7 @@ const DEFAULT_CAPS: u64 = crate::cli::caps::DEFAULT & !(1 << 27);
 pub fn plan(spec: &Spec, host: &Host) -> Result<Plan> {
     let fd = rootfs::open(&spec.rootfs)?;
     let host_root = rootfs::is_hosts(&fd);
-    if host_root && !spec.ephemeral && !spec.read_only {
-        return Err(Error::new(format!(
-            "rootfs {}: refusing to use the host's own root writable",
-            spec.rootfs.display()
-        ))
-        .hint("add --ephemeral (changes vanish with the container) or --read-only"));
-    }
-    rootfs::check(spec, &fd)?;
+    rootfs::check(spec, &fd, host_root)?;
     let id = record::new_id();
     let (ids, ids_lock) = ids::choose(spec, host)?;
     let terminal = host.wants_terminal(spec.tty);

@@ -30,9 +30,16 @@ pub fn is_hosts(rootfs: &OwnedFd) -> bool {
     }
 }
 
-/// /proc, /sys and /dev must be ordinary directories: an image that makes them links
+/// The host's root is not for writing. /proc, /sys and /dev must be ordinary directories: an image that makes them links
 /// wants something mounted, or written, elsewhere.
-pub fn check(spec: &Spec, rootfs: &OwnedFd) -> Result<()> {
+pub fn check(spec: &Spec, rootfs: &OwnedFd, host_root: bool) -> Result<()> {
+    if host_root && !spec.ephemeral && !spec.read_only {
+        return Err(Error::new(format!(
+            "rootfs {}: refusing to use the host's own root writable",
+            spec.rootfs.display()
+        ))
+        .hint("add --ephemeral (changes vanish with the container) or --read-only"));
+    }
     for name in ["proc", "sys", "dev"] {
         let Ok(s) = rustix::fs::statat(rootfs, name, rustix::fs::AtFlags::SYMLINK_NOFOLLOW) else {
             continue;
