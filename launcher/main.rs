@@ -1,4 +1,5 @@
 //! `launch [options] ROOTFS [--] COMMAND [ARG...]`: argv to Spec to Plan to run to exit code.
+#![cfg_attr(not(test), no_main)]
 
 mod archive;
 mod beneath;
@@ -45,6 +46,7 @@ mod table;
 use command::{Command, Mode};
 use error::{Code, Result};
 use spec::Spec;
+use std::ffi::OsString;
 use std::io::Write;
 
 // Not in unit tests, which have threads.
@@ -52,10 +54,10 @@ use std::io::Write;
 #[global_allocator]
 static ALLOCATOR: sys::Arena = sys::Arena::new();
 
+/// `args` without the program's own name. Called by `sys::start`.
 #[allow(clippy::exit)]
-fn main() {
-    let mut args = std::env::args_os();
-    args.next();
+#[cfg_attr(test, allow(dead_code))]
+fn start(args: Vec<OsString>) -> ! {
     let result = cli::parse(args).and_then(dispatch);
     let code = result.unwrap_or_else(|error| {
         say(&error.to_string());

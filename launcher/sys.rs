@@ -10,6 +10,8 @@
 mod arena;
 mod clone;
 mod signal;
+#[cfg(not(test))]
+mod start;
 
 #[cfg(not(test))]
 pub use arena::Arena;

@@ -1,0 +1,32 @@
+//! The program's beginning, called by the C library: the standard library's own one makes
+//! a stack for its overflow handler and asks for a dozen signals, a fiftieth of a start.
+
+use std::ffi::{CStr, OsStr, OsString, c_char, c_int};
+use std::os::unix::ffi::OsStrExt;
+
+/// What the standard library would have done that is needed: descriptors 0 to 2 are open,
+/// and a pipe nobody reads gives an error instead of a signal. Then the program.
+#[unsafe(no_mangle)]
+extern "C" fn main(argc: c_int, argv: *const *const c_char) -> c_int {
+    open_standard_descriptors();
+    // SAFETY: sets a disposition; there is one thread, and no handler of anybody's.
+    unsafe { libc::signal(libc::SIGPIPE, libc::SIG_IGN) };
+    let args = (1..argc as usize).map(|n| {
+        // SAFETY: the kernel passes argc strings, each with its NUL, which nobody moves.
+        let arg = unsafe { CStr::from_ptr(*argv.add(n)) };
+        OsString::from(OsStr::from_bytes(arg.to_bytes()))
+    });
+    crate::start(args.collect())
+}
+
+/// A descriptor of ours must not become the payload's standard input, output or error.
+fn open_standard_descriptors() {
+    let mut fds = [0, 1, 2].map(|fd| libc::pollfd { fd, events: 0, revents: 0 });
+    // SAFETY: the kernel writes to the three structures that are passed.
+    unsafe { libc::poll(fds.as_mut_ptr(), 3, 0) };
+    for _ in fds.iter().filter(|fd| fd.revents & libc::POLLNVAL != 0) {
+        // The lowest number that is free: from 0 on, those that were closed.
+        // SAFETY: opens a file.
+        unsafe { libc::open(c"/dev/null".as_ptr(), libc::O_RDWR) };
+    }
+}
