@@ -8,11 +8,13 @@
 mod end;
 mod limits;
 mod probe;
+mod usage;
 mod v1;
 mod v2;
 
-pub use end::{MemoryReport, clear_left_over, memory_report, remove, switch_off};
+pub use end::{MemoryReport, clear_left_over, memory_report, oom_kills, remove, switch_off};
 pub use probe::{Layout, probe};
+pub use usage::Usage;
 
 use crate::error::{Error, Result};
 use crate::spec::Limits;
@@ -92,7 +94,6 @@ struct Unmet {
 /// let this user set into warnings. Errors: a value the kernel would refuse, or,
 /// for root, a controller that is missing or out of reach.
 pub fn plan(layout: &Layout, limits: &Limits, id: &str, rootless: bool) -> Result<Cgroups> {
-    check_id(id)?;
     let name = format!("launch-{id}");
     let mut out = Cgroups::default();
     let (mut unmet, mut rest) = (Vec::new(), Vec::new());
@@ -129,15 +130,6 @@ fn warn(unmet: &[Unmet], warnings: &mut Vec<String>) {
         let options = same.join(", ");
         warnings.push(format!("{options} {is} not enforced: {}\nhint: {}", u.reason, u.hint));
     }
-}
-
-/// Names become directories: no separators, no dots in front, nothing odd.
-fn check_id(id: &str) -> Result<()> {
-    let plain = |b: u8| b.is_ascii_alphanumeric() || b"_.-".contains(&b);
-    if id.is_empty() || id.len() > 64 || id.starts_with('.') || !id.bytes().all(plain) {
-        return Err(Error::new(format!("name {id:?}: only [a-zA-Z0-9_.-], 1 to 64 of them")));
-    }
-    Ok(())
 }
 
 /// A controller that no mounted hierarchy has; the kernel's own list tells why.

@@ -1,18 +1,21 @@
 //! The command line: argv to a Command. No look at the host, no output.
 
 pub mod caps;
+mod containers;
 mod flags;
 mod given;
 mod help;
 mod limits;
 mod mounts;
 mod process;
+pub mod signal;
 mod stage;
 pub mod suggest;
 #[cfg(test)]
 mod tests;
 mod topics;
 mod userns;
+mod verbs;
 
 use crate::command::{Command, Mode};
 use crate::error::{Error, Result};
@@ -46,11 +49,18 @@ pub fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Command> {
             words.next();
             verb(words)
         }
-        None => run(words),
+        None => match first.and_then(|word| verbs::find(word)) {
+            Some(verb) => {
+                words.next();
+                verbs::parse(verb, words)
+            }
+            None => run(words),
+        },
     }
 }
 
 fn run(words: Words) -> Result<Command> {
+    let asked = words.as_slice().to_vec();
     let mut words = Parser::from_args(words);
     let mut draft = Draft { spec: Spec::new(), explain: false, trace: false, json: false };
     let rootfs = loop {
@@ -67,7 +77,7 @@ fn run(words: Words) -> Result<Command> {
     };
     draft.spec.rootfs = root(rootfs)?;
     draft.spec.command = command(words.raw_args().map_err(unexpected)?.collect())?;
-    finish(draft)
+    finish(draft, asked)
 }
 
 const USAGE: &str = "launch [OPTIONS] ROOTFS COMMAND [ARG...], for example: launch ./rootfs /bin/sh
@@ -155,7 +165,8 @@ fn root(word: OsString) -> Result<PathBuf> {
     if word.is_empty() {
         return Err(Error::new("ROOTFS is empty").hint(USAGE));
     }
-    if let Some((verb, _)) = VERBS.iter().find(|(name, _)| word == *name) {
+    let simple = VERBS.iter().map(|(name, _)| *name);
+    if let Some(verb) = simple.chain(verbs::VERBS.iter().map(|v| v.name)).find(|v| word == *v) {
         let said = format!("'{verb}' must be the first word after launch");
         return Err(Error::new(said).hint(format!("a directory of that name is written ./{verb}")));
     }
@@ -204,7 +215,7 @@ fn name_part(word: &str) -> &str {
     &word[..end.unwrap_or(word.len())]
 }
 
-fn finish(mut draft: Draft) -> Result<Command> {
+fn finish(mut draft: Draft, words: Vec<OsString>) -> Result<Command> {
     limits::check(&draft)?;
     mounts::check(&draft)?;
     process::settle(&mut draft)?;
@@ -220,7 +231,7 @@ fn finish(mut draft: Draft) -> Result<Command> {
     if draft.json && mode == Mode::Run {
         return Err(Error::new("--json needs --explain or --trace"));
     }
-    Ok(Command::Run { spec: Box::new(draft.spec), mode, json: draft.json })
+    Ok(Command::Run { spec: Box::new(draft.spec), words, mode, json: draft.json })
 }
 
 fn inject(words: Words) -> Result<Command> {
@@ -256,7 +267,7 @@ fn help(mut words: Words) -> Result<Command> {
     let topic = words.next();
     if let Some(extra) = words.next() {
         return Err(Error::new(format!("one word too many: {}", quote(&extra)))
-            .hint("launch help [OPTION|TOPIC]"));
+            .hint("launch help [COMMAND|OPTION|TOPIC]"));
     }
     Ok(Command::Print(match topic {
         None => help::overview(),

@@ -2,14 +2,46 @@
 
 use crate::spec::Spec;
 use crate::stage::Order;
+use std::ffi::OsString;
 use std::path::PathBuf;
 
 #[derive(Clone, Debug, PartialEq)]
 pub enum Command {
     Run {
         spec: Box<Spec>,
+        /// The command line that says the same, without `launch`.
+        words: Vec<OsString>,
         mode: Mode,
         json: bool,
+    },
+    Ps {
+        /// Also what has ended.
+        all: bool,
+        quiet: bool,
+        /// Commands are not cut.
+        whole: bool,
+        json: bool,
+    },
+    Inspect {
+        names: Vec<String>,
+    },
+    Stop {
+        names: Vec<String>,
+        signal: Option<i32>,
+        /// Seconds.
+        timeout: Option<u32>,
+    },
+    Kill {
+        names: Vec<String>,
+        signal: i32,
+    },
+    Wait {
+        names: Vec<String>,
+    },
+    Rm {
+        names: Vec<String>,
+        force: bool,
+        all: bool,
     },
     Inject {
         rootfs: PathBuf,

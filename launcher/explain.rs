@@ -53,8 +53,9 @@ fn rows(plan: &Plan) -> Vec<Row> {
 pub fn host_words(step: &HostStep) -> String {
     match step {
         HostStep::Record { id, .. } => {
-            format!("record container {id}, so that a later start can clear up")
+            format!("record container {id}, so that others find it and can clear up")
         }
+        HostStep::NoteProcess => "note its process 1 in the record".into(),
         HostStep::MakeCgroup(dir) => format!("make cgroup {}", dir.display()),
         HostStep::WriteCgroup(w) => limit_words(w),
         HostStep::NewNetwork => "make a network namespace for it, loopback up".into(),
@@ -92,7 +93,7 @@ fn host_shell(step: &HostStep) -> Vec<String> {
         HostStep::NewNetwork => vec!["unshare --net ...; ip link set lo up".into()],
         HostStep::MapIds(map) => ids::shell(map),
         HostStep::SendTree(tree) => ids::tree_shell(tree),
-        HostStep::Record { .. } | HostStep::Go => Vec::new(),
+        HostStep::Record { .. } | HostStep::NoteProcess | HostStep::Go => Vec::new(),
     }
 }
 

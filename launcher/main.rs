@@ -1,6 +1,7 @@
 //! `launch [options] ROOTFS [--] COMMAND [ARG...]`: argv to Spec to Plan to run to exit code.
 #![cfg_attr(not(test), no_main)]
 
+mod age;
 mod archive;
 mod beneath;
 mod caps;
@@ -8,6 +9,8 @@ mod cgroup;
 mod child;
 mod cli;
 mod command;
+mod container;
+mod end;
 mod env;
 mod error;
 mod explain;
@@ -15,7 +18,9 @@ mod failure;
 mod host;
 mod idmap;
 mod inject;
+mod inspect;
 mod layers;
+mod list;
 mod lookup;
 mod mount;
 mod plan;
@@ -69,6 +74,16 @@ fn start(args: Vec<OsString>) -> ! {
 fn dispatch(command: Command) -> Result<i32> {
     match command {
         Command::Print(text) => print(&text),
+        Command::Ps { all, quiet, whole, json } => print(&list::ps(all, quiet, whole, json)),
+        Command::Inspect { names } => print(&inspect::inspect(&names)?),
+        Command::Stop { names, signal, timeout } => {
+            end::stop(&names, signal, timeout, &mut std::io::stdout())
+        }
+        Command::Kill { names, signal } => end::kill(&names, signal, &mut std::io::stdout()),
+        Command::Wait { names } => end::wait(&names, &mut std::io::stdout()),
+        Command::Rm { names, force, all } => {
+            end::remove(&names, force, all, &mut std::io::stdout())
+        }
         Command::Inject { rootfs } => {
             let lines = inject::inject(&rootfs, child::INIT)?;
             print(&(lines.join("\n") + "\n"))
@@ -87,19 +102,27 @@ fn dispatch(command: Command) -> Result<i32> {
             }
             print(&text)
         }
-        Command::Run { spec, mode: Mode::Explain, json } => {
+        Command::Run { spec, mode: Mode::Explain, json, .. } => {
             let host = host::Host { only_look: true, ..host::Host::probe() };
             let plan = plan::plan(&spec, &host)?;
             warn(&plan.warnings);
             print(&if json { explain::json(&plan) } else { explain::text(&plan) })
         }
-        Command::Run { spec, mode, json } => run_container(&spec, mode == Mode::Trace, json),
+        Command::Run { spec, words, mode, json } => {
+            run_container(&spec, words, mode == Mode::Trace, json)
+        }
     }
 }
 
-fn run_container(spec: &Spec, timed: bool, json: bool) -> Result<i32> {
+fn run_container(
+    spec: &Spec,
+    words: Vec<std::ffi::OsString>,
+    timed: bool,
+    json: bool,
+) -> Result<i32> {
     warn(&record::sweep());
-    let plan = plan::plan(spec, &host::Host::probe())?;
+    let mut plan = plan::plan(spec, &host::Host::probe())?;
+    plan.asked_for(words);
     warn(&plan.warnings);
     let names = timed.then(|| explain::names(&plan));
     let (status, timings) = run::run(spec, plan, timed)?;

@@ -14,7 +14,7 @@ use crate::sys::CStrings;
 use crate::{cgroup, env, layers, lookup, record, user};
 use rustix::fd::{AsFd, OwnedFd};
 use rustix::process::Uid;
-use std::ffi::{CString, OsStr};
+use std::ffi::{CString, OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
@@ -44,7 +44,7 @@ pub fn plan(spec: &Spec, host: &Host) -> Result<Plan> {
     let fd = rootfs::open(&spec.rootfs)?;
     let host_root = rootfs::is_hosts(&fd);
     rootfs::check(spec, &fd, host_root)?;
-    let id = record::new_id();
+    let id = spec.name.clone().unwrap_or_else(record::name::invent);
     let (ids, ids_lock) = ids::choose(spec, host)?;
     let terminal = host.wants_terminal(spec.tty);
     let mut build = Builder {
@@ -91,7 +91,8 @@ pub fn plan(spec: &Spec, host: &Host) -> Result<Plan> {
     build.cgroup_view()?;
     build.finish(&hostname, &who, &workdir)?;
     build.exec(candidates, &env)?;
-    let host_steps = build.host_steps(&id, cgroups.as_ref());
+    let facts = facts(&env);
+    let host_steps = build.host_steps(&id, cgroups.as_ref(), facts);
     let Builder { child, slots, warnings, .. } = build;
     let rootless = host.rootless;
     let child = child.leak();
@@ -243,6 +244,13 @@ impl Builder<'_> {
     }
 }
 
+/// What the record says of the container itself; the command line is the caller's to add.
+fn facts(env: &[CString]) -> record::Facts {
+    let cwd = std::env::current_dir().unwrap_or_else(|_| "/".into());
+    let env = env.iter().map(|e| OsStr::from_bytes(e.to_bytes()).to_owned()).collect();
+    record::Facts { started: record::now(), cwd, env, ..record::Facts::default() }
+}
+
 /// Something of the user's goes below /sys, so /sys has to be there before.
 fn below_sys(spec: &Spec) -> bool {
     spec.mounts.iter().any(|m| match m {
@@ -273,4 +281,16 @@ pub fn c_str(text: impl Into<Vec<u8>>) -> Result<CString> {
         let shown = String::from_utf8_lossy(&e.into_vec()).replace('\0', "\\0");
         Error::new(format!("{shown:?}: contains a NUL byte"))
     })
+}
+
+impl Plan {
+    /// The words by which the user asked for it, for the record.
+    pub fn asked_for(&mut self, words: Vec<OsString>) {
+        for step in &mut self.host {
+            if let HostStep::Record { facts, .. } = step {
+                facts.argv = words;
+                return;
+            }
+        }
+    }
 }

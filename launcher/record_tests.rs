@@ -1,4 +1,5 @@
 use super::*;
+use std::ffi::OsStr;
 use std::fs;
 use std::process::{Child, Command, Stdio};
 
@@ -7,14 +8,18 @@ struct Place(PathBuf);
 
 impl Place {
     fn new(name: &str) -> Place {
-        let path = std::env::temp_dir().join(format!("launch-test-{name}-{}", new_id()));
+        let path = std::env::temp_dir().join(format!("launch-test-{name}-{}", name::invent()));
         assert!(fs::create_dir(&path).is_ok());
         rustix::fs::chmod(&path, Mode::RWXU).expect("chmod");
         Place(path)
     }
 
     fn create(&self, id: &str, items: &[RecordItem]) -> Result<Record> {
-        create_in(open_place(&self.0, true)?, &self.0, id, items)
+        create_in(place::open(&self.0, true)?, &self.0, id, items, &Facts::default(), None)
+    }
+
+    fn sweep(&self) -> Vec<String> {
+        sweep::sweep_place(&self.0, usize::MAX)
     }
 
     fn names(&self) -> Vec<String> {
@@ -41,15 +46,36 @@ fn items() -> Vec<RecordItem> {
 
 #[test]
 fn what_is_written_is_read() {
-    let text = encode(&items(), |_| 77).expect("encodes");
+    let facts = Facts {
+        started: 1_700_000_000_123,
+        detached: true,
+        keep: true,
+        argv: ["--mem", "", "a\nb\\n", "\\"].map(OsString::from).to_vec(),
+        cwd: "/x y".into(),
+        env: vec!["A=1 2".into(), "B=\n".into()],
+    };
+    let (process, ended) = (
+        Process { pid: 77, start: 88, namespace: 99 },
+        Ended { code: 137, at: 5, out_of_memory: true, known: false },
+    );
+    let mut text = lines::facts(&facts);
+    text.extend(lines::encode(&items(), |_| 77).expect("encodes"));
+    text.extend(lines::process(&process).bytes());
+    text.extend(lines::ended(&ended).bytes());
     let read: Vec<_> = items().into_iter().map(|i| (i, 77)).collect();
-    assert_eq!(decode(&text), (read.clone(), true));
-    assert_eq!(decode(b""), (vec![], true));
-    assert!(encode(&[RecordItem::Cgroup("/a\nb".into())], |_| 1).is_none());
+    let entry = lines::decode(&text);
+    assert_eq!((&entry.items, &entry.facts, entry.understood), (&read, &facts, true));
+    assert_eq!((entry.process, entry.ended), (Some(process), Some(ended)));
+    let none = Facts { keep: false, argv: vec![], env: vec![], ..facts };
+    let again = lines::decode(&lines::facts(&none));
+    assert_eq!((again.facts, again.understood), (none, true));
+    let nothing = lines::decode(b"");
+    assert_eq!(nothing, Entry { understood: true, ..Entry::default() });
+    assert!(lines::encode(&[RecordItem::Cgroup("/a\nb".into())], |_| 1).is_none());
     for cut in 0..text.len() {
-        let (some, _) = decode(&text[..cut]);
-        assert!(read.starts_with(&some), "cut at {cut}");
-        assert!(some.len() < 2);
+        let some = lines::decode(&text[..cut]);
+        assert!(read.starts_with(&some.items), "cut at {cut}");
+        assert!(some.understood && some.ended.is_none());
     }
 }
 
@@ -68,9 +94,21 @@ fn only_our_own_kind_of_path_is_believed() {
         "subtree 1 +memory /sys/fs/cgroup/cgroup.subtree_control",
         "subtree 1 -memory",
         "veth 1 lch0",
+        "process 0 1 1",
+        "process -1 1 1",
+        "process 99999999999 1 1",
+        "process 1 1",
+        "process 1 1 1 1",
+        "ended 256 1 -",
+        "ended 1 1",
+        "started",
+        "started x",
+        "argv a\\",
+        "argv a\\x",
         "",
     ] {
-        assert_eq!(decode(format!("{bad}\n").as_bytes()), (vec![], false), "{bad}");
+        let entry = lines::decode(format!("{bad}\n").as_bytes());
+        assert_eq!((entry.items.len(), entry.understood), (0, false), "{bad}");
     }
 }
 
@@ -80,15 +118,8 @@ fn what_lies_in_another_namespace_is_kept() {
     let inode = parent_inode(Path::new("/sys/launch-x"));
     assert_eq!(inode, parent_inode(Path::new("/sys/y")));
     fs::write(place.0.join("x"), format!("cgroup {} /sys/launch-x\n", inode + 1)).expect("written");
-    assert_eq!(sweep_place(&place.0), Vec::<String>::new());
+    assert_eq!(place.sweep(), Vec::<String>::new());
     assert_eq!(place.names(), ["x"]);
-}
-
-#[test]
-fn names_are_eight_digits_and_differ() {
-    let ids: std::collections::HashSet<String> = (0..1000).map(|_| new_id()).collect();
-    assert!(ids.len() > 990);
-    assert!(ids.iter().all(|i| i.len() == 8 && i.bytes().all(|b| b.is_ascii_hexdigit())));
 }
 
 #[test]
@@ -97,7 +128,7 @@ fn the_living_are_left_alone_and_the_dead_are_cleared() {
     let alive = place.create("a", &[]).expect("made");
     let dead = place.create("b", &[]).expect("made");
     drop(dead);
-    assert_eq!(sweep_place(&place.0), Vec::<String>::new());
+    assert_eq!(place.sweep(), Vec::<String>::new());
     assert_eq!(place.names(), ["a"]);
     assert!(place.create("a", &[]).is_err_and(|e| e.to_string().contains("'a' is in use")));
     alive.remove().expect("removed");
@@ -109,7 +140,7 @@ fn entries_of_a_later_version_are_kept() {
     let place = Place::new("later");
     fs::write(place.0.join("x"), "netns 1 /run/launch/ns/x\n").expect("written");
     fs::create_dir(place.0.join("state")).expect("made");
-    assert_eq!(sweep_place(&place.0), Vec::<String>::new());
+    assert_eq!(place.sweep(), Vec::<String>::new());
     assert_eq!(place.names().len(), 2);
 }
 
@@ -118,19 +149,19 @@ fn directories_that_others_could_write_are_refused() {
     let place = Place::new("mode");
     rustix::fs::chmod(&place.0, Mode::from_raw_mode(0o777)).expect("chmod");
     assert!(place.create("a", &[]).is_err_and(|e| e.to_string().contains("mode 0777")));
-    assert!(sweep_place(&place.0).is_empty());
+    assert!(place.sweep().is_empty());
     let link = place.0.join("link");
     std::os::unix::fs::symlink("/tmp", &link).expect("linked");
-    assert!(open_place(&link, true).is_err());
+    assert!(place::open(&link, true).is_err());
     let file = place.0.join("file");
     fs::write(&file, "").expect("written");
-    assert!(open_place(&file, true).is_err_and(|e| e.to_string().contains("(ENOTDIR)")));
-    assert!(open_place(&place.0.join("no/such"), true).is_err());
+    assert!(place::open(&file, true).is_err_and(|e| e.to_string().contains("(ENOTDIR)")));
+    assert!(place::open(&place.0.join("no/such"), true).is_err());
 }
 
 #[test]
 fn places_of_users() {
-    let of = |env: Option<&str>| places_of(7, env.map(OsStr::new));
+    let of = |env: Option<&str>| place::places_of(7, env.map(OsStr::new));
     assert_eq!(of(None), [PathBuf::from("/tmp/launch-7")]);
     assert_eq!(of(Some("relative")), of(None));
     assert_eq!(of(Some("/run/user/7"))[0], Path::new("/run/user/7/launch"));
@@ -170,11 +201,11 @@ fn the_record_of_a_killed_owner_is_cleared() {
         std::thread::sleep(std::time::Duration::from_millis(1));
     }
     fs::remove_file(ready).expect("removed");
-    sweep_place(&place.0);
+    place.sweep();
     assert_eq!(place.names(), ["owner"], "still alive");
     child.kill().expect("killed");
     child.wait().expect("reaped");
-    sweep_place(&place.0);
+    place.sweep();
     assert!(place.names().is_empty(), "{:?}", place.names());
 }
 
@@ -184,9 +215,9 @@ fn creator() {
     let Some(place) = given_place() else { return };
     let place = std::mem::ManuallyDrop::new(place);
     for n in 0..200 {
-        let id = new_id();
+        let id = name::invent();
         let record = place.create(&id, &items()[1..]).expect("made");
-        assert!(sweep_place(&place.0).is_empty());
+        assert!(place.sweep().is_empty());
         assert!(place.names().contains(&id), "a live record was swept");
         match n % 3 {
             0 => drop(record),
@@ -203,6 +234,6 @@ fn twenty_creators_and_sweepers() {
         let out = child.wait_with_output().expect("ended");
         assert!(out.status.success(), "{}", String::from_utf8_lossy(&out.stdout));
     }
-    sweep_place(&place.0);
+    place.sweep();
     assert!(place.names().is_empty());
 }

@@ -121,8 +121,18 @@ fn first_cause(plan: &Plan, made: &mut Made, error: Error) -> Error {
 
 fn host_step(step: &HostStep, made: &mut Made, rootfs: BorrowedFd<'_>) -> Result<()> {
     match step {
-        HostStep::Record { id, items } => {
-            made.record = Some(crate::record::create(id, items)?);
+        HostStep::Record { id, items, facts, required } => {
+            let pid = made.child.map(Pid::as_raw_pid);
+            match crate::record::create(id, items, facts, pid) {
+                Ok(record) => made.record = Some(record),
+                Err(e) if *required => return Err(e),
+                Err(_) => {}
+            }
+        }
+        HostStep::NoteProcess => {
+            if let (Some(record), Some(child)) = (&made.record, made.child) {
+                record.note_process(child.as_raw_pid())?;
+            }
         }
         HostStep::MakeCgroup(dir) => {
             cgroup::create(dir)?;

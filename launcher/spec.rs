@@ -17,6 +17,8 @@ pub struct Spec {
     pub user: Option<UserSpec>,
     /// Absolute, inside the container.
     pub workdir: Option<PathBuf>,
+    /// The container's own, by which other commands find it; checked by `record::name`.
+    pub name: Option<String>,
     /// At most 64 bytes (HOST_NAME_MAX); the container's name where absent.
     pub hostname: Option<String>,
     pub read_only: bool,

@@ -3,7 +3,7 @@
 
 use crate::cgroup::Write;
 use crate::idmap::IdMap;
-use crate::record::RecordItem;
+use crate::record::{Facts, RecordItem};
 use crate::sys::CStrings;
 use rustix::process::{Gid, Uid};
 use std::ffi::CString;
@@ -15,7 +15,13 @@ pub enum HostStep {
     Record {
         id: String,
         items: Vec<RecordItem>,
+        facts: Box<Facts>,
+        /// A container of which nothing has to be cleared up, and that nobody has given
+        /// a name, can do without.
+        required: bool,
     },
+    /// Its process 1, in the record.
+    NoteProcess,
     MakeCgroup(PathBuf),
     WriteCgroup(Write),
     /// New namespaces, and the child process 1 in them; into this cgroup (v2) at birth.

@@ -282,6 +282,24 @@ pub fn pty_peer(master: BorrowedFd<'_>) -> Result<OwnedFd> {
     Ok(unsafe { OwnedFd::from_raw_fd(fd as RawFd) })
 }
 
+/// How a process ended, as a shell has it, by a pidfd that was opened before (Linux 6.15);
+/// None where the kernel does not know, or it has not been reaped.
+pub fn exit_status(pidfd: BorrowedFd<'_>) -> Option<i32> {
+    const PIDFD_GET_INFO: usize = 0xc040_ff0b;
+    const EXIT: u64 = 1 << 3;
+    // struct pidfd_info, first published size: the mask, then, at its end, the status.
+    let mut info = [0u64; 8];
+    info[0] = EXIT;
+    let args = [pidfd.as_raw_fd() as usize, PIDFD_GET_INFO, info.as_mut_ptr() as usize, 0, 0];
+    // SAFETY: the kernel writes the 64 bytes whose size is part of the request.
+    unsafe { call(libc::SYS_ioctl, args) }.ok()?;
+    if info[0] & EXIT == 0 {
+        return None;
+    }
+    let status = (info[7] >> 32) as i32;
+    Some(if status & 0x7f == 0 { status >> 8 & 0xff } else { 128 + (status & 0x7f) })
+}
+
 /// Microseconds per step, in memory that the child shares with the parent.
 pub struct SharedTimes {
     slots: *mut u64,

@@ -25,6 +25,8 @@ mod hosts;
 mod inject;
 #[path = "containers/limits.rs"]
 mod limits;
+#[path = "containers/living.rs"]
+mod living;
 #[path = "containers/namespaces.rs"]
 mod namespaces;
 #[path = "containers/process.rs"]

@@ -46,8 +46,15 @@ pub fn memory_report(cgroups: &Cgroups) -> Option<MemoryReport> {
     Some(MemoryReport { limit: memory.limit, peak, oom_kills, limit_hit })
 }
 
+/// How many processes of this cgroup the kernel has killed for memory; 0 where it is not
+/// one that counts memory.
+pub fn oom_kills(dir: &Path) -> u64 {
+    let text = read(&dir.join("memory.events")).or_else(|_| read(&dir.join("memory.oom_control")));
+    text.ok().and_then(|t| field(&String::from_utf8_lossy(&t), "oom_kill")).unwrap_or(0)
+}
+
 /// A line `NAME NUMBER`.
-fn field(text: &str, name: &str) -> Option<u64> {
+pub(super) fn field(text: &str, name: &str) -> Option<u64> {
     text.lines().find_map(|l| l.strip_prefix(name)?.strip_prefix(' ')?.trim().parse().ok())
 }
 

@@ -193,6 +193,15 @@ pub static FLAGS: &[Flag] = &[
         doc: "The command then gets your descriptors 0, 1 and 2 as they are.",
     },
     Flag {
+        names: "--name",
+        arg: Value("NAME", process::name),
+        group: Process,
+        help: "what other commands call it: launch stop NAME",
+        doc: "At most 64 letters, digits, '.', '-' and '_', a letter or digit first. No two\n\
+              containers have one name at a time. Without --name launch makes one up, and\n\
+              launch ps shows it. The host name inside is the same, unless --hostname is given.",
+    },
+    Flag {
         names: "--no-init",
         arg: Switch(|d, on| set(&mut d.spec.no_init, on)),
         group: Process,

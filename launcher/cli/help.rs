@@ -3,6 +3,7 @@
 use crate::cli::flags::{self, Arg, FLAGS, Flag, Group};
 use crate::cli::suggest;
 use crate::cli::topics::TOPICS;
+use crate::cli::verbs;
 use crate::error::{Error, Result};
 use crate::quote::quote;
 use std::fmt::Write;
@@ -14,7 +15,7 @@ Usage: launch [OPTIONS] ROOTFS [--] COMMAND [ARG...]
        launch inject ROOTFS         put launch's init into ROOTFS, to stay there
        launch stage DIR PROGRAM...  make a ROOTFS of programs of this machine
        launch version
-       launch help [OPTION|TOPIC]   more about an option, or about:
+       launch help [COMMAND|OPTION|TOPIC]
 ";
 
 const EXAMPLES: &str = "
@@ -47,8 +48,11 @@ const COLUMN: usize = 26;
 
 /// `launch --help`.
 pub fn overview() -> String {
-    let names: Vec<&str> = TOPICS.iter().map(|(name, _)| *name).collect();
-    let mut text = format!("{INTRO}{:36}{}\n{EXAMPLES}", "", names.join(" "));
+    let topics = TOPICS.iter().map(|(name, _)| *name);
+    let mut text = INTRO.to_owned();
+    fill(&mut text, "Topics:", topics);
+    fill(&mut text, "Containers that are there:", verbs::VERBS.iter().map(|v| v.name));
+    text += EXAMPLES;
     for (group, heading) in HEADINGS {
         let _ = writeln!(text, "\n{heading}:");
         for flag in FLAGS.iter().filter(|f| f.group == group) {
@@ -60,6 +64,19 @@ pub fn overview() -> String {
         accepted.map(|f| f.names.split(' ').next().unwrap_or_default()).collect();
     let _ = writeln!(text, "\nAccepted, being so anyway: {}", names.join(" "));
     text + CODES
+}
+
+/// A heading and words behind it, on as many lines of 80 as they need.
+fn fill<'a>(text: &mut String, heading: &str, words: impl Iterator<Item = &'a str>) {
+    let mut line = heading.to_owned();
+    for word in words {
+        if line.len() + 1 + word.len() > 80 {
+            let _ = writeln!(text, "{line}");
+            line = " ".repeat(heading.len());
+        }
+        line += &format!(" {word}");
+    }
+    let _ = writeln!(text, "{line}");
 }
 
 fn row(flag: &Flag) -> String {
@@ -82,6 +99,9 @@ fn row(flag: &Flag) -> String {
 
 /// `launch help WORD`: an option with or without its dashes, or a topic.
 pub fn about(word: &str) -> Result<String> {
+    if let Some(verb) = verbs::find(word.as_ref()) {
+        return Ok(verb.text());
+    }
     if let Some((_, text)) = TOPICS.iter().find(|(name, _)| *name == word) {
         return Ok((*text).to_owned());
     }
@@ -89,9 +109,9 @@ pub fn about(word: &str) -> Result<String> {
     if let Some(flag) = spellings.iter().find_map(|s| flags::find(s)) {
         return Ok(one(flag));
     }
-    let known = TOPICS.iter().map(|(name, _)| *name);
+    let known = TOPICS.iter().map(|(name, _)| *name).chain(verbs::VERBS.iter().map(|v| v.name));
     let names = flags::spellings().map(|s| s.trim_start_matches('-')).filter(|s| s.len() > 1);
-    let error = Error::new(format!("no option and no topic is called {}", quote(word)));
+    let error = Error::new(format!("no command, option or topic is called {}", quote(word)));
     Err(match suggest::nearest(word.trim_start_matches('-'), known.chain(names)) {
         Some(near) => error.hint(format!("did you mean: launch help {near}")),
         None => error.hint("launch --help lists them"),
@@ -156,6 +176,19 @@ mod tests {
             taken += 1;
         }
         assert_eq!(taken, 4);
+    }
+
+    #[test]
+    fn verbs_are_documented_and_take_their_own_options() {
+        for verb in verbs::VERBS {
+            assert!(verb.help.len() <= 65 && !verb.doc.is_empty(), "{}", verb.name);
+            assert!(about(verb.name).is_ok_and(|t| t.contains(verb.doc)), "{}", verb.name);
+            assert!(verb.text().lines().all(|l| l.chars().count() <= 80), "{}", verb.name);
+            for option in verb.options {
+                assert!(!option.help.is_empty());
+                assert!(option.names.split(' ').all(|n| n.starts_with('-')), "{}", option.names);
+            }
+        }
     }
 
     #[test]

@@ -86,6 +86,11 @@ pub fn hostname(draft: &mut Draft, given: Given) -> Result<()> {
     Ok(())
 }
 
+pub fn name(draft: &mut Draft, given: Given) -> Result<()> {
+    draft.spec.name = Some(crate::record::name::check(given.value)?);
+    Ok(())
+}
+
 pub fn net(draft: &mut Draft, given: Given) -> Result<()> {
     draft.spec.net = match given.text()? {
         "none" => Net::None,

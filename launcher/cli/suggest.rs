@@ -17,14 +17,12 @@ const ELSEWHERE: [(&str, &str); 12] = [
 ];
 
 /// Commands that docker's users try, and that a directory is unlikely to be called.
-pub const LATER: [&str; 16] = [
-    "attach", "build", "create", "exec", "images", "inspect", "kill", "logs", "ps", "pull", "rm",
-    "start", "stats", "stop", "top", "wait",
-];
+pub const LATER: [&str; 10] =
+    ["attach", "build", "create", "exec", "images", "logs", "pull", "start", "stats", "top"];
 
 /// Options of docker that have no counterpart here.
-pub const OPTIONS_LATER: [&str; 8] =
-    ["-d", "--detach", "--name", "-p", "--publish", "--restart", "--ulimit", "--device"];
+pub const OPTIONS_LATER: [&str; 7] =
+    ["-d", "--detach", "-p", "--publish", "--restart", "--ulimit", "--device"];
 
 /// What an option of another program is called here.
 pub fn elsewhere(name: &str) -> Option<&'static str> {

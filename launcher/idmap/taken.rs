@@ -22,14 +22,19 @@ pub fn lock() -> Result<Lock> {
 /// Users and groups of all records there are.
 pub fn ids() -> (Vec<Ids>, Vec<Ids>) {
     let (mut uids, mut gids) = (Vec::new(), Vec::new());
-    for path in record::places() {
+    for path in record::place::places() {
         for entry in std::fs::read_dir(path).into_iter().flatten().flatten() {
             if !entry.file_type().is_ok_and(|t| t.is_file()) {
                 continue;
             }
             let Ok(file) = std::fs::File::open(entry.path()) else { continue };
-            let mut text = String::new();
-            let _ = file.take(record::RECORD_MAX as u64).read_to_string(&mut text);
+            let mut text = Vec::new();
+            let _ = file.take(record::RECORD_MAX as u64).read_to_end(&mut text);
+            let text = String::from_utf8_lossy(&text);
+            // Kept for those who ask how it ended.
+            if text.contains("\nended ") {
+                continue;
+            }
             for (users, ids) in text.lines().filter_map(noted) {
                 if users { uids.push(ids) } else { gids.push(ids) }
             }

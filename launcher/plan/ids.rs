@@ -109,20 +109,34 @@ impl Builder<'_> {
         Ok(())
     }
 
-    pub fn host_steps(&mut self, id: &str, groups: Option<&cgroup::Cgroups>) -> Vec<HostStep> {
+    pub fn host_steps(
+        &mut self,
+        id: &str,
+        groups: Option<&cgroup::Cgroups>,
+        facts: record::Facts,
+    ) -> Vec<HostStep> {
         let mut steps = Vec::new();
         let mut late = Vec::new();
         let mut at_birth = None;
         let mut items = self.ids.as_ref().map_or_else(Vec::new, taken::items);
         let groups = groups.filter(|g| !g.dirs.is_empty());
         items.extend(groups.iter().flat_map(|g| record::items_of(g)));
-        let record = (!items.is_empty()).then(|| HostStep::Record { id: id.into(), items });
-        match groups {
-            Some(g) if self.child_makes(g) => late.extend(record.into_iter().chain([HostStep::Go])),
-            _ => steps.extend(record),
+        let by_child = groups.is_some_and(|g| self.child_makes(g));
+        // Nobody else's name may be taken, and nothing made before it is written down.
+        let first = self.spec.name.is_some() || !items.is_empty() && !by_child;
+        let required = first || by_child;
+        let record = HostStep::Record { id: id.into(), items, facts: Box::new(facts), required };
+        if first {
+            steps.push(record);
+            late.push(HostStep::NoteProcess);
+        } else {
+            late.push(record);
+        }
+        if by_child {
+            late.push(HostStep::Go);
         }
         if let Some(g) = groups {
-            if !self.child_makes(g) {
+            if !by_child {
                 steps.extend(g.dirs.iter().cloned().map(HostStep::MakeCgroup));
                 steps.extend(g.writes.iter().cloned().map(HostStep::WriteCgroup));
             }

@@ -28,7 +28,7 @@ impl Drop for Temporary {
 /// Stages into a directory of its own, packs that, and puts the archive in its place when it
 /// is whole. `-` is standard output.
 pub fn archive(mut order: Order, init: &[u8], file: &Path) -> Result<Staged> {
-    let name = format!("launch-stage-{}", crate::record::new_id());
+    let name = format!("launch-stage-{}", crate::record::name::invent());
     let temporary = Temporary(std::env::temp_dir().join(name));
     let failed = |e| Error::os(format!("make {}", temporary.0.display()), e);
     rustix::fs::mkdir(&temporary.0, Mode::RWXU).map_err(failed)?;

@@ -80,7 +80,7 @@ fn walk_cgroups(dir: &Path, depth: u32, found: &mut BTreeSet<String>) {
         let path = entry.path();
         let name = entry.file_name().to_string_lossy().into_owned();
         let id = name.strip_prefix("launch-").unwrap_or_default();
-        if id.len() == 8 && id.bytes().all(|b| b.is_ascii_hexdigit()) {
+        if !id.is_empty() {
             found.insert(path.display().to_string());
         } else if depth > 0 {
             walk_cgroups(&path, depth - 1, found);

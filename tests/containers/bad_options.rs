@@ -191,7 +191,7 @@ fn words_in_the_wrong_place() {
         (vec!["inject", "--force", "a"], "inject: there is no option '--force'"),
         (
             vec!["help", "mme"],
-            "no option and no topic is called 'mme'\nhint: did you mean: launch help mem",
+            "no command, option or topic is called 'mme'\nhint: did you mean: launch help mem",
         ),
         (vec!["version", "x"], "one word too many: 'x'"),
     ] {

@@ -14,14 +14,15 @@ fn steps(mut explain: Command) -> Vec<String> {
     list.iter().map(|s| s["words"].as_str().expect("words").to_owned()).collect()
 }
 
-/// What differs from one start to the next: the container's name.
+/// What differs from one start to the next: the container's name, `calm-otter-3f9a`.
 fn without_names(text: &str) -> String {
-    text.split_inclusive([' ', '/', '-', '\n', ',', ':'])
-        .filter(|w| {
-            let w = w.trim_end_matches([' ', '/', '-', '\n', ',', ':']);
-            !(w.len() == 8 && w.bytes().all(|b| b.is_ascii_hexdigit()))
-        })
-        .collect()
+    let ends = [' ', '/', '\n', ',', ':'];
+    let is_name = |w: &str| {
+        let parts: Vec<_> = w.trim_start_matches("launch-").split('-').collect();
+        let hex = |p: &str| p.len() == 4 && p.bytes().all(|b| b.is_ascii_hexdigit());
+        parts.len() == 3 && hex(parts[2])
+    };
+    text.split_inclusive(ends).filter(|w| !is_name(w.trim_end_matches(ends))).collect()
 }
 
 /// Whether the message is about this step.

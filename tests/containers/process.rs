@@ -176,7 +176,7 @@ fn the_hostname_is_the_one_given_or_the_containers() {
     let out = s.sh(NONE, "hostname; echo $HOSTNAME").ok();
     let (a, b) = out.split_once('\n').unwrap();
     assert_eq!(a, b);
-    assert!(a.len() == 8 && a.bytes().all(|b| b.is_ascii_hexdigit()), "{a}");
+    assert!(a.split('-').count() == 3 && a.len() < 20, "{a}");
     assert_ne!(a, rustix::system::uname().nodename().to_str().unwrap());
 }
 

@@ -257,7 +257,7 @@ fn bad_lines() {
         (&["inject", "-f", "r"], "inject: there is no option '-f'"),
         (&["help", "a", "b"], "one word too many: 'b'"),
         (&["help", "volum"], "did you mean: launch help volume"),
-        (&["help", "qqqqqq"], "no option and no topic is called 'qqqqqq'"),
+        (&["help", "qqqqqq"], "no command, option or topic is called 'qqqqqq'"),
         (&["version", "x"], "one word too many: 'x'"),
     ] {
         let said = refused(line);

@@ -1,0 +1,97 @@
+//! Commands that list containers, and those that end them.
+
+use crate::cli::signal;
+use crate::cli::verbs::{Opt, Taken, Verb};
+use crate::command::Command;
+use crate::error::Result;
+
+const JSON: Opt = Opt { names: "--json", value: "", help: "as JSON" };
+
+pub static PS: Verb = Verb {
+    name: "ps",
+    words: "",
+    help: "list containers",
+    doc: "Those that run, with -a also those that have ended and whose end is kept. MEMORY\n\
+          is what is used of the limit, where there is one.",
+    options: &[
+        Opt { names: "-a --all", value: "", help: "those that have ended, too" },
+        Opt { names: "-q --quiet", value: "", help: "names only" },
+        Opt { names: "--no-trunc", value: "", help: "whole commands" },
+        JSON,
+    ],
+    parse: |t| {
+        t.no_words()?;
+        let (all, quiet) = (t.is_on("--all"), t.is_on("--quiet"));
+        Ok(Command::Ps { all, quiet, whole: t.is_on("--no-trunc"), json: t.is_on("--json") })
+    },
+};
+
+pub static INSPECT: Verb = Verb {
+    name: "inspect",
+    words: "NAME...",
+    help: "all that is known of containers, as JSON",
+    doc: "A list, an object for each: what was asked for, and the facts of the moment.",
+    options: &[],
+    parse: |t| Ok(Command::Inspect { names: t.names()? }),
+};
+
+pub static STOP: Verb = Verb {
+    name: "stop",
+    words: "NAME...",
+    help: "end containers: SIGTERM, then, after a while, SIGKILL",
+    doc: "Returns when all processes of it are gone, and everything made for it.",
+    options: &[
+        Opt {
+            names: "-t --time --timeout",
+            value: "SECS",
+            help: "time until SIGKILL (its --stop-timeout, or 10)",
+        },
+        Opt { names: "-s --signal", value: "SIG", help: "instead of SIGTERM" },
+    ],
+    parse: |t| {
+        let signal = t.given("--signal").map(signal::parse).transpose()?;
+        let timeout = t.given("--timeout").map(|g| g.number(0, 1_000_000)).transpose()?;
+        Ok(Command::Stop { names: t.names()?, signal, timeout: timeout.map(|n| n as u32) })
+    },
+};
+
+pub static KILL: Verb = Verb {
+    name: "kill",
+    words: "NAME...",
+    help: "send a signal, SIGKILL where none is given",
+    doc: "SIGKILL ends every process of it at once. Any other signal goes to its command,\n\
+          through its init. Does not wait.",
+    options: &[Opt { names: "-s --signal", value: "SIG", help: "name or number" }],
+    parse: |t| {
+        let signal = t.given("--signal").map(signal::parse).transpose()?;
+        Ok(Command::Kill { names: t.names()?, signal: signal.unwrap_or(9) })
+    },
+};
+
+pub static WAIT: Verb = Verb {
+    name: "wait",
+    words: "NAME...",
+    help: "wait until they end; print and return their exit status",
+    doc: "A line for each. The status of the last one is launch's own.",
+    options: &[],
+    parse: |t| Ok(Command::Wait { names: t.names()? }),
+};
+
+pub static RM: Verb = Verb {
+    name: "rm",
+    words: "NAME...",
+    help: "forget containers that have ended, with their logs",
+    doc: "One that runs is refused unless -f is given, which kills it. With -f, one that\n\
+          is not there is no error.",
+    options: &[
+        Opt { names: "-f --force", value: "", help: "kill it if it runs" },
+        Opt { names: "-a --all", value: "", help: "all that have ended; with -f all" },
+    ],
+    parse: remove,
+};
+
+fn remove(t: Taken) -> Result<Command> {
+    let (force, all) = (t.is_on("--force"), t.is_on("--all"));
+    let names = if all { t.no_words().map(|()| Vec::new())? } else { t.names()? };
+    Ok(Command::Rm { names, force, all })
+}

@@ -1,0 +1,134 @@
+//! `launch inspect`: what was asked for, and the facts of the moment, as JSON.
+
+use crate::cgroup::Usage;
+use crate::error::Result;
+use crate::list;
+use crate::record::{self, Found, Life};
+use crate::spec::{Id, Limits, MountOp, Net, Spec, Swap, Tty};
+use rustix::process::Pid;
+use serde_json::{Value, json};
+use std::ffi::OsStr;
+use std::path::Path;
+
+pub fn inspect(names: &[String]) -> Result<String> {
+    let list: Result<Vec<Value>> =
+        names.iter().map(|name| record::find(name.as_ref()).map(|f| one(&f))).collect();
+    Ok(format!("{:#}\n", Value::from(list?)))
+}
+
+fn one(f: &Found) -> Value {
+    let mut value = list::facts(f);
+    let mut add = |key: &str, what: Value| {
+        if let Value::Object(map) = &mut value {
+            map.insert(key.to_owned(), what);
+        }
+    };
+    add("record", text(f.place.join(&f.name).as_os_str()));
+    add("argv", f.entry.facts.argv.iter().map(|w| text(w)).collect());
+    add("directory", text(f.entry.facts.cwd.as_os_str()));
+    add("environment", f.entry.facts.env.iter().map(|w| text(w)).collect());
+    add("cgroups", f.cgroups().map(|d| text(d.as_os_str())).collect());
+    if let Ok(spec) = f.spec() {
+        add("spec", self::spec(&spec));
+    }
+    if let (Life::Running, Ok((pid, _))) = (f.life, f.process()) {
+        add("namespaces", namespaces(pid));
+        let usage = Usage::of(f.cgroups());
+        add(
+            "usage",
+            json!({
+                "memory": usage.memory,
+                "memory_limit": usage.memory_limit,
+                "cpu_microseconds": usage.cpu,
+                "processes": usage.pids,
+                "processes_limit": usage.pids_limit,
+            }),
+        );
+    }
+    value
+}
+
+fn text(bytes: &OsStr) -> Value {
+    bytes.to_string_lossy().into()
+}
+
+/// Kind and inode, as /proc/PID/ns shows them.
+fn namespaces(pid: Pid) -> Value {
+    let kinds = ["cgroup", "ipc", "mnt", "net", "pid", "user", "uts"];
+    let inode = |kind: &str| {
+        let path = format!("/proc/{}/ns/{kind}", pid.as_raw_pid());
+        rustix::fs::stat(Path::new(&path)).ok().map(|s| s.st_ino)
+    };
+    kinds.iter().map(|kind| ((*kind).to_owned(), Value::from(inode(kind)))).collect::<Value>()
+}
+
+fn spec(s: &Spec) -> Value {
+    let path = |p: &Path| text(p.as_os_str());
+    let id = |id: &Id| match id {
+        Id::Number(n) => Value::from(*n),
+        Id::Name(name) => Value::from(name.as_str()),
+    };
+    json!({
+        "rootfs": path(&s.rootfs),
+        "command": s.command.iter().map(|w| text(w)).collect::<Value>(),
+        "user": s.user.as_ref().map(|u| id(&u.user)),
+        "group": s.user.as_ref().and_then(|u| u.group.as_ref()).map(id),
+        "workdir": s.workdir.as_deref().map(path),
+        "hostname": s.hostname,
+        "read_only": s.read_only,
+        "ephemeral": s.ephemeral,
+        "mounts": s.mounts.iter().map(mount).collect::<Value>(),
+        "limits": limits(&s.limits),
+        "net": match s.net {
+            Net::None => "none",
+            Net::Host => "host",
+        },
+        "init": !s.no_init,
+        "tty": match s.tty {
+            Tty::Auto => "auto",
+            Tty::Always => "always",
+            Tty::Never => "never",
+        },
+        "capabilities_added": names(s.caps.add),
+        "capabilities_dropped": names(s.caps.drop),
+        "privileged": s.caps.privileged,
+        "new_privileges": s.new_privileges,
+        "stop_timeout": s.stop_timeout,
+    })
+}
+
+fn names(set: u64) -> Value {
+    (0..64).filter(|n| set & (1 << n) != 0).filter_map(crate::cli::caps::name).collect()
+}
+
+fn mount(m: &MountOp) -> Value {
+    match m {
+        MountOp::Bind { source, target, read_only, .. } => json!({
+            "type": "bind",
+            "source": text(source.as_os_str()),
+            "target": text(target.as_os_str()),
+            "read_only": read_only,
+        }),
+        MountOp::Tmpfs { target, flags, data } => json!({
+            "type": "tmpfs",
+            "target": text(target.as_os_str()),
+            "read_only": flags.read_only,
+            "options": data,
+        }),
+    }
+}
+
+fn limits(l: &Limits) -> Value {
+    json!({
+        "memory": l.memory,
+        "memory_swap": l.memory_swap.map(|s| match s {
+            Swap::Total(bytes) => bytes as i64,
+            Swap::Unlimited => -1,
+        }),
+        "cpus": l.cpus_milli.map(|m| m as f64 / 1000.0),
+        "cpu_shares": l.cpu_shares,
+        "cpu_weight": l.cpu_weight,
+        "pids": l.pids,
+        "cpuset_cpus": l.cpuset_cpus,
+    })
+}

@@ -1,0 +1,106 @@
+//! Containers as a table and as JSON.
+
+use crate::cgroup::Usage;
+use crate::quote::quote;
+use crate::record::{self, Found, Life};
+use crate::{age, report};
+use serde_json::{Value, json};
+use std::ffi::OsString;
+use std::os::unix::ffi::OsStrExt;
+
+/// Columns of a command that is not shown whole.
+const COMMAND_MOST: usize = 40;
+
+pub fn ps(all: bool, quiet: bool, whole: bool, as_json: bool) -> String {
+    let mut list = record::all();
+    list.retain(|f| all || f.life != Life::Ended);
+    if quiet {
+        return list.iter().map(|f| format!("{}\n", f.name)).collect();
+    }
+    if as_json {
+        return format!("{}\n", Value::from(list.iter().map(facts).collect::<Vec<_>>()));
+    }
+    let head = ["NAME", "PID", "STATUS", "SINCE", "MEMORY", "COMMAND"].map(str::to_owned);
+    let rows = list.iter().map(|f| row(f, whole));
+    table(&std::iter::once(head).chain(rows).collect::<Vec<_>>())
+}
+
+fn row(f: &Found, whole: bool) -> [String; 6] {
+    let pid = match (&f.entry.process, f.life) {
+        (Some(p), Life::Running) => p.pid.to_string(),
+        _ => "-".into(),
+    };
+    let since = f.entry.ended.as_ref().map_or(f.entry.facts.started, |e| e.at);
+    let since = age::words(record::now().saturating_sub(since));
+    let spec = f.spec().ok();
+    let memory = match (f.life, Usage::memory_of(f.cgroups())) {
+        (Life::Running, Some((used, limit))) => {
+            limit.map_or(short(used), |l| format!("{} / {}", short(used), report::size(l)))
+        }
+        _ => "-".into(),
+    };
+    let mut words = spec.map_or("?".to_owned(), |s| command(&s.command));
+    if !whole && words.chars().count() > COMMAND_MOST {
+        words = words.chars().take(COMMAND_MOST - 3).chain("...".chars()).collect();
+    }
+    [f.name.clone(), pid, f.status(), since, memory, words]
+}
+
+/// At most one decimal.
+pub fn short(bytes: u64) -> String {
+    let (n, unit) = match bytes {
+        0..1024 => return bytes.to_string(),
+        1024..0x10_0000 => (bytes as f64 / 1024.0, "K"),
+        0x10_0000..0x4000_0000 => (bytes as f64 / 1048576.0, "M"),
+        _ => (bytes as f64 / 1073741824.0, "G"),
+    };
+    format!("{n:.1}{unit}")
+}
+
+/// As a person reads it: what is odd in quotes.
+pub fn command(words: &[OsString]) -> String {
+    let plain = |b: &u8| b.is_ascii_graphic() && !b"'\"\\`$".contains(b);
+    let shown = words.iter().map(|w| match w.as_bytes() {
+        bytes if !bytes.is_empty() && bytes.iter().all(plain) => w.to_string_lossy().into_owned(),
+        _ => quote(w),
+    });
+    shown.collect::<Vec<_>>().join(" ")
+}
+
+/// Columns as wide as their widest cell, two spaces between them.
+pub fn table<const N: usize>(rows: &[[String; N]]) -> String {
+    let width = |column: usize| rows.iter().map(|r| r[column].chars().count()).max().unwrap_or(0);
+    let widths: Vec<usize> = (0..N).map(width).collect();
+    let mut text = String::new();
+    for row in rows {
+        let cells = row.iter().zip(&widths).map(|(cell, width)| format!("{cell:width$}"));
+        text.push_str(cells.collect::<Vec<_>>().join("  ").trim_end());
+        text.push('\n');
+    }
+    text
+}
+
+/// What `ps --json` and `inspect` say of every container.
+pub fn facts(f: &Found) -> Value {
+    let spec = f.spec().ok();
+    let running = f.life == Life::Running;
+    let usage = running.then(|| Usage::memory_of(f.cgroups())).flatten();
+    let ended = f.entry.ended.as_ref();
+    let lossy = |w: &OsString| w.to_string_lossy().into_owned();
+    let end = ended.map_or_else(record::now, |e| e.at);
+    json!({
+        "name": f.name,
+        "pid": f.entry.process.as_ref().filter(|_| running).map(|p| p.pid),
+        "status": f.state(),
+        "exit_code": ended.map(|e| e.code),
+        "out_of_memory": ended.map(|e| e.out_of_memory),
+        "started": age::stamp(f.entry.facts.started),
+        "ended": ended.map(|e| age::stamp(e.at)),
+        "uptime_seconds": end.saturating_sub(f.entry.facts.started) as f64 / 1000.0,
+        "detached": f.entry.facts.detached,
+        "memory": usage.map(|(used, _)| used),
+        "memory_limit": usage.and_then(|(_, limit)| limit),
+        "rootfs": spec.as_ref().map(|s| s.rootfs.to_string_lossy().into_owned()),
+        "command": spec.as_ref().map(|s| s.command.iter().map(lossy).collect::<Vec<_>>()),
+    })
+}

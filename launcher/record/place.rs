@@ -1,0 +1,58 @@
+//! The directory of this user's records.
+
+use crate::error::{Error, Result};
+use rustix::fd::OwnedFd;
+use rustix::fs::{Mode, OFlags};
+use rustix::io::Errno;
+use std::ffi::OsStr;
+use std::path::{Path, PathBuf};
+
+/// Where records of this user may be: the first usable one is written to, all are read.
+pub fn places() -> Vec<PathBuf> {
+    let uid = rustix::process::geteuid();
+    if uid.is_root() {
+        return vec!["/run/launch".into()];
+    }
+    places_of(uid.as_raw(), std::env::var_os("XDG_RUNTIME_DIR").as_deref())
+}
+
+pub(super) fn places_of(uid: u32, runtime: Option<&OsStr>) -> Vec<PathBuf> {
+    let runtime = runtime.map(Path::new).filter(|p| p.is_absolute()).map(|p| p.join("launch"));
+    runtime.into_iter().chain([format!("/tmp/launch-{uid}").into()]).collect()
+}
+
+/// The directory, if nobody else can have put anything into it.
+pub fn open(path: &Path, make: bool) -> Result<OwnedFd> {
+    let shown = path.display();
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let open = || rustix::fs::open(path, flags, Mode::empty());
+    let dir = match open() {
+        Err(Errno::NOENT) if make => {
+            match rustix::fs::mkdir(path, Mode::RWXU) {
+                Ok(()) | Err(Errno::EXIST) => {}
+                Err(e) => {
+                    return Err(Error::os(format!("make {shown} for the container's record"), e)
+                        .hint("launch notes there what it makes, to clear it up after a crash"));
+                }
+            }
+            open()
+        }
+        done => done,
+    };
+    let dir = dir.map_err(|e| {
+        let error = Error::os(format!("open {shown} for records"), e);
+        match e {
+            Errno::NOTDIR | Errno::LOOP => error.hint("it must be a directory, not a link to one"),
+            _ => error,
+        }
+    })?;
+    let stat = rustix::fs::fstat(&dir).map_err(|e| Error::os(format!("stat {shown}"), e))?;
+    let (owner, mode) = (stat.st_uid, stat.st_mode & 0o777);
+    if owner != rustix::process::geteuid().as_raw() || mode & 0o022 != 0 {
+        return Err(Error::new(format!(
+            "{shown}: owned by user {owner}, mode {mode:04o}: others could forge records in it"
+        ))
+        .hint(format!("remove {shown}")));
+    }
+    Ok(dir)
+}

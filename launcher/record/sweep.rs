@@ -1,0 +1,131 @@
+//! Clearing what the dead left behind.
+
+use super::find::{self, Life};
+use super::{Ended, Entry, RecordItem, lines, parent_inode, place, read_all, write_all};
+use crate::cgroup;
+use crate::error::{Error, Result};
+use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
+use rustix::fs::{AtFlags, FlockOperation, Mode, OFlags};
+use std::ffi::{CStr, OsStr};
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+
+/// So many records are looked at by each start; with more of them each start has its
+/// turn at others.
+const AT_A_START: usize = 24;
+/// How long the record of a detached container that has ended is kept, in milliseconds.
+const KEPT: u64 = 24 * 3600 * 1000;
+
+/// Clears what dead launchers of this user left behind; called at every start, a few
+/// microseconds when there is nothing. Returned: what could not be cleared, in words.
+pub fn sweep() -> Vec<String> {
+    place::places().iter().flat_map(|path| sweep_place(path, AT_A_START)).collect()
+}
+
+pub(super) fn sweep_place(path: &Path, most: usize) -> Vec<String> {
+    // Not there, or not ours: then nothing in it is.
+    let Ok(dir) = place::open(path, false) else { return Vec::new() };
+    let names = find::names(&dir);
+    let from = if names.len() > most { super::now() as usize % names.len() } else { 0 };
+    let mut complaints = Vec::new();
+    for name in names.iter().cycle().skip(from).take(most.min(names.len())) {
+        if let Err(e) = sweep_one(dir.as_fd(), name) {
+            let shown = path.join(OsStr::from_bytes(name.to_bytes()));
+            complaints.push(format!("left over, see {}: {e}", shown.display()));
+        }
+    }
+    complaints
+}
+
+/// Whatever the named container left is cleared, if it has ended.
+pub(super) fn sweep_one(dir: BorrowedFd<'_>, name: &CStr) -> Result<()> {
+    let Some(file) = lock(dir, name) else { return Ok(()) };
+    let text = read_all(file.as_fd()).map_err(|e| Error::os("read", e))?;
+    let entry = lines::decode(&text);
+    match find::unlocked_life(&entry) {
+        Life::Ended => {}
+        _ => return Ok(()),
+    }
+    if let Some(ended) = &entry.ended {
+        if super::now() > ended.at.saturating_add(KEPT) {
+            forget(dir, name);
+        }
+        return Ok(());
+    }
+    collect(dir, name, &file, &entry)
+}
+
+/// The record of one that is gone, locked by us; None while somebody else has it.
+pub(super) fn lock(dir: BorrowedFd<'_>, name: &CStr) -> Option<OwnedFd> {
+    let flags =
+        OFlags::RDWR | OFlags::APPEND | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+    let file = rustix::fs::openat(dir, name, flags, Mode::empty()).ok()?;
+    rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive).ok()?;
+    // Its owner, or another sweeper, may have finished with it before we had the lock.
+    let there = rustix::fs::fstat(&file).is_ok_and(|s| s.st_nlink > 0 && find::is_ours(&s));
+    there.then_some(file)
+}
+
+/// Clears what an ended container made; how it ended is noted where that is wanted.
+fn collect(dir: BorrowedFd<'_>, name: &CStr, file: &OwnedFd, entry: &Entry) -> Result<()> {
+    let out_of_memory = entry.facts.detached && killed_for_memory(entry);
+    // A kind that only a later version knows is left for that version.
+    if !clear(&entry.items)? || !entry.understood {
+        return Ok(());
+    }
+    if !entry.facts.keep {
+        forget(dir, name);
+        return Ok(());
+    }
+    // Without a report it was killed together with its init.
+    let report = report(dir, name);
+    let (code, at) = report.unwrap_or((128 + libc::SIGKILL, super::now()));
+    let line = lines::ended(&Ended { code, at, out_of_memory, known: report.is_some() });
+    write_all(file.as_fd(), line.as_bytes()).map_err(|e| Error::os("write", e))
+}
+
+fn killed_for_memory(entry: &Entry) -> bool {
+    entry.items.iter().any(|(item, _)| match item {
+        RecordItem::Cgroup(dir) => cgroup::oom_kills(dir) > 0,
+        _ => false,
+    })
+}
+
+/// What process 1 said of the end, and when.
+fn report(dir: BorrowedFd<'_>, name: &CStr) -> Option<(i32, u64)> {
+    let _ = (dir, name);
+    None
+}
+
+/// The record, and the files that belong to it.
+pub(super) fn forget(dir: BorrowedFd<'_>, name: &CStr) {
+    for file in super::files_of(&name.to_string_lossy()) {
+        let _ = rustix::fs::unlinkat(dir, file, AtFlags::empty());
+    }
+    let _ = rustix::fs::unlinkat(dir, name, AtFlags::empty());
+}
+
+/// Backwards through what was made, everything tried; the first failure is told. True when
+/// all is gone, false when something lies where this process does not see it.
+pub(super) fn clear(items: &[(RecordItem, u64)]) -> Result<bool> {
+    let mut result = Ok(true);
+    // Controllers are switched off only when no cgroup has them any more.
+    let (cgroups, subtrees): (Vec<_>, Vec<_>) =
+        items.iter().rev().partition(|(item, _)| matches!(item, RecordItem::Cgroup(_)));
+    for (item, parent) in cgroups.into_iter().chain(subtrees) {
+        let (RecordItem::Cgroup(path) | RecordItem::Subtree { file: path, .. }) = item else {
+            continue; // free again with the record
+        };
+        let done = match (parent_inode(path), item) {
+            (there, _) if there != 0 && there != *parent => Ok(false),
+            (_, RecordItem::Cgroup(dir)) => cgroup::clear_left_over(dir),
+            (_, RecordItem::Subtree { file, value }) => {
+                cgroup::switch_off(file, value);
+                Ok(true)
+            }
+            (_, RecordItem::Ids { .. }) => Ok(true),
+        };
+        result = result.and_then(|all| done.map(|done| all && done));
+    }
+    result
+}
