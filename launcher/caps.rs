@@ -12,12 +12,14 @@ pub fn drop_bounding(keep: u64) -> Result<()> {
         if keep & (1 << cap) != 0 {
             continue;
         }
-        match rustix::thread::remove_capability_from_bounding_set(CapabilitySet::from_bits_retain(
-            1 << cap,
-        )) {
+        let set = CapabilitySet::from_bits_retain(1 << cap);
+        match rustix::thread::remove_capability_from_bounding_set(set) {
             Ok(()) => {}
-            // Past the kernel's last capability: nothing more to drop.
-            Err(Errno::INVAL) => return Ok(()),
+            // Past the kernel's last capability, which it does not know at all.
+            Err(Errno::INVAL) => {
+                let unknown = rustix::thread::capability_is_in_bounding_set(set).is_err();
+                return if unknown { Ok(()) } else { Err(Errno::INVAL) };
+            }
             Err(e) => return Err(e),
         }
     }

@@ -24,6 +24,9 @@ pub struct Context {
     pub parent_end: RawFd,
     /// The launcher, as a pidfd.
     pub launcher: RawFd,
+    /// The cgroup of version 2, and whether we were born in it.
+    pub cgroup: RawFd,
+    pub born: bool,
     /// The sealed init, once it is made.
     pub init: RawFd,
     /// Sources opened below the old root; -1 until then.
@@ -78,7 +81,14 @@ impl Context {
                 self.channel.check_parent()
             }
             ChildStep::AwaitGo => self.channel.await_go(),
-            ChildStep::JoinNetwork => sys::join(self.launcher, sys::ns::NEWNET),
+            ChildStep::JoinNetwork => match sys::join(self.launcher, sys::ns::NEWNET) {
+                // Before Linux 5.8, or no pidfd: one like it.
+                Err(Errno::BADF | Errno::INVAL | Errno::NOSYS) => {
+                    sys::unshare(sys::ns::NEWNET)?;
+                    sys::loopback_up()
+                }
+                other => other,
+            },
             ChildStep::SealInit => {
                 self.init = leak(seal(INIT)?);
                 Ok(())
@@ -90,6 +100,12 @@ impl Context {
             ChildStep::WriteCgroup { file, write } => {
                 let fd = self.open_below_old_root(file, OFlags::WRONLY)?;
                 rustix::io::write(fd, write.value.as_bytes()).map(drop)
+            }
+            ChildStep::JoinUnified { .. } if self.born => Ok(()),
+            ChildStep::JoinUnified { .. } => {
+                let (dir, flags) = (sys::borrow(self.cgroup), OFlags::WRONLY | OFlags::CLOEXEC);
+                let fd = rustix::fs::openat(dir, c"cgroup.procs", flags, Mode::empty())?;
+                rustix::io::write(fd, b"0").map(drop)
             }
             ChildStep::NewSession => rustix::process::setsid().map(drop),
             ChildStep::DefaultSignals => {
@@ -115,12 +131,21 @@ impl Context {
             }
             ChildStep::CloneTree { slot, path } => {
                 let place = self.open_below_old_root(path, OFlags::PATH)?;
-                self.slots[*slot] = leak(mount::clone_tree(place.as_fd())?);
-                Ok(())
+                // Before Linux 5.2 the container does not see its cgroups.
+                match mount::clone_tree(place.as_fd()) {
+                    Err(Errno::NOSYS) => Ok(()),
+                    tree => {
+                        self.slots[*slot] = leak(tree?);
+                        Ok(())
+                    }
+                }
             }
+            ChildStep::AttachTree { slot, .. } if self.slots[*slot] < 0 => Ok(()),
             ChildStep::AttachTree { slot, target } => {
-                mount::attach_tree(sys::borrow(self.slots[*slot]), target)?;
-                mount::attributes(target, sys::attr::RDONLY)
+                match mount::attach_tree(sys::borrow(self.slots[*slot]), target) {
+                    Err(Errno::NOSYS) => Ok(()),
+                    done => done.and_then(|()| mount::attributes(target, sys::attr::RDONLY)),
+                }
             }
             ChildStep::JoinCgroup { tasks } => {
                 // "0" is the writer itself. Never cgroup.procs: that waits for all processors.
@@ -164,7 +189,7 @@ impl Context {
                 let ro = if *read_only { sys::attr::RDONLY } else { 0 };
                 mount::attributes(c"/", sys::attr::NODEV | ro)
             }
-            ChildStep::NewCgroupNamespace => sys::unshare(sys::ns::NEWCGROUP),
+            ChildStep::NewCgroupNamespace => new_cgroup_namespace(),
             ChildStep::LoopbackUp => sys::loopback_up(),
             ChildStep::Hostname(name) => rustix::system::sethostname(name.as_bytes()),
             ChildStep::Chdir(dir) => change_directory(dir),
@@ -246,7 +271,7 @@ impl Context {
             rustix::process::fchdir(source)?;
             rustix::mount::mount_bind_recursive(c".", b.target.as_c_str())?;
         } else {
-            mount::attach_tree(mount::clone_tree(source)?.as_fd(), &b.target)?;
+            mount::bind_file(source, &b.target)?;
         }
         if b.read_only { mount::read_only(&b.target) } else { Ok(()) }
     }
@@ -255,7 +280,7 @@ impl Context {
         let flags = OFlags::RDWR | OFlags::NOCTTY | OFlags::CLOEXEC;
         let master = rustix::fs::open(c"/dev/pts/ptmx", flags, Mode::empty())?;
         rustix::pty::unlockpt(&master)?;
-        let peer = sys::pty_peer(master.as_fd())?;
+        let peer = crate::tty::peer(master.as_fd())?;
         if !owner.is_root() {
             rustix::fs::fchown(&peer, Some(owner), None)?;
         }
@@ -300,6 +325,22 @@ impl Context {
     }
 }
 
+/// Before Linux 4.6 there are none.
+fn new_cgroup_namespace() -> Result<()> {
+    match sys::unshare(sys::ns::NEWCGROUP) {
+        Err(Errno::INVAL) => {
+            let exists = rustix::fs::Access::EXISTS;
+            match rustix::fs::access(c"/proc/self/ns/cgroup", exists) {
+                Err(Errno::NOENT) if rustix::fs::access(c"/proc/self/ns/mnt", exists).is_ok() => {
+                    Ok(())
+                }
+                _ => Err(Errno::INVAL),
+            }
+        }
+        other => other,
+    }
+}
+
 /// An absolute path without its `/`.
 fn relative(path: &CStr) -> Result<&CStr> {
     CStr::from_bytes_with_nul(&path.to_bytes_with_nul()[1..]).map_err(|_| Errno::INVAL)
@@ -310,16 +351,32 @@ fn seal(image: &[u8]) -> Result<OwnedFd> {
     let flags = MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING;
     let fd = match rustix::fs::memfd_create(c"init", flags | MemfdFlags::EXEC) {
         Err(Errno::INVAL) => rustix::fs::memfd_create(c"init", flags)?,
+        Err(Errno::NOSYS) => return nameless(image),
         other => other?,
     };
-    let mut rest = image;
-    while !rest.is_empty() {
-        let n = rustix::io::write(&fd, rest)?;
-        rest = &rest[n..];
-    }
+    write_all(&fd, image)?;
     let seals = SealFlags::SEAL | SealFlags::SHRINK | SealFlags::GROW | SealFlags::WRITE;
     rustix::fs::fcntl_add_seals(&fd, seals)?;
     Ok(fd)
+}
+
+/// Without memfds: a file of the container's own memory, without a name, and open for
+/// reading only.
+fn nameless(image: &[u8]) -> Result<OwnedFd> {
+    let flags = OFlags::TMPFILE | OFlags::RDWR | OFlags::CLOEXEC;
+    let fd = rustix::fs::open(c"/run", flags, Mode::RWXU | Mode::RGRP | Mode::XGRP)?;
+    rustix::fs::fchmod(&fd, Mode::from_raw_mode(0o755))?;
+    write_all(&fd, image)?;
+    let path = sys::fd_path(fd.as_raw_fd());
+    rustix::fs::open(path.as_c_str()?, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())
+}
+
+fn write_all(fd: &OwnedFd, mut rest: &[u8]) -> Result<()> {
+    while !rest.is_empty() {
+        let n = rustix::io::write(fd, rest)?;
+        rest = &rest[n..];
+    }
+    Ok(())
 }
 
 /// Keeps a descriptor open to the end of this process; all are close-on-exec.

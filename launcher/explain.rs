@@ -105,6 +105,7 @@ pub fn child_words(step: &ChildStep) -> String {
         ChildStep::SealInit => "put init into a sealed memfd".into(),
         ChildStep::MakeCgroup { dir } => format!("make cgroup {}", lossy(dir)),
         ChildStep::WriteCgroup { write, .. } => limit_words(write),
+        ChildStep::JoinUnified { dir } => format!("be in cgroup {}", lossy(dir)),
         ChildStep::NewSession => "begin a new session, without a terminal".into(),
         ChildStep::DefaultSignals => "reset signal dispositions and umask".into(),
         ChildStep::PrivateMounts => "keep all mounts private".into(),

@@ -1,5 +1,9 @@
 //! Words for a step that failed, and what to do about it where that is known.
 
+mod namespaces;
+
+pub use namespaces::{clone_error, user_namespace};
+
 use crate::cgroup;
 use crate::error::{Code, Error};
 use crate::explain::{child_words, lossy};
@@ -28,6 +32,13 @@ pub fn child_error(step: &ChildStep, errno: Errno, plan: &Plan) -> Error {
         (ChildStep::Mount(m), Errno::NOENT | Errno::ROFS | Errno::ACCESS | Errno::PERM) if missing(m, errno) => {
             error.hint(format!("the rootfs has no {}, and it cannot be made there; add --ephemeral", lossy(&m.target)))
         }
+        // Made, but without any power in it.
+        (ChildStep::PrivateMounts | ChildStep::BecomeMapped { .. }, Errno::PERM | Errno::ACCESS) => {
+            match user_namespace(plan.rootless) {
+                Some(hint) => error.hint(hint),
+                None => error,
+            }
+        }
         (ChildStep::Mount(_), Errno::PERM) if plan.ids.is_some() => {
             error.hint("in a user namespace the kernel allows this only where the host's own /proc and /sys are fully visible; an outer container may hide parts of them")
         }
@@ -53,37 +64,4 @@ pub fn child_error(step: &ChildStep, errno: Errno, plan: &Plan) -> Error {
 
 fn missing(m: &crate::step::Mount, errno: Errno) -> bool {
     errno != Errno::PERM || m.fstype.as_c_str() == c"tmpfs"
-}
-
-/// clone3 itself refused: namespaces are switched off, used up or not allowed.
-pub fn clone_error(errno: Errno, rootless: bool, cgroup: Option<&Path>) -> Error {
-    let error = Error::os("make new namespaces", errno);
-    let read = |path: &str| std::fs::read_to_string(path).ok().map(|t| t.trim().to_owned());
-    match errno {
-        Errno::PERM | Errno::ACCESS if rootless => {
-            if read("/proc/sys/kernel/unprivileged_userns_clone").as_deref() == Some("0") {
-                return error.hint("user namespaces are off for ordinary users: sysctl kernel.unprivileged_userns_clone=1");
-            }
-            if read("/proc/sys/kernel/apparmor_restrict_unprivileged_userns").as_deref()
-                == Some("1")
-            {
-                return error.hint("AppArmor restricts user namespaces: sysctl kernel.apparmor_restrict_unprivileged_userns=0");
-            }
-            error.hint("the kernel or an outer container forbids user namespaces to ordinary users")
-        }
-        Errno::PERM => {
-            error.hint("this needs CAP_SYS_ADMIN; run as an ordinary user to do without")
-        }
-        Errno::NOSPC | Errno::USERS => {
-            error.hint("a limit in /proc/sys/user/ (such as max_user_namespaces) is reached or 0")
-        }
-        Errno::NOSYS if cgroup.is_some() => {
-            error.hint("placing a process in a cgroup at birth needs Linux 5.7")
-        }
-        Errno::AGAIN => {
-            error.hint("a limit on processes is reached (ulimit -u, or pids.max of the own cgroup)")
-        }
-        Errno::INVAL => error.hint("the kernel lacks one of the namespaces (CONFIG_*_NS)"),
-        _ => error,
-    }
 }

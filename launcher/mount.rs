@@ -1,9 +1,11 @@
 //! Mounting, inside: all paths are below the new root, or relative to a descriptor.
 //! On the child's side of clone: nothing here allocates.
 
+mod below;
+
 use crate::step::{Bind, Mount};
 use crate::sys;
-use rustix::fd::{BorrowedFd, OwnedFd};
+use rustix::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use rustix::fs::{AtFlags, CWD, Mode, OFlags};
 use rustix::io::{Errno, Result};
 use rustix::mount::{MountFlags, MoveMountFlags, OpenTreeFlags};
@@ -30,15 +32,45 @@ pub fn attach_tree(tree: BorrowedFd<'_>, target: &CStr) -> Result<()> {
 
 pub fn add(m: &Mount) -> Result<()> {
     let flags = MountFlags::from_bits_retain(m.flags);
-    let mount = || {
-        let (source, target) = (m.source.as_c_str(), m.target.as_c_str());
+    let mount_on = |target: &CStr| {
+        let source = m.source.as_c_str();
         rustix::mount::mount(source, target, m.fstype.as_c_str(), flags, m.data.as_c_str())
     };
+    if !m.follow {
+        stand_in(&m.target, m.mode)?;
+        return mount_on(c".");
+    }
+    let mount = || mount_on(&m.target);
     match mount() {
         Err(Errno::NOENT) => {
             make_parents(&m.parents)?;
             make_directory(&m.target, m.mode)?;
             mount()
+        }
+        other => other,
+    }
+}
+
+/// In the directory itself, which no link can stand for, and which is made where it is missing.
+fn stand_in(target: &CStr, mode: u32) -> Result<()> {
+    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let open = || rustix::fs::open(target, flags, Mode::empty());
+    let place = match open() {
+        Err(Errno::NOENT) => {
+            make_directory(target, mode)?;
+            open()?
+        }
+        other => other?,
+    };
+    rustix::process::fchdir(&place)
+}
+
+/// A file that is held open, at `target`. Before Linux 5.2 by the name that /proc has for it.
+pub fn bind_file(source: BorrowedFd<'_>, target: &CStr) -> Result<()> {
+    match clone_tree(source).and_then(|tree| attach_tree(tree.as_fd(), target)) {
+        Err(Errno::NOSYS) => {
+            let name = sys::fd_path(source.as_raw_fd());
+            rustix::mount::mount_bind(name.as_c_str()?, target)
         }
         other => other,
     }
@@ -80,10 +112,13 @@ fn make_parents(parents: &[CString]) -> Result<()> {
     parents.iter().try_for_each(|parent| make_directory(parent, 0o755))
 }
 
-/// With all that is mounted below it where the kernel can (5.12), else it alone.
+/// With all that is mounted below it, one by one before Linux 5.12.
 pub fn read_only(target: &CStr) -> Result<()> {
     match sys::mount_setattr(target, true, sys::attr::RDONLY) {
-        Err(Errno::NOSYS) => remount(target, MountFlags::RDONLY),
+        Err(Errno::NOSYS) => {
+            remount(target, MountFlags::RDONLY)?;
+            below::each(target, |mount| remount(mount, MountFlags::RDONLY))
+        }
         other => other,
     }
 }

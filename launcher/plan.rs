@@ -158,6 +158,9 @@ impl Builder<'_> {
     fn root(&mut self, groups: Option<&cgroup::Cgroups>) -> Result<()> {
         let s = &mut self.child;
         s.push(ChildStep::DieWithParent);
+        if let Some(dir) = groups.and_then(|g| g.join.unified.as_ref()) {
+            s.push(ChildStep::JoinUnified { dir: c_path(dir)? });
+        }
         if self.ids.is_some() {
             s.push(ChildStep::AwaitGo);
         }

@@ -188,14 +188,22 @@ fn clone(
 ) -> Result<()> {
     let (parent_end, child_end) = sync::pair().map_err(|e| Error::os("socketpair", e))?;
     let cgroup_fd = cgroup.map(open_cgroup).transpose()?;
-    let own = rustix::process::getpid();
-    let own = rustix::process::pidfd_open(own, rustix::process::PidfdFlags::empty());
-    let own = own.map_err(|e| Error::os("open a pidfd", e))?;
+    // Without one (before Linux 5.3) the child makes a network of its own.
+    let own = plan.child.iter().any(|s| matches!(s, ChildStep::JoinNetwork)).then(|| {
+        let own = rustix::process::getpid();
+        rustix::process::pidfd_open(own, rustix::process::PidfdFlags::empty())
+    });
+    let own = match own {
+        Some(Err(e)) if e != Errno::NOSYS => return Err(Error::os("open a pidfd", e)),
+        own => own.and_then(|own| own.ok()),
+    };
     let context = Context {
         channel: Channel::new(sys::borrow(child_end.as_raw_fd()), CStrings::new(plan.env.clone())),
         parent_end: parent_end.as_raw_fd(),
-        launcher: own.as_raw_fd(),
+        launcher: own.as_ref().map_or(-1, AsRawFd::as_raw_fd),
         init: -1,
+        cgroup: cgroup_fd.as_ref().map_or(-1, AsRawFd::as_raw_fd),
+        born: false,
         slots: vec![-1; plan.slots],
         old_root: -1,
         new_root: -1,
@@ -204,11 +212,11 @@ fn clone(
         times,
     };
     let steps: &'static [ChildStep] = plan.child;
-    let body = Box::new(move || child::run(steps, context, first));
+    let body = Box::new(move |born| child::run(steps, Context { born, ..context }, first));
     // So little memory that the kernel might have to kill before exec: not the launcher, too.
     let tight = spec.limits.memory.is_some_and(|bytes| bytes < 16 << 20);
     let pid = sys::clone(flags, cgroup_fd.as_ref().map(AsFd::as_fd), !tight, body)
-        .map_err(|e| failure::clone_error(e, plan.rootless, cgroup))?;
+        .map_err(|e| failure::clone_error(e, flags, plan.rootless))?;
     made.child = Pid::from_raw(pid);
     for step in steps {
         if let ChildStep::MakeCgroup { dir } = step {

@@ -55,6 +55,10 @@ pub enum ChildStep {
         file: CString,
         write: Box<Write>,
     },
+    /// Where clone could not place it there (before Linux 5.7).
+    JoinUnified {
+        dir: CString,
+    },
     NewSession,
     DefaultSignals,
     PrivateMounts,
@@ -209,13 +213,16 @@ pub struct Mount {
     pub mode: u32,
     /// Every directory on the way to the target, outermost first.
     pub parents: Vec<CString>,
+    /// The target may be a link of the image's, which leads somewhere inside.
+    pub follow: bool,
 }
 
 impl Mount {
     /// A tmpfs at `target`, below directories that are there.
     pub fn tmpfs(target: CString, flags: u32, data: CString) -> Mount {
         let (source, fstype) = (c"tmpfs".into(), c"tmpfs".into());
-        Mount { source, target, fstype, flags, data, mode: 0o755, parents: Vec::new() }
+        let (mode, parents, follow) = (0o755, Vec::new(), true);
+        Mount { source, target, fstype, flags, data, mode, parents, follow }
     }
 }
 

@@ -9,6 +9,7 @@
 #[cfg(not(test))]
 mod arena;
 mod clone;
+mod fd;
 mod signal;
 #[cfg(not(test))]
 mod start;
@@ -16,6 +17,7 @@ mod start;
 #[cfg(not(test))]
 pub use arena::Arena;
 pub use clone::{Never, clone};
+pub use fd::{close_on_exec_from, fd_path, pty_path};
 pub use signal::{
     ALL_SIGNALS, default_disposition, default_dispositions, next_signal, set_signal_mask, signal,
     signalfd,
@@ -194,7 +196,14 @@ pub fn exec_fd(fd: RawFd, argv: &CStrings, env: &CStrings) -> Errno {
             ],
         )
     };
-    ret.err().unwrap_or(Errno::IO)
+    match ret.err().unwrap_or(Errno::IO) {
+        // Before Linux 3.19, or refused by a filter: by the name that /proc has for it.
+        Errno::NOSYS => match fd_path(fd).as_c_str() {
+            Ok(path) => exec_path(path, argv, env),
+            Err(e) => e,
+        },
+        e => e,
+    }
 }
 
 /// execve(2). Returns only on failure.
@@ -213,29 +222,6 @@ pub fn exec_path(path: &CStr, argv: &CStrings, env: &CStrings) -> Errno {
         )
     };
     ret.err().unwrap_or(Errno::IO)
-}
-
-/// Marks every descriptor from `first` on close-on-exec (Linux 5.11), one by one before that.
-pub fn close_on_exec_from(first: RawFd) -> Result<()> {
-    const CLOEXEC: c_int = 4;
-    // SAFETY: changes descriptor flags only.
-    let ret = unsafe {
-        call(libc::SYS_close_range, [first as usize, c_int::MAX as usize, CLOEXEC as usize, 0, 0])
-    };
-    if ret.is_ok() {
-        return Ok(());
-    }
-    let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile).current;
-    for fd in first..limit.unwrap_or(65536).min(65536) as RawFd {
-        // SAFETY: F_SETFD on a number that is no open descriptor fails with EBADF, nothing else.
-        let _ = unsafe {
-            call(
-                libc::SYS_fcntl,
-                [fd as usize, libc::F_SETFD as usize, libc::FD_CLOEXEC as usize, 0, 0],
-            )
-        };
-    }
-    Ok(())
 }
 
 /// Brings up the loopback interface of the current network namespace (netdevice(7)).

@@ -1,8 +1,10 @@
 //! The caller's terminal on one side, the container's pty on the other.
 
 use crate::error::{Error, Result};
+use crate::sys;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
+use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
 use rustix::termios::{OptionalActions, Termios};
 
@@ -27,6 +29,23 @@ pub fn copy_size(pty: BorrowedFd<'_>) {
             let _ = rustix::termios::tcsetwinsize(pty, size);
             return;
         }
+    }
+}
+
+/// Child: the other end of the container's pty. Before Linux 4.13 by its number, below a
+/// /dev/pts that is nobody else's.
+pub fn peer(master: BorrowedFd<'_>) -> rustix::io::Result<OwnedFd> {
+    match sys::pty_peer(master) {
+        Err(Errno::NOTTY | Errno::INVAL | Errno::NOSYS) => {}
+        other => return other,
+    }
+    let path = sys::pty_path(master)?;
+    let flags = OFlags::RDWR | OFlags::NOCTTY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let peer = rustix::fs::open(path.as_c_str()?, flags, Mode::empty())?;
+    // Unix98 terminals: what else it may be is not ours.
+    match rustix::fs::major(rustix::fs::fstat(&peer)?.st_rdev) {
+        136..=143 => Ok(peer),
+        _ => Err(Errno::NOTTY),
     }
 }
 

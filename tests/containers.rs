@@ -29,6 +29,8 @@ mod limits;
 mod living;
 #[path = "containers/namespaces.rs"]
 mod namespaces;
+#[path = "containers/old_kernels.rs"]
+mod old_kernels;
 #[path = "containers/process.rs"]
 mod process;
 #[path = "containers/real.rs"]

@@ -4,7 +4,7 @@
 use super::{IdMap, Range, Writer, subid, text};
 use crate::error::{Error, Result};
 use crate::step::Tree;
-use crate::{mount, supervise, sys};
+use crate::{failure, mount, supervise, sys};
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::fs::{CWD, Mode, OFlags};
 use rustix::io::Errno;
@@ -22,10 +22,8 @@ pub fn map_ids(map: &IdMap, child: Pid) -> Result<()> {
     let maps = [("uid_map", text(&map.uids)), ("gid_map", text(&map.gids))];
     for (file, text) in deny.into_iter().chain(maps) {
         let path = format!("/proc/{child}/{file}");
-        std::fs::write(&path, text).map_err(|e| {
-            let error = Error::os(format!("write {path}"), e);
-            hint_of_write(error, map.writer)
-        })?;
+        std::fs::write(&path, text)
+            .map_err(|e| hint_of_write(Error::os(format!("write {path}"), e), map.writer))?;
     }
     Ok(())
 }
@@ -36,7 +34,10 @@ fn hint_of_write(error: Error, writer: Writer) -> Error {
         (Writer::Root, true) => error.hint(
             "this needs CAP_SETUID and CAP_SETGID, and ids that our own user namespace has (/proc/self/uid_map)",
         ),
-        _ => error,
+        (_, true) => match failure::user_namespace(true) {
+            Some(hint) => error.hint(hint),
+            None => error,
+        },
     }
 }
 

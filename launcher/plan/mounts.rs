@@ -66,6 +66,8 @@ impl Builder<'_> {
             data: data.into(),
             mode: m.mode,
             parents: Vec::new(),
+            // What is hidden below them must not be hidden elsewhere.
+            follow: ![c"/proc", c"/sys", c"/dev"].contains(&m.target),
         })));
         if m.target == c"/dev" {
             self.devices();

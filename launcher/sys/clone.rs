@@ -30,8 +30,9 @@ const CHILD_STACK: usize = 64 << 10;
 /// the parent's memory until exec (CLONE_VM), which saves the copy; the parent must keep
 /// all that `body` uses until then, and the kernel, should it kill one of the two for
 /// memory, kills both. Falls back to clone(2) where clone3 does not exist or an outer
-/// seccomp filter hides it; INTO_CGROUP has no such fallback and gives ENOSYS.
-pub fn clone<F: FnOnce() -> Never>(
+/// seccomp filter hides it; the cgroup (Linux 5.7) has then to be joined: `body` is told
+/// whether it was born in it.
+pub fn clone<F: FnOnce(bool) -> Never>(
     flags: u64,
     cgroup: Option<BorrowedFd<'_>>,
     share: bool,
@@ -50,15 +51,22 @@ pub fn clone<F: FnOnce() -> Never>(
         args.flags |= ns::INTO_CGROUP;
         args.cgroup = fd.as_raw_fd() as u64;
     }
-    let body = Box::into_raw(body).cast();
+    let body = Box::into_raw(Box::new((body, cgroup.is_some())));
     let first = [(&raw const args) as usize, size_of::<CloneArgs>()];
     // SAFETY: the stack is the child's alone, and leaked; so is the body.
-    match unsafe { clone_call(libc::SYS_clone3, first, enter::<F>, body) } {
-        Err(Errno::NOSYS) if cgroup.is_none() => {
+    match unsafe { clone_call(libc::SYS_clone3, first, enter::<F>, body.cast()) } {
+        // An older kernel knows neither the flag nor the argument.
+        Err(e)
+            if e == Errno::NOSYS
+                || cgroup.is_some() && matches!(e, Errno::INVAL | Errno::TOOBIG) =>
+        {
+            // SAFETY: no child was made, so it is still ours.
+            unsafe { (*body).1 = false };
             let flags = flags | signal;
             let top = args.stack + args.stack_size;
+            let second = [flags as usize, top as usize];
             // SAFETY: as above; clone(2) takes the stack's upper end.
-            unsafe { clone_call(libc::SYS_clone, [flags as usize, top as usize], enter::<F>, body) }
+            unsafe { clone_call(libc::SYS_clone, second, enter::<F>, body.cast()) }
         }
         other => other,
     }
@@ -68,9 +76,10 @@ pub fn clone<F: FnOnce() -> Never>(
 /// The child's end of every path is exec or exit.
 pub enum Never {}
 
-extern "C" fn enter<F: FnOnce() -> Never>(body: *mut c_void) -> ! {
-    // SAFETY: the pointer is the Box that `clone` was given; only the child takes it.
-    match unsafe { Box::from_raw(body.cast::<F>()) }() {}
+extern "C" fn enter<F: FnOnce(bool) -> Never>(body: *mut c_void) -> ! {
+    // SAFETY: the pointer is the Box that `clone` made; only the child takes it.
+    let (body, born) = *unsafe { Box::from_raw(body.cast::<(Box<F>, bool)>()) };
+    match body(born) {}
 }
 
 type Entry = extern "C" fn(*mut c_void) -> !;

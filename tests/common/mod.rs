@@ -15,6 +15,7 @@ use std::sync::{Mutex, MutexGuard, mpsc};
 use std::time::{Duration, Instant};
 
 mod files;
+pub mod filter;
 mod host;
 
 pub use files::*;
