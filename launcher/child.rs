@@ -7,9 +7,11 @@ use crate::spec::Fault;
 use crate::step::{Bind, ChildStep, Overlay};
 use crate::sync::{Channel, Report};
 use crate::sys::{self, SharedTimes};
+mod seal;
+
 use crate::{idmap, mount};
 use rustix::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
-use rustix::fs::{MemfdFlags, Mode, OFlags, SealFlags};
+use rustix::fs::{Mode, OFlags};
 use rustix::io::{Errno, Result};
 use rustix::mount::{MountFlags, MountPropagationFlags, UnmountFlags};
 use std::ffi::CStr;
@@ -90,7 +92,7 @@ impl Context {
                 other => other,
             },
             ChildStep::SealInit => {
-                self.init = leak(seal(INIT)?);
+                self.init = leak(seal::seal(INIT)?);
                 Ok(())
             }
             ChildStep::MakeCgroup { dir } => {
@@ -344,39 +346,6 @@ fn new_cgroup_namespace() -> Result<()> {
 /// An absolute path without its `/`.
 fn relative(path: &CStr) -> Result<&CStr> {
     CStr::from_bytes_with_nul(&path.to_bytes_with_nul()[1..]).map_err(|_| Errno::INVAL)
-}
-
-/// A memfd that nothing can change any more: what runs as /proc/1/exe is no file of the host.
-fn seal(image: &[u8]) -> Result<OwnedFd> {
-    let flags = MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING;
-    let fd = match rustix::fs::memfd_create(c"init", flags | MemfdFlags::EXEC) {
-        Err(Errno::INVAL) => rustix::fs::memfd_create(c"init", flags)?,
-        Err(Errno::NOSYS) => return nameless(image),
-        other => other?,
-    };
-    write_all(&fd, image)?;
-    let seals = SealFlags::SEAL | SealFlags::SHRINK | SealFlags::GROW | SealFlags::WRITE;
-    rustix::fs::fcntl_add_seals(&fd, seals)?;
-    Ok(fd)
-}
-
-/// Without memfds: a file of the container's own memory, without a name, and open for
-/// reading only.
-fn nameless(image: &[u8]) -> Result<OwnedFd> {
-    let flags = OFlags::TMPFILE | OFlags::RDWR | OFlags::CLOEXEC;
-    let fd = rustix::fs::open(c"/run", flags, Mode::RWXU | Mode::RGRP | Mode::XGRP)?;
-    rustix::fs::fchmod(&fd, Mode::from_raw_mode(0o755))?;
-    write_all(&fd, image)?;
-    let path = sys::fd_path(fd.as_raw_fd());
-    rustix::fs::open(path.as_c_str()?, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())
-}
-
-fn write_all(fd: &OwnedFd, mut rest: &[u8]) -> Result<()> {
-    while !rest.is_empty() {
-        let n = rustix::io::write(fd, rest)?;
-        rest = &rest[n..];
-    }
-    Ok(())
 }
 
 /// Keeps a descriptor open to the end of this process; all are close-on-exec.
