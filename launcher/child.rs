@@ -3,12 +3,12 @@
 //! Nothing here allocates, parses or formats. A step that fails is reported by its
 //! number and errno; the parent, which holds the same plan, finds the words.
 
-use crate::spec::Fault;
-use crate::step::{Bind, ChildStep, Overlay};
-use crate::sync::{Channel, Report};
-use crate::sys::{self, SharedTimes};
 mod seal;
 
+use crate::spec::Fault;
+use crate::step::{ChildStep, Overlay};
+use crate::sync::{Channel, Report};
+use crate::sys::{self, SharedTimes};
 use crate::{idmap, mount};
 use rustix::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
 use rustix::fs::{Mode, OFlags};
@@ -175,7 +175,7 @@ impl Context {
             ChildStep::MakeLink { path, target } => {
                 rustix::fs::symlink(target.as_c_str(), path.as_c_str())
             }
-            ChildStep::Bind(bind) => self.bind(bind),
+            ChildStep::Bind(bind) => mount::volume::bind(bind, sys::borrow(self.slots[bind.slot])),
             ChildStep::Protect { path } => mount::protect(path),
             ChildStep::ReadOnly { target } => mount::attributes(target, sys::attr::RDONLY),
             ChildStep::OpenTerminal { owner } => self.open_terminal(*owner),
@@ -262,20 +262,6 @@ impl Context {
         // The same name in the host's /dev, where we stand: `/dev/null` less its `/dev/`.
         let name = CStr::from_bytes_with_nul(&path.to_bytes_with_nul()[5..]);
         rustix::mount::mount_bind(name.map_err(|_| Errno::INVAL)?, path)
-    }
-
-    fn bind(&self, b: &Bind) -> Result<()> {
-        mount::make_point(b)?;
-        let source = sys::borrow(self.slots[b.slot]);
-        if b.tree {
-            mount::attach_tree(source, &b.target)?;
-        } else if b.directory {
-            rustix::process::fchdir(source)?;
-            rustix::mount::mount_bind_recursive(c".", b.target.as_c_str())?;
-        } else {
-            mount::bind_file(source, &b.target)?;
-        }
-        if b.read_only { mount::read_only(&b.target) } else { Ok(()) }
     }
 
     fn open_terminal(&mut self, owner: rustix::process::Uid) -> Result<()> {

@@ -29,14 +29,14 @@ pub fn child_error(step: &ChildStep, errno: Errno, plan: &Plan) -> Error {
     }
     let error = Error::os(child_words(step), errno);
     match (step, errno) {
-        (ChildStep::Mount(m), Errno::NOENT | Errno::ROFS | Errno::ACCESS | Errno::PERM) if missing(m, errno) => {
+        (ChildStep::Mount(m), Errno::NOENT | Errno::ROFS | Errno::ACCESS | Errno::PERM | Errno::NOSPC) if missing(m, errno) => {
             error.hint(format!("the rootfs has no {}, and it cannot be made there; add --ephemeral", lossy(&m.target)))
         }
         // Made, but without any power in it.
         (ChildStep::PrivateMounts | ChildStep::BecomeMapped { .. }, Errno::PERM | Errno::ACCESS) => {
             match user_namespace(plan.rootless) {
                 Some(hint) => error.hint(hint),
-                None => error,
+                None => error.hint("an outer container forbids it (its AppArmor profile or seccomp filter)"),
             }
         }
         (ChildStep::Mount(_), Errno::PERM) if plan.ids.is_some() => {
@@ -46,6 +46,9 @@ pub fn child_error(step: &ChildStep, errno: Errno, plan: &Plan) -> Error {
         (ChildStep::Overlay(_), Errno::PERM) if plan.ids.is_some() => error.hint("overlay in a user namespace needs Linux 5.11"),
         (ChildStep::Overlay(_), Errno::INVAL) if plan.sends_trees() => error.hint("a layer over an idmapped mount needs Linux 5.19"),
         (ChildStep::Overlay(_), Errno::INVAL) if plan.rootless => error.hint("something is mounted below it, which a user namespace may not look behind"),
+        (ChildStep::Bind(_) | ChildStep::Mount(_), Errno::XDEV) => {
+            Error::new(child_words(step) + ": leads into /proc, over which nothing can be mounted")
+        }
         (ChildStep::JoinCgroup { .. }, Errno::INVAL) => {
             error.hint("a real-time process cannot enter a cpu cgroup of version 1: start with chrt -o 0")
         }

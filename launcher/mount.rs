@@ -2,11 +2,12 @@
 //! On the child's side of clone: nothing here allocates.
 
 mod below;
+pub mod volume;
 
-use crate::step::{Bind, Mount};
+use crate::step::{Mount, Walk};
 use crate::sys;
-use rustix::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
-use rustix::fs::{AtFlags, CWD, Mode, OFlags};
+use rustix::fd::{BorrowedFd, OwnedFd};
+use rustix::fs::{CWD, Mode, OFlags};
 use rustix::io::{Errno, Result};
 use rustix::mount::{MountFlags, MoveMountFlags, OpenTreeFlags};
 use std::ffi::{CStr, CString};
@@ -36,14 +37,17 @@ pub fn add(m: &Mount) -> Result<()> {
         let source = m.source.as_c_str();
         rustix::mount::mount(source, target, m.fstype.as_c_str(), flags, m.data.as_c_str())
     };
-    if !m.follow {
-        stand_in(&m.target, m.mode)?;
-        return mount_on(c".");
+    match m.walk {
+        Walk::Users => return volume::tmpfs(m),
+        Walk::Exact => {
+            stand_in(&m.target, m.mode)?;
+            return mount_on(c".");
+        }
+        Walk::Inside => {}
     }
     let mount = || mount_on(&m.target);
     match mount() {
         Err(Errno::NOENT) => {
-            make_parents(&m.parents)?;
             make_directory(&m.target, m.mode)?;
             mount()
         }
@@ -65,39 +69,10 @@ fn stand_in(target: &CStr, mode: u32) -> Result<()> {
     rustix::process::fchdir(&place)
 }
 
-/// A file that is held open, at `target`. Before Linux 5.2 by the name that /proc has for it.
-pub fn bind_file(source: BorrowedFd<'_>, target: &CStr) -> Result<()> {
-    match clone_tree(source).and_then(|tree| attach_tree(tree.as_fd(), target)) {
-        Err(Errno::NOSYS) => {
-            let name = sys::fd_path(source.as_raw_fd());
-            rustix::mount::mount_bind(name.as_c_str()?, target)
-        }
-        other => other,
-    }
-}
-
 pub fn make_node(path: &CStr, mode: u32, major: u32, minor: u32) -> Result<()> {
     let kind = rustix::fs::FileType::CharacterDevice;
     let device = rustix::fs::makedev(major, minor);
     rustix::fs::mknodat(CWD, path, kind, Mode::from_raw_mode(mode), device)
-}
-
-/// Inside the new root, so wherever the image's symlinks lead, it is inside.
-pub fn make_point(b: &Bind) -> Result<()> {
-    if rustix::fs::accessat(CWD, b.target.as_c_str(), rustix::fs::Access::EXISTS, AtFlags::empty())
-        .is_ok()
-    {
-        return Ok(());
-    }
-    make_parents(&b.parents)?;
-    if b.directory {
-        return make_directory(&b.target, 0o755);
-    }
-    let flags = OFlags::CREATE | OFlags::EXCL | OFlags::WRONLY | OFlags::CLOEXEC;
-    match rustix::fs::open(b.target.as_c_str(), flags, Mode::from_raw_mode(0o644)) {
-        Ok(_) | Err(Errno::EXIST) => Ok(()),
-        Err(e) => Err(e),
-    }
 }
 
 /// Another container of the same rootfs may be making it at this moment.
@@ -112,17 +87,6 @@ fn make_parents(parents: &[CString]) -> Result<()> {
     parents.iter().try_for_each(|parent| make_directory(parent, 0o755))
 }
 
-/// With all that is mounted below it, one by one before Linux 5.12.
-pub fn read_only(target: &CStr) -> Result<()> {
-    match sys::mount_setattr(target, true, sys::attr::RDONLY) {
-        Err(Errno::NOSYS) => {
-            remount(target, MountFlags::RDONLY)?;
-            below::each(target, |mount| remount(mount, MountFlags::RDONLY))
-        }
-        other => other,
-    }
-}
-
 /// A path over itself, read-only.
 pub fn protect(path: &CStr) -> Result<()> {
     match rustix::mount::mount_bind(path, path) {
@@ -134,7 +98,7 @@ pub fn protect(path: &CStr) -> Result<()> {
 
 /// Adds to the attributes of one mount.
 pub fn attributes(target: &CStr, add: u64) -> Result<()> {
-    match sys::mount_setattr(target, false, add) {
+    match sys::mount_setattr(target, add) {
         Err(Errno::NOSYS) => {
             let mut flags = MountFlags::empty();
             flags.set(MountFlags::NODEV, add & sys::attr::NODEV != 0);

@@ -213,16 +213,26 @@ pub struct Mount {
     pub mode: u32,
     /// Every directory on the way to the target, outermost first.
     pub parents: Vec<CString>,
-    /// The target may be a link of the image's, which leads somewhere inside.
-    pub follow: bool,
+    pub walk: Walk,
+}
+
+/// How a target of the image's is found. Wherever a link leads, it is inside.
+#[derive(Clone, Copy, PartialEq)]
+pub enum Walk {
+    /// It must be a directory itself.
+    Exact,
+    /// It may be a link.
+    Inside,
+    /// The user's: it may be a link, but not into /proc.
+    Users,
 }
 
 impl Mount {
     /// A tmpfs at `target`, below directories that are there.
     pub fn tmpfs(target: CString, flags: u32, data: CString) -> Mount {
         let (source, fstype) = (c"tmpfs".into(), c"tmpfs".into());
-        let (mode, parents, follow) = (0o755, Vec::new(), true);
-        Mount { source, target, fstype, flags, data, mode, parents, follow }
+        let (mode, parents, walk) = (0o755, Vec::new(), Walk::Inside);
+        Mount { source, target, fstype, flags, data, mode, parents, walk }
     }
 }
 

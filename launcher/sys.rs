@@ -115,51 +115,38 @@ pub fn join(pidfd: RawFd, kinds: u64) -> Result<()> {
     unsafe { call(libc::SYS_setns, [pidfd as usize, kinds as usize, 0, 0, 0]) }.map(drop)
 }
 
-/// mount_setattr(2): adds attributes to the mount at `path`, to those below it too if
-/// `recursive` (Linux 5.12).
-pub fn mount_setattr(path: &CStr, recursive: bool, set: u64) -> Result<()> {
-    let attr = libc::mount_attr { attr_set: set, attr_clr: 0, propagation: 0, userns_fd: 0 };
-    let flags = if recursive { libc::AT_RECURSIVE } else { 0 };
-    // SAFETY: attr lives across the call and its size is passed with it.
-    unsafe {
-        call(
-            libc::SYS_mount_setattr,
-            [
-                libc::AT_FDCWD as usize,
-                path.as_ptr() as usize,
-                flags as usize,
-                (&raw const attr) as usize,
-                size_of::<libc::mount_attr>(),
-            ],
-        )
-    }
-    .map(drop)
+/// mount_setattr(2): adds attributes to the mount at `path` (Linux 5.12).
+pub fn mount_setattr(path: &CStr, set: u64) -> Result<()> {
+    setattr(libc::AT_FDCWD, path, 0, libc::mount_attr { attr_set: set, ..ATTR })
 }
 
-/// mount_setattr(2), MOUNT_ATTR_IDMAP: the mount shows its owners as `userns` maps them; with
-/// all mounts below if `recursive`. Only of a mount that is nowhere yet.
-pub fn mount_idmap(tree: BorrowedFd<'_>, recursive: bool, userns: BorrowedFd<'_>) -> Result<()> {
-    let attr = libc::mount_attr {
-        attr_set: libc::MOUNT_ATTR_IDMAP,
-        attr_clr: 0,
-        propagation: 0,
-        userns_fd: userns.as_raw_fd() as u64,
-    };
+/// The same of a mount that is held, and of those below it if `recursive`.
+pub fn mount_setattr_of(mount: BorrowedFd<'_>, recursive: bool, set: u64) -> Result<()> {
     let flags = libc::AT_EMPTY_PATH | if recursive { libc::AT_RECURSIVE } else { 0 };
-    // SAFETY: attr lives across the call and its size is passed with it.
-    unsafe {
-        call(
-            libc::SYS_mount_setattr,
-            [
-                tree.as_raw_fd() as usize,
-                c"".as_ptr() as usize,
-                flags as usize,
-                (&raw const attr) as usize,
-                size_of::<libc::mount_attr>(),
-            ],
-        )
-    }
-    .map(drop)
+    setattr(mount.as_raw_fd(), c"", flags, libc::mount_attr { attr_set: set, ..ATTR })
+}
+
+/// MOUNT_ATTR_IDMAP: the mount shows its owners as `userns` maps them; with all mounts below
+/// if `recursive`. Only of a mount that is nowhere yet.
+pub fn mount_idmap(tree: BorrowedFd<'_>, recursive: bool, userns: BorrowedFd<'_>) -> Result<()> {
+    let (attr_set, userns_fd) = (libc::MOUNT_ATTR_IDMAP, userns.as_raw_fd() as u64);
+    let flags = libc::AT_EMPTY_PATH | if recursive { libc::AT_RECURSIVE } else { 0 };
+    setattr(tree.as_raw_fd(), c"", flags, libc::mount_attr { attr_set, userns_fd, ..ATTR })
+}
+
+const ATTR: libc::mount_attr =
+    libc::mount_attr { attr_set: 0, attr_clr: 0, propagation: 0, userns_fd: 0 };
+
+fn setattr(dir: RawFd, path: &CStr, flags: c_int, attr: libc::mount_attr) -> Result<()> {
+    let args = [
+        dir as usize,
+        path.as_ptr() as usize,
+        flags as usize,
+        (&raw const attr) as usize,
+        size_of::<libc::mount_attr>(),
+    ];
+    // SAFETY: path and attr live across the call, and attr's size is passed with it.
+    unsafe { call(libc::SYS_mount_setattr, args) }.map(drop)
 }
 
 /// A null-terminated vector for execve(2), made before clone so that the child need not

@@ -19,6 +19,8 @@ mod explain;
 mod faults;
 #[path = "containers/hostile.rs"]
 mod hostile;
+#[path = "containers/hostile_forms.rs"]
+mod hostile_forms;
 #[path = "containers/hosts.rs"]
 mod hosts;
 #[path = "containers/inject.rs"]
@@ -39,6 +41,8 @@ mod real;
 mod rootfs;
 #[path = "containers/rootless.rs"]
 mod rootless;
+#[path = "containers/sandboxes.rs"]
+mod sandboxes;
 #[path = "containers/signals.rs"]
 mod signals;
 #[path = "containers/stage.rs"]

@@ -86,7 +86,13 @@ pub fn mapped_tree(tree: &Tree, rootfs: BorrowedFd<'_>, child: Pid) -> Result<Ow
     let shown = tree.shown.display();
     let fd = fd.map_err(|e| {
         let error = Error::os(format!("take hold of {shown}"), e);
-        if e == Errno::NOSYS { error.hint(NEEDS) } else { error }
+        match e {
+            Errno::NOSYS => error.hint(NEEDS),
+            Errno::PERM => {
+                error.hint("this needs CAP_SYS_ADMIN; run as an ordinary user to do without")
+            }
+            _ => error,
+        }
     })?;
     if tree.mapped {
         let path = format!("/proc/{child}/ns/user");

@@ -4,7 +4,7 @@ use super::{Builder, c_path, c_str};
 use crate::cgroup;
 use crate::error::{Error, Result};
 use crate::spec::{MountOp, Net, TmpfsFlags};
-use crate::step::{Bind, ChildStep, Mount};
+use crate::step::{Bind, ChildStep, Mount, Walk};
 use crate::table;
 use rustix::fs::FileType;
 use rustix::mount::MountFlags;
@@ -67,7 +67,10 @@ impl Builder<'_> {
             mode: m.mode,
             parents: Vec::new(),
             // What is hidden below them must not be hidden elsewhere.
-            follow: ![c"/proc", c"/sys", c"/dev"].contains(&m.target),
+            walk: match [c"/proc", c"/sys", c"/dev"].contains(&m.target) {
+                true => Walk::Exact,
+                false => Walk::Inside,
+            },
         })));
         if m.target == c"/dev" {
             self.devices();
@@ -178,6 +181,7 @@ impl Builder<'_> {
                     let (flags, data) = (tmpfs_flags(*flags).bits(), c_str(data.as_str())?);
                     self.child.push(ChildStep::Mount(Box::new(Mount {
                         parents: parents(target)?,
+                        walk: Walk::Users,
                         ..Mount::tmpfs(c_path(target)?, flags, data)
                     })));
                 }

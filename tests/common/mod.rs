@@ -64,6 +64,15 @@ pub fn need_root() -> Option<()> {
     need(is_root().then_some(()), "needs root")
 }
 
+/// unshare and setpriv with the options that busybox's lack.
+pub fn need_util_linux() -> Option<()> {
+    let works = |program: &str, args: &[&str]| {
+        Command::new(program).args(args).output().is_ok_and(|o| o.status.success())
+    };
+    let found = works("unshare", &["--version"]) && works("setpriv", &["--version"]);
+    need(found.then_some(()), "needs unshare and setpriv (package util-linux)")
+}
+
 /// A statically linked busybox on the host.
 pub fn busybox() -> Option<PathBuf> {
     let found = ["/bin/busybox", "/usr/bin/busybox", "/sbin/busybox"]

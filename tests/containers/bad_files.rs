@@ -280,7 +280,8 @@ fn volumes() {
     let (onto_file, onto_dir) = (format!("{dir}:/etc/file"), format!("{dir}/src:/etc"));
     s.run(&["-v", &onto_file], &["true"])
         .fails(125, &["launch: volume ", " on /etc/file: Not a directory (ENOTDIR)"]);
-    s.run(&["-v", &onto_dir], &["true"]).fails(125, &["launch: volume ", " on /etc: "]);
+    s.run(&["-v", &onto_dir], &["true"])
+        .fails(125, &["launch: volume ", " on /etc: Is a directory (EISDIR)"]);
 }
 
 #[test]

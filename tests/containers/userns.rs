@@ -156,6 +156,7 @@ fn two_at_a_time_have_different_ids() {
 /// In a mount namespace with these lines for subuid and subgid; the user `USER` is `lt`.
 fn with_lines(s: &Sandbox, lines: &str, user: bool, line: &str) -> Option<Run> {
     need_root()?;
+    need_util_linux()?;
     std::fs::write(s.dir.join("subid"), lines).unwrap();
     std::fs::write(
         s.dir.join("passwd"),
@@ -301,6 +302,7 @@ fn roots_automatic_ids_come_from_the_containers_lines() {
 /// A file system without idmapped mounts: overlay.
 #[test]
 fn a_file_system_that_cannot_is_named() {
+    let Some(()) = need_util_linux() else { return };
     let Some(s) = root_with_idmap() else { return };
     let dir = s.dir.display();
     let line = format!(

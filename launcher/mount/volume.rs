@@ -1,0 +1,121 @@
+//! The user's mounts: a place in the image, held by a descriptor, and what goes there.
+//! On the child's side of clone: nothing here allocates.
+
+use super::{clone_tree, make_directory, make_parents, remount};
+use crate::step::{Bind, Mount};
+use crate::sys;
+use rustix::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use rustix::fs::{CWD, FileType, Mode, OFlags};
+use rustix::io::{Errno, Result};
+use rustix::mount::{MountFlags, MoveMountFlags, OpenTreeFlags};
+use std::ffi::{CStr, CString};
+
+/// Where something is mounted over, the image's links are the image's affair: they end inside
+/// the new root. But what is hidden of /proc must not be hidden itself.
+fn place(target: &CStr, parents: &[CString], directory: bool) -> Result<OwnedFd> {
+    let mut flags = OFlags::PATH | OFlags::CLOEXEC;
+    flags.set(OFlags::DIRECTORY, directory);
+    let open = || rustix::fs::open(target, flags, Mode::empty());
+    let place = match open() {
+        Err(Errno::NOENT) => {
+            make_parents(parents)?;
+            make_point(target, directory)?;
+            open()?
+        }
+        other => other?,
+    };
+    if rustix::fs::fstatfs(&place)?.f_type == rustix::fs::PROC_SUPER_MAGIC {
+        return Err(Errno::XDEV);
+    }
+    Ok(place)
+}
+
+fn make_point(target: &CStr, directory: bool) -> Result<()> {
+    if directory {
+        return make_directory(target, 0o755);
+    }
+    let flags = OFlags::CREATE | OFlags::EXCL | OFlags::WRONLY | OFlags::CLOEXEC;
+    match rustix::fs::open(target, flags, Mode::from_raw_mode(0o644)) {
+        Ok(_) | Err(Errno::EXIST) => Ok(()),
+        Err(e) => Err(e),
+    }
+}
+
+/// `source` is a descriptor of the host's file or directory, or of a mount that is nowhere yet.
+pub fn bind(b: &Bind, source: BorrowedFd<'_>) -> Result<()> {
+    let place = place(&b.target, &b.parents, b.directory)?;
+    if b.tree {
+        return attach(source, &place, b.read_only);
+    }
+    let tree = match b.directory {
+        true => {
+            let flags = OpenTreeFlags::OPEN_TREE_CLONE
+                | OpenTreeFlags::OPEN_TREE_CLOEXEC
+                | OpenTreeFlags::AT_EMPTY_PATH
+                | OpenTreeFlags::AT_RECURSIVE;
+            rustix::mount::open_tree(source, c"", flags)
+        }
+        false => clone_tree(source),
+    };
+    match tree.and_then(|tree| attach(tree.as_fd(), &place, b.read_only)) {
+        Err(Errno::NOSYS) => bind_by_name(b, source, &place),
+        Err(Errno::INVAL) if !b.directory && is_directory(&place)? => Err(Errno::ISDIR),
+        other => other,
+    }
+}
+
+fn is_directory(place: &OwnedFd) -> Result<bool> {
+    let mode = rustix::fs::fstat(place)?.st_mode;
+    Ok(FileType::from_raw_mode(mode) == FileType::Directory)
+}
+
+/// Read-only before it is anywhere.
+fn attach(tree: BorrowedFd<'_>, place: &OwnedFd, read_only: bool) -> Result<()> {
+    if read_only {
+        match sys::mount_setattr_of(tree, true, sys::attr::RDONLY) {
+            Err(Errno::NOSYS) => {}
+            other => other?,
+        }
+    }
+    let empty = MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH | MoveMountFlags::MOVE_MOUNT_T_EMPTY_PATH;
+    rustix::mount::move_mount(tree, c"", place, c"", empty)?;
+    if read_only { all_read_only(tree) } else { Ok(()) }
+}
+
+/// Before Linux 5.2, by the names that /proc has for both.
+fn bind_by_name(b: &Bind, source: BorrowedFd<'_>, place: &OwnedFd) -> Result<()> {
+    let (from, to) = (sys::fd_path(source.as_raw_fd()), sys::fd_path(place.as_raw_fd()));
+    rustix::mount::mount_bind_recursive(from.as_c_str()?, to.as_c_str()?)?;
+    if !b.read_only {
+        return Ok(());
+    }
+    // The name leads on top of the new mount, if it is still the same name.
+    let top = rustix::fs::open(b.target.as_c_str(), OFlags::PATH | OFlags::CLOEXEC, Mode::empty())?;
+    let (a, b) = (rustix::fs::fstat(&top)?, rustix::fs::fstat(source)?);
+    if (a.st_dev, a.st_ino) != (b.st_dev, b.st_ino) {
+        return Err(Errno::STALE);
+    }
+    all_read_only(top.as_fd())
+}
+
+/// With all that is mounted below it, one by one before Linux 5.12.
+fn all_read_only(mount: BorrowedFd<'_>) -> Result<()> {
+    match sys::mount_setattr_of(mount, true, sys::attr::RDONLY) {
+        Err(Errno::NOSYS) => {}
+        other => return other,
+    }
+    let name = sys::fd_path(mount.as_raw_fd());
+    remount(name.as_c_str()?, MountFlags::RDONLY)?;
+    let mut path = [0u8; libc::PATH_MAX as usize];
+    let most = path.len() - 1;
+    rustix::fs::readlinkat_raw(CWD, name.as_c_str()?, &mut path[..most])?;
+    let top = CStr::from_bytes_until_nul(&path).map_err(|_| Errno::NAMETOOLONG)?;
+    super::below::each(top, |mount| remount(mount, MountFlags::RDONLY))
+}
+
+/// A tmpfs of the user's.
+pub fn tmpfs(m: &Mount) -> Result<()> {
+    rustix::process::fchdir(place(&m.target, &m.parents, true)?)?;
+    let (source, flags) = (m.source.as_c_str(), MountFlags::from_bits_retain(m.flags));
+    rustix::mount::mount(source, c".", m.fstype.as_c_str(), flags, m.data.as_c_str())
+}
