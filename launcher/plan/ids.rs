@@ -40,8 +40,16 @@ impl Builder<'_> {
 
     /// A slot for something of the host's: a descriptor of it, or a mount of its own.
     pub fn source(&mut self, path: &Path, recursive: bool, owners: Owners) -> Result<usize> {
-        if !self.sends_trees() {
-            return self.open_source(path);
+        match (self.sends_trees(), owners) {
+            (false, Owners::OnDisk) => {
+                let said = format!(
+                    "volume {}: idmap maps owners into a user namespace of root's",
+                    path.display()
+                );
+                return Err(Error::new(said).hint("run as root, with --userns auto"));
+            }
+            (false, _) => return self.open_source(path),
+            (true, _) => {}
         }
         self.tree(Some(path), recursive, owners)
     }

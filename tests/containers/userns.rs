@@ -80,6 +80,12 @@ fn volumes_and_layers_with_mapped_owners() {
             .ok(),
         "no\n0"
     );
+    let (mapped, hosts) = (format!("{tree}:idmap"), format!("{tree}:noidmap"));
+    s.run(&["-v", &mapped], &["true"])
+        .fails(125, &[": idmap maps owners into a user namespace of root's\nhint: "]);
+    let script = "stat -c %u:%g /data/file";
+    assert_eq!(s.sh(&["--userns=auto", "-v", &mapped], script).ok(), "7:8");
+    assert_eq!(s.sh(&["--userns=auto", "-v", &hosts], script).ok(), "65534:65534");
     // What belongs to the ids outside already is taken as it is.
     chown_to(&dir, 200_000);
     let shifted = ["--uidmap", "0:200000:65536", "-v", &tree];
