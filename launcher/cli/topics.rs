@@ -75,6 +75,10 @@ programs newuidmap and newgidmap (Debian: package uidmap).
                             podman's count: 0 is you, 1 and up are your
                             subordinate ids; @100000 is the host's 100000
 
+A root file system gets the owners of its archive when it is unpacked inside:
+
+  launch --ephemeral -v .:/mnt / tar -C /mnt/rootfs -xpf /mnt/rootfs.tar
+
 Limits need a cgroup that is yours: with systemd, in a login session or below
 'systemd-run --user --scope -p Delegate=yes'. Without one launch warns and the
 command runs without the limit.

@@ -246,6 +246,34 @@ fn all_subordinate_ranges_of_a_user() {
         .fails(125, &["launch: --userns host: an ordinary user needs a user namespace"]);
 }
 
+/// Unpacked by an ordinary user, inside: the archive's owners, by his subordinate ids.
+#[test]
+fn a_root_file_system_unpacked_by_an_ordinary_user() {
+    let Some(()) = helpers() else { return };
+    let Some(s) = Sandbox::new() else { return };
+    let tree = s.copy("tree");
+    let (web, none) = (Some(33), Some(65534));
+    for (name, uid) in [("web", web), ("nobody", none)] {
+        std::fs::write(tree.join(name), name).unwrap();
+        std::os::unix::fs::chown(tree.join(name), uid, uid).unwrap();
+    }
+    let dir = s.dir.display();
+    let tar = Command::new("tar")
+        .args(["-C", &format!("{dir}/tree"), "-cf", &format!("{dir}/t.tar"), "."])
+        .status();
+    assert!(tar.unwrap().success());
+    let lines = "lt:100000:65536\n";
+    std::fs::create_dir(s.dir.join("his")).unwrap();
+    let unpack = format!("-v {dir}:/mnt {dir}/rootfs tar -C /mnt/his -xpf /mnt/t.tar");
+    let Some(run) = with_lines(&s, lines, true, &unpack) else { return };
+    assert_eq!(run.ok(), "");
+    assert_eq!(owner(s.dir.join("his/web")), (100_032, 100_032));
+    let look = format!("{dir}/his stat -c %u /web /nobody /bin/busybox");
+    assert_eq!(with_lines(&s, lines, true, &look).unwrap().ok(), "33\n65534\n0");
+    let seen = format!("-u 33 {dir}/his cat /web");
+    assert_eq!(with_lines(&s, lines, true, &seen).unwrap().ok(), "web");
+}
+
 #[test]
 fn an_ordinary_user_without_ranges() {
     let Some(s) = Sandbox::new() else { return };
