@@ -104,7 +104,8 @@ impl Channel {
         let mut byte = [0u8; 1];
         match receive_with(self.fd, &mut byte)? {
             (0, _) => Err(Errno::CONNRESET),
-            (_, fd) => fd.ok_or(Errno::PROTO),
+            // The kernel drops what there is no number for.
+            (_, fd) => fd.ok_or(Errno::MFILE),
         }
     }
 

@@ -152,5 +152,9 @@ fn as_an_ordinary_user() {
 #[test]
 fn in_a_user_namespace_of_roots() {
     let Some(()) = need_root() else { return };
+    let Some(s) = Sandbox::new() else { return };
+    let mapped = s.run(&["--userns=auto"], &["true"]).code == 0;
+    drop(s);
+    let Some(()) = need(mapped.then_some(()), "needs idmapped mounts") else { return };
     sweep_with(&["--userns", "auto", "--mem", "50M", "-v", "VOLUME", "--ephemeral"]);
 }
