@@ -12,7 +12,9 @@ mod usage;
 mod v1;
 mod v2;
 
-pub use end::{MemoryReport, clear_left_over, memory_report, oom_kills, remove, switch_off};
+pub use end::{
+    MemoryReport, RETRIES, clear_left_over, memory_report, oom_kills, remove, switch_off,
+};
 pub use probe::{Layout, probe};
 pub use usage::Usage;
 
@@ -242,6 +244,15 @@ fn read(file: &Path) -> rustix::io::Result<Vec<u8>> {
 fn words(file: &Path) -> Vec<String> {
     let text = read(file).unwrap_or_default();
     String::from_utf8_lossy(&text).split_whitespace().map(str::to_owned).collect()
+}
+
+/// Only a clear answer is one: what cannot be looked at is an error.
+fn exists(path: &Path) -> Result<bool> {
+    match rustix::fs::access(path, rustix::fs::Access::EXISTS) {
+        Ok(()) => Ok(true),
+        Err(Errno::NOENT) => Ok(false),
+        Err(e) => Err(Error::os(format!("look for {}", path.display()), e)),
+    }
 }
 
 fn writable(path: &Path) -> rustix::io::Result<()> {

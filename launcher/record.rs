@@ -154,13 +154,11 @@ impl Record {
     pub fn remove(self) -> Result<()> {
         if self.detached {
             for file in files_of(&self.id) {
-                let _ = rustix::fs::unlinkat(&self.dir, file, AtFlags::empty());
+                let _ = unlink(self.dir.as_fd(), &file);
             }
         }
-        match rustix::fs::unlinkat(&self.dir, &self.id, AtFlags::empty()) {
-            Ok(()) | Err(Errno::NOENT) => Ok(()),
-            Err(e) => Err(Error::os(format!("remove {}", self.path.display()), e)),
-        }
+        unlink(self.dir.as_fd(), &self.id)
+            .map_err(|e| Error::os(format!("remove {}", self.path.display()), e))
     }
 }
 
@@ -197,7 +195,7 @@ fn create_in(
     match write_all(file.as_fd(), &text) {
         Ok(()) => Ok(Record { dir, file, id: id.to_owned(), path, detached: facts.detached }),
         Err(e) => {
-            let _ = rustix::fs::unlinkat(&dir, id, AtFlags::empty());
+            let _ = unlink(dir.as_fd(), id);
             Err(failed(e))
         }
     }
@@ -234,9 +232,15 @@ fn create_locked(dir: BorrowedFd<'_>, id: &str) -> std::result::Result<OwnedFd, 
     let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     for _ in 0..100 {
         let file = rustix::fs::openat(dir, id, flags, Mode::RUSR | Mode::WUSR)?;
-        retry(|| rustix::fs::flock(&file, FlockOperation::LockExclusive))?;
-        if rustix::fs::fstat(&file)?.st_nlink > 0 {
-            return Ok(file);
+        let locked = retry(|| rustix::fs::flock(&file, FlockOperation::LockExclusive))
+            .and_then(|()| rustix::fs::fstat(&file));
+        match locked {
+            Ok(stat) if stat.st_nlink > 0 => return Ok(file),
+            Ok(_) => {}
+            Err(e) => {
+                let _ = unlink(dir, id);
+                return Err(e);
+            }
         }
     }
     Err(Errno::AGAIN)
@@ -245,6 +249,18 @@ fn create_locked(dir: BorrowedFd<'_>, id: &str) -> std::result::Result<OwnedFd, 
 /// Beside the record, and removed with it.
 fn files_of(id: &str) -> [String; 3] {
     ["log", "log.1", "exit"].map(|kind| format!(".{id}.{kind}"))
+}
+
+/// Not being there is fine.
+fn unlink(dir: BorrowedFd<'_>, id: &str) -> std::result::Result<(), Errno> {
+    let mut tries = cgroup::RETRIES;
+    loop {
+        match rustix::fs::unlinkat(dir, id, AtFlags::empty()) {
+            Ok(()) | Err(Errno::NOENT) => return Ok(()),
+            Err(_) if tries > 0 => tries -= 1,
+            Err(e) => return Err(e),
+        }
+    }
 }
 
 /// The inode of the directory that holds `path`; 0 when there is none.

@@ -52,7 +52,7 @@ pub fn supervise(child: Pid, master: Option<OwnedFd>, stop_timeout: u32) -> Resu
     // A container that lives longer than this gets the launcher's memory trimmed.
     let mut trim = Some(Instant::now() + Duration::from_millis(100));
     loop {
-        if let Some(code) = try_reap(child, WaitOptions::NOHANG) {
+        if let Some(code) = try_reap(child, WaitOptions::NOHANG)? {
             if let Some(t) = &mut terminal {
                 t.drain();
             }
@@ -126,21 +126,23 @@ fn forward(child: Pid, signal: i32) {
     }
 }
 
-/// The exit code, once the child has ended.
-fn try_reap(child: Pid, options: WaitOptions) -> Option<i32> {
+/// The exit code, once the child has ended. An error that is not for good must not cost us
+/// the status: no second SIGCHLD would come.
+fn try_reap(child: Pid, options: WaitOptions) -> Result<Option<i32>> {
+    let mut tries = crate::cgroup::RETRIES;
     loop {
         match rustix::process::waitpid(Some(child), options) {
-            Ok(found) => return found.map(|(_, status)| exit_code(status)),
+            Ok(found) => return Ok(found.map(|(_, status)| exit_code(status))),
             Err(Errno::INTR) => {}
-            // Not our child any more: the status is lost, and nothing is left to wait for.
-            Err(_) => return Some(Code::Ours as i32),
+            Err(e) if tries > 0 && e != Errno::CHILD => tries -= 1,
+            Err(e) => return Err(Error::os("wait for the container's end", e)),
         }
     }
 }
 
 /// Waits for a child that was killed.
 pub fn reap(child: Pid) {
-    try_reap(child, WaitOptions::empty());
+    let _ = try_reap(child, WaitOptions::empty());
 }
 
 fn exit_code(status: WaitStatus) -> i32 {

@@ -94,7 +94,11 @@ impl Init {
                 sys::ignore_signal(signal);
             }
         }
-        sys::set_mask(self.mask);
+        // With signals blocked it would not be what was asked for.
+        let error = sys::set_mask(self.mask);
+        if error < 0 {
+            return error;
+        }
         self.exec(program)
     }
 

@@ -53,8 +53,8 @@ pub fn block_signals() -> u64 {
     old
 }
 
-pub fn set_mask(mask: u64) {
-    sys!(rt_sigprocmask, libc::SIG_SETMASK, &mask as *const u64, 0, 8);
+pub fn set_mask(mask: u64) -> isize {
+    sys!(rt_sigprocmask, libc::SIG_SETMASK, &mask as *const u64, 0, 8)
 }
 
 pub fn getpid() -> i32 {

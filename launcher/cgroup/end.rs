@@ -14,6 +14,10 @@ const PATIENCE: Duration = Duration::from_secs(2);
 /// The same for what somebody else left: it must not hold up every start.
 const SHORT_PATIENCE: Duration = Duration::from_millis(300);
 
+/// How often a call is made again whose failure would leave something behind, whatever
+/// the error is.
+pub const RETRIES: u32 = 4;
+
 /// What the kernel counted in the container's memory cgroup. Bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct MemoryReport {
@@ -126,10 +130,13 @@ pub fn remove(dir: &Path) -> Result<()> {
 
 fn remove_within(dir: &Path, patience: Duration) -> Result<()> {
     let mut pause = Pause::new(patience);
+    let mut odd = 0;
     loop {
         match rustix::fs::rmdir(dir) {
             Ok(()) | Err(Errno::NOENT) => return Ok(()),
             Err(Errno::BUSY | Errno::NOTEMPTY | Errno::INTR) => {}
+            // Short of memory, say: what is left behind would stay for good.
+            Err(_) if odd < RETRIES => odd += 1,
             Err(e) => return Err(Error::os(format!("remove cgroup {}", dir.display()), e)),
         }
         // Parents come first in the list.

@@ -5,6 +5,7 @@
 use super::read;
 use crate::error::{Error, Result};
 use rustix::fs::{Access, access, major, minor};
+use rustix::io::Errno;
 use std::cell::OnceCell;
 use std::path::{Path, PathBuf};
 
@@ -127,7 +128,7 @@ fn usual(names: &str, path: &str) -> Option<Mount> {
     let (kind, read_only) = kind(&own)?;
     // Only version 1's root has a release_agent, only version 2's has no type.
     let root = match v2 {
-        true => access(point.join("cgroup.type"), Access::EXISTS).is_err(),
+        true => access(point.join("cgroup.type"), Access::EXISTS) == Err(Errno::NOENT),
         false => access(point.join("release_agent"), Access::EXISTS).is_ok(),
     };
     let mount = Mount { point, own: Some(own), read_only, whole: true, v2, device: None };

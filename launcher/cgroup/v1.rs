@@ -2,7 +2,7 @@
 
 use super::limits::{Value, Want, cpu_list, missing_cpu, size};
 use super::probe::Hierarchy;
-use super::{Cgroups, Memory, Unmet, Write, read, words, writable};
+use super::{Cgroups, Memory, Unmet, Write, exists, read, words, writable};
 use crate::error::{Error, Result, describe};
 use crate::spec::Swap;
 use std::path::{Path, PathBuf};
@@ -67,7 +67,7 @@ fn limit(want: &Want, parent: &Path, dir: &Path, out: &mut Cgroups) -> Result<()
         Value::Memory { limit, swap } => {
             set("memory.limit_in_bytes", limit.to_string());
             // A new cgroup has no limit on the sum, so this order always fits.
-            if let Some((value, option, asked)) = sum(*limit, *swap, parent, out) {
+            if let Some((value, option, asked)) = sum(*limit, *swap, parent, out)? {
                 let file = dir.join("memory.memsw.limit_in_bytes");
                 out.writes.push(Write { file, value, option, asked, undo: None });
             }
@@ -106,13 +106,11 @@ fn sum(
     swap: Swap,
     parent: &Path,
     out: &mut Cgroups,
-) -> Option<(String, &'static str, String)> {
-    let Swap::Total(total) = swap else { return None };
-    if rustix::fs::access(parent.join("memory.memsw.limit_in_bytes"), rustix::fs::Access::EXISTS)
-        .is_ok()
-    {
+) -> Result<Option<(String, &'static str, String)>> {
+    let Swap::Total(total) = swap else { return Ok(None) };
+    if exists(&parent.join("memory.memsw.limit_in_bytes"))? {
         let option = if total == limit { "--mem" } else { "--memory-swap" };
-        return Some((total.to_string(), option, format!("{option} {}", size(total))));
+        return Ok(Some((total.to_string(), option, format!("{option} {}", size(total)))));
     }
     if super::host_has_swap() {
         out.warnings.push(format!(
@@ -121,7 +119,7 @@ fn sum(
             size(limit)
         ));
     }
-    None
+    Ok(None)
 }
 
 /// The kernel refuses a share of a processor above the parent's.

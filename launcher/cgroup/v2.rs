@@ -76,7 +76,8 @@ fn controllers(mount: &Mount) -> Option<Vec<String>> {
 
 /// Only the real root has no type; it alone may hold processes and children alike.
 fn real_root(mount: &Mount) -> bool {
-    mount.whole && mount.verify(&mount.point).is_ok() && !exists(&mount.point.join("cgroup.type"))
+    let kind = mount.point.join("cgroup.type");
+    mount.whole && mount.verify(&mount.point).is_ok() && matches!(super::exists(&kind), Ok(false))
 }
 
 fn base(unified: &Hierarchy, need: &[&str], rootless: bool) -> std::result::Result<Base, Why> {
