@@ -112,8 +112,7 @@ impl Context {
             ChildStep::NewSession => rustix::process::setsid().map(drop),
             ChildStep::DefaultSignals => {
                 rustix::process::umask(Mode::empty());
-                sys::default_dispositions();
-                Ok(())
+                sys::default_dispositions()
             }
             ChildStep::PrivateMounts => self.private_mounts(),
             ChildStep::OpenSource { slot, path } => {

@@ -63,6 +63,10 @@ static ALLOCATOR: sys::Arena = sys::Arena::new();
 #[allow(clippy::exit)]
 #[cfg_attr(test, allow(dead_code))]
 fn start(args: Vec<OsString>) -> ! {
+    std::panic::set_hook(Box::new(|info| {
+        say(&format!("internal error: {info}"));
+        std::process::exit(Code::Ours as i32)
+    }));
     let result = cli::parse(args).and_then(dispatch);
     let code = result.unwrap_or_else(|error| {
         say(&error.to_string());

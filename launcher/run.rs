@@ -39,7 +39,8 @@ pub struct Timing {
 /// whatever it returns.
 pub fn run(spec: &Spec, mut plan: Plan, timed: bool) -> Result<(Status, Vec<Timing>)> {
     // A caller that ignores SIGCHLD would cost us the status.
-    sys::default_disposition(libc::SIGCHLD);
+    sys::default_disposition(libc::SIGCHLD)
+        .map_err(|e| Error::os("take the default action on SIGCHLD", e))?;
     // Blocked from before the child exists: a signal that comes during the start waits
     // for the supervisor and is forwarded then.
     sys::set_signal_mask(sys::ALL_SIGNALS).map_err(|e| Error::os("block signals", e))?;

@@ -11,6 +11,7 @@ use rustix::io::Errno;
 use rustix::mount::OpenTreeFlags;
 use rustix::process::{Gid, Pid, Uid};
 use std::ffi::CStr;
+use std::io::Read;
 use std::process::{Child, Command, Stdio};
 
 /// Parent: the child's user namespace gets its ids.
@@ -61,15 +62,17 @@ fn start(program: &str, child: Pid, ranges: &[Range]) -> Result<Child> {
     command.spawn().map_err(|e| Error::os(format!("run {}", path.display()), e))
 }
 
-fn finish(program: &str, child: Child, file: &str) -> Result<()> {
-    let output =
-        child.wait_with_output().map_err(|e| Error::os(format!("wait for {program}"), e))?;
-    if output.status.success() {
+fn finish(program: &str, mut child: Child, file: &str) -> Result<()> {
+    let mut said = Vec::new();
+    let heard = child.stderr.take().map_or(Ok(0), |mut e| e.read_to_end(&mut said));
+    let status = child.wait().map_err(|e| Error::os(format!("wait for {program}"), e))?;
+    if status.success() {
         return Ok(());
     }
-    let said = String::from_utf8_lossy(&output.stderr);
+    heard.map_err(|e| Error::os(format!("hear from {program}"), e))?;
+    let said = String::from_utf8_lossy(&said);
     let said = said.trim().trim_start_matches(program).trim_start_matches(": ");
-    let said = if said.is_empty() { output.status.to_string() } else { said.to_owned() };
+    let said = if said.is_empty() { status.to_string() } else { said.to_owned() };
     Err(Error::new(format!("{program}: {said}")).hint(format!(
         "check your line in {file}, and that {program} has its set-user-ID bit or capability"
     )))

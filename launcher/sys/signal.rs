@@ -20,17 +20,19 @@ pub fn set_signal_mask(mask: SignalSet) -> Result<()> {
     .map(drop)
 }
 
-/// Sets one signal's disposition to the default; SIGKILL and SIGSTOP are left as they are.
-pub fn default_disposition(signal: i32) {
+/// Sets one signal's disposition to the default.
+pub fn default_disposition(signal: i32) -> Result<()> {
     let default = [0u64; 4];
     let args = [signal as usize, default.as_ptr() as usize, 0, 8, 0];
     // SAFETY: an all-zero kernel sigaction is SIG_DFL without flags.
-    let _ = unsafe { call(libc::SYS_rt_sigaction, args) };
+    unsafe { call(libc::SYS_rt_sigaction, args) }.map(drop)
 }
 
 /// Sets every signal's disposition to the default: what is ignored would stay so across exec.
-pub fn default_dispositions() {
-    (1..=64).for_each(default_disposition);
+/// SIGKILL and SIGSTOP have no other.
+pub fn default_dispositions() -> Result<()> {
+    let fixed = [libc::SIGKILL, libc::SIGSTOP];
+    (1..=64).filter(|s| !fixed.contains(s)).try_for_each(default_disposition)
 }
 
 /// A descriptor that becomes readable when a blocked signal arrives (signalfd(2)).

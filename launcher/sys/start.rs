@@ -23,7 +23,14 @@ extern "C" fn main(argc: c_int, argv: *const *const c_char) -> c_int {
 fn open_standard_descriptors() {
     let mut fds = [0, 1, 2].map(|fd| libc::pollfd { fd, events: 0, revents: 0 });
     // SAFETY: the kernel writes to the three structures that are passed.
-    unsafe { libc::poll(fds.as_mut_ptr(), 3, 0) };
+    if unsafe { libc::poll(fds.as_mut_ptr(), 3, 0) } < 0 {
+        for fd in &mut fds {
+            // SAFETY: asks for the flags of a descriptor.
+            if unsafe { libc::fcntl(fd.fd, libc::F_GETFD) } < 0 {
+                fd.revents = libc::POLLNVAL;
+            }
+        }
+    }
     for _ in fds.iter().filter(|fd| fd.revents & libc::POLLNVAL != 0) {
         // The lowest number that is free: from 0 on, those that were closed.
         // SAFETY: opens a file.

@@ -7,6 +7,9 @@ use crate::tracer::{self, Call, Fault, Outcome, Setting};
 use std::io::{Error, Result};
 use std::time::{Duration, Instant};
 
+/// How long what is about to go may take.
+const GRACE: Duration = Duration::from_secs(1);
+
 /// A subject that has been started without a fault, so that it is known how that looks.
 pub struct Ready<'a> {
     pub subject: &'a Subject,
@@ -67,9 +70,9 @@ impl<'a> Ready<'a> {
         fingerprint::difference(&self.fingerprint, &fingerprint::normal(&outcome.out))
     }
 
-    /// What is there now and was not before, when it has had a second to go.
-    fn left(&self) -> Things {
-        let deadline = Instant::now() + Duration::from_secs(1);
+    /// What is there now and was not before, when it has had time to go.
+    fn left(&self, grace: Duration) -> Things {
+        let deadline = Instant::now() + grace;
         loop {
             let now = left::now(&self.subject.dirs, self.names);
             let found = left::difference(&self.before, &now);
@@ -84,7 +87,9 @@ impl<'a> Ready<'a> {
     pub fn judge(&self, fault: Fault) -> Result<Option<(Call, Verdict)>> {
         let outcome = tracer::run(self.setting, &(self.subject.command)(), fault)?;
         let mut verdict = Verdict { code: outcome.code, ..Verdict::default() };
-        verdict.left = self.left();
+        // Who was killed does not clear up.
+        let victim_zero = matches!(fault, Fault::Kill { victim: 0, signal: libc::SIGKILL, .. });
+        verdict.left = self.left(if victim_zero { Duration::ZERO } else { GRACE });
         verdict.left.extend(outcome.left.iter().map(|p| (Kind::Process, p.clone())));
         let difference = self.difference(&outcome);
         verdict.same = outcome.code == Some(0) && difference.is_empty();
@@ -116,7 +121,7 @@ impl<'a> Ready<'a> {
         if let Some(clear) = &self.subject.clear {
             tracer::run(self.setting, &clear(), Fault::None)?;
         }
-        verdict.left_after = self.left();
+        verdict.left_after = self.left(GRACE);
         verdict.left_after.extend(next.left.iter().map(|p| (Kind::Process, p.clone())));
         left::remove(&verdict.left_after);
         Ok(())

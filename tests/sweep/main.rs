@@ -12,6 +12,7 @@ mod fingerprint;
 mod judge;
 mod left;
 mod options;
+mod processes;
 mod subjects;
 mod sys;
 mod table;

@@ -64,6 +64,7 @@ pub fn launches(s: &Sandbox) -> Vec<Subject> {
             &[&LIMITS[..], &["--ephemeral", "--read-only", "--tmpfs", "/cache", "-u", "1000:1000"]]
                 .concat(),
         ),
+        subject("root, --userns=auto", false, &[&LIMITS[..], &["--userns", "auto"]].concat()),
         subject("user, one id", true, &[]),
         subject("user, subordinate ids", true, &["--ephemeral", "-u", "1000:1000"]),
     ]
