@@ -305,4 +305,14 @@ mod tests {
         assert_eq!(run(count, 1000), (true, true));
         assert_eq!(run(most / 1009 + 4, 1000), (false, false));
     }
+
+    #[test]
+    fn any_file() {
+        let text = b"\xef\xbb\xbfA=b\r\n# c\n\tHOME\nX=1=2\n\n=\nB C=d\n";
+        crate::fuzz::fuzz(&[text], |bytes| {
+            let mut vars = Vars::default();
+            let caller = |_: &OsStr| Some(OsString::from("v"));
+            let _ = add_lines(&mut vars, Path::new("f"), bytes, &caller);
+        });
+    }
 }

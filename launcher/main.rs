@@ -15,6 +15,10 @@ mod env;
 mod error;
 mod explain;
 mod failure;
+#[cfg(test)]
+mod fuzz;
+#[cfg(test)]
+mod fuzz_tests;
 mod host;
 mod idmap;
 mod inject;

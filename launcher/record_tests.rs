@@ -237,3 +237,28 @@ fn twenty_creators_and_sweepers() {
     place.sweep();
     assert!(place.names().is_empty());
 }
+
+#[test]
+fn any_record() {
+    let text = "started 5\ndetached keep\nargv sh\ncwd /\\n\nenv A=b\ncgroup 12 /sys/fs/cgroup/launch-x\n\
+        subtree 3 -memory /sys/fs/cgroup/cgroup.subtree_control\nids 0 u 5 7\n\
+        process 7 99 4026531836\nended 137 1700000000000 oom\n";
+    crate::fuzz::fuzz_text(&[text, "cgroup 0 /launch-\n"], |text| {
+        let entry = lines::decode(text.as_bytes());
+        for (item, _) in &entry.items {
+            if let RecordItem::Cgroup(path) | RecordItem::Subtree { file: path, .. } = item {
+                let plain = |c| {
+                    matches!(c, std::path::Component::RootDir | std::path::Component::Normal(_))
+                };
+                assert!(path.is_absolute() && path.components().all(plain), "{path:?}");
+            }
+        }
+        // What is understood is written as it was read.
+        let items: Vec<RecordItem> = entry.items.iter().map(|(i, _)| i.clone()).collect();
+        if let Some(again) = lines::encode(&items, |_| 0) {
+            let again = lines::decode(&again);
+            let again: Vec<RecordItem> = again.items.into_iter().map(|(i, _)| i).collect();
+            assert_eq!(again, items);
+        }
+    });
+}

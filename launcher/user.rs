@@ -271,4 +271,21 @@ mod tests {
         image.file("etc/shadow", b"root:x:5:6::/inside:");
         assert!(ask(&image, "root").is_ok_and(|r| r.uid == 5 && r.home == "/inside"));
     }
+
+    #[test]
+    fn any_passwd_and_group() {
+        let image = image();
+        let both = [PASSWD, b"\x01", GROUP].concat();
+        crate::fuzz::fuzz(&[&both], |bytes| {
+            let mut files = bytes.splitn(2, |b| *b == 1);
+            image.file("etc/passwd", files.next().unwrap_or_default());
+            image.file("etc/group", files.next().unwrap_or_default());
+            for text in ["root", "web", "33:adm", "nobody:nobody", "1000"] {
+                if let Ok(found) = ask(&image, text) {
+                    assert!(found.uid != u32::MAX && found.gid != u32::MAX);
+                    assert!(found.groups.len() <= GROUPS_MOST);
+                }
+            }
+        });
+    }
 }

@@ -36,7 +36,7 @@ impl Source {
     fn is_test(&self) -> bool {
         self.name.ends_with("tests.rs")
             || self.name.contains("/tests/")
-            || self.name.ends_with("scratch.rs") && self.name.starts_with("launcher")
+            || ["launcher/scratch.rs", "launcher/fuzz.rs"].contains(&self.name.as_str())
     }
 }
 

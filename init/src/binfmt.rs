@@ -65,15 +65,18 @@ fn elf(head: &[u8], file_len: u64) -> Format<'static> {
     let table = elf.word(28, 32);
     let sizes = if elf.wide { 54 } else { 42 };
     let (size, count) = (elf.number(sizes, 2), elf.number(sizes + 2, 2));
-    if table.saturating_add(size.saturating_mul(count)) > file_len {
+    // A count beyond the head must not be counted up to where the file's length is unknown.
+    if count == u64::MAX || table.saturating_add(size.saturating_mul(count)) > file_len {
         return Format::TruncatedElf;
     }
     let mut interp = None;
     for i in 0..count {
-        let at = table + i * size;
+        // Where the file's length is unknown nothing has bounded the numbers.
+        let at = table.wrapping_add(i.wrapping_mul(size));
         // A table beyond the head is legal, only unusual: its kinds are unknown here.
         if elf.number(at, 4) == PT_INTERP {
-            let (offset, len) = (elf.word(at + 4, at + 8), elf.word(at + 16, at + 32));
+            let place = |narrow, wide| elf.word(at.wrapping_add(narrow), at.wrapping_add(wide));
+            let (offset, len) = (place(4, 8), place(16, 32));
             if offset.saturating_add(len) > file_len {
                 return Format::TruncatedElf;
             }

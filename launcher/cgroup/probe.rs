@@ -217,7 +217,8 @@ fn own_dir(point: &Path, root: &str, path: &str) -> Option<PathBuf> {
         "/" => path,
         _ => path.strip_prefix(root).filter(|r| r.is_empty() || r.starts_with('/'))?,
     };
-    let rest = rest.strip_prefix('/').unwrap_or(rest);
+    // A second slash would make it a path from the top.
+    let rest = rest.trim_start_matches('/');
     Some(if rest.is_empty() { point.to_owned() } else { point.join(rest) })
 }
 

@@ -137,3 +137,20 @@ fn a_plain_directory_is_not_a_cgroup() {
     assert!(mount.verify(Path::new("/")).is_err_and(|e| e.contains("not a cgroup directory")));
     assert!(mount.verify(Path::new("/no")).is_err_and(|e| e.contains("ENOENT")));
 }
+
+#[test]
+fn any_mountinfo_and_cgroup_file() {
+    let text = format!("{HYBRID}\0{HYBRID_OWN}");
+    crate::fuzz::fuzz_text(&[&text, "1 2 0:3 /\\040x /y rw - cgroup2 c rw\x000::/../x"], |text| {
+        let (mounts, own) = text.split_once('\0').unwrap_or((text, HYBRID_OWN));
+        let layout = Layout::of(mounts, own);
+        for name in ["memory", "cpu", "pids", "cpuset"] {
+            // Nothing is ever found above the place where it is mounted.
+            let all = layout.v1_of(name).into_iter().chain(layout.unified());
+            for mount in all.flat_map(|h| h.mounts) {
+                let below = |own: &PathBuf| own.starts_with(&mount.point);
+                assert!(mount.own.as_ref().is_none_or(below), "{mount:?}");
+            }
+        }
+    });
+}

@@ -78,4 +78,14 @@ mod tests {
         assert_eq!(of(7, "max"), [ids(4_294_967_294, 1)]);
         assert_eq!(all("a:1:1\nb:2:2\n"), [ids(1, 1), ids(2, 2)]);
     }
+
+    #[test]
+    fn any_file() {
+        let text = "ann:100000:65536\n1000:5:7\n# x\nbob:4294967295:1\nann:100001:2\n";
+        crate::fuzz::fuzz_text(&[text], |text| {
+            for ids in of_user(text, 1000, &["ann".to_owned()]).iter().chain(&all(text)) {
+                assert!(ids.count > 0 && ids.first > 0 && ids.end() <= u64::from(u32::MAX));
+            }
+        });
+    }
 }

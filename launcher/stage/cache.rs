@@ -82,4 +82,12 @@ mod tests {
         Cache::parse(&[MAGIC, &[0xff; 60]].concat());
         assert_eq!(Cache::parse(b"").find(b"").count(), 0);
     }
+
+    #[test]
+    fn any_file() {
+        let whole = file(&[("liba.so.1", "/usr/lib/liba.so.1"), ("b", "/b")]);
+        crate::fuzz::fuzz(&[&whole, &whole[..60]], |bytes| {
+            assert!(Cache::parse(bytes).0.len() <= bytes.len());
+        });
+    }
 }

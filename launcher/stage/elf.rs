@@ -91,3 +91,26 @@ fn file_offset<P: ProgramHeader>(segments: &[P], endian: P::Endian, address: u64
         Into::<u64>::into(s.p_offset(endian)).checked_add(inside)
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::Write;
+
+    #[test]
+    fn any_file() {
+        // A dynamic program, where there is one.
+        let dynamic = std::fs::read("/usr/bin/env").unwrap_or_default();
+        let own = std::fs::read("/proc/self/exe").expect("our own program");
+        let examples =
+            [&dynamic[..dynamic.len().min(60_000)], &own[..8192], b"\x7fELF\x02\x01\x01"];
+        crate::fuzz::fuzz(&examples, |bytes| {
+            let file = rustix::fs::memfd_create("elf", rustix::fs::MemfdFlags::CLOEXEC);
+            let mut file = File::from(file.expect("memory"));
+            file.write_all(bytes).expect("written");
+            if let Ok(Some(object)) = read(&file) {
+                assert!(object.needed.len() <= bytes.len());
+            }
+        });
+    }
+}

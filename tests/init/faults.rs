@@ -142,6 +142,7 @@ fn system_calls_per_event() {
         "trap : USR1; i=0; while [ $i -lt 50 ]; do kill -USR1 $PPID; sleep 0.005; i=$((i+1)); done",
     );
     assert!(signals <= none + 2 * 50 + 4, "{signals} calls, {none} without signals");
-    let orphans = count("sleep 0.05; i=0; while [ $i -lt 50 ]; do (true &); i=$((i+1)); done; sleep 0.1");
+    let orphans =
+        count("sleep 0.05; i=0; while [ $i -lt 50 ]; do (true &); i=$((i+1)); done; sleep 0.1");
     assert!(orphans <= none + 4, "{orphans} calls, {none} without orphans");
 }

@@ -156,7 +156,9 @@ fn files(out: &mut String) {
         );
     }
     for path in HIDDEN {
-        let _ = writeln!(out, "hidden {path} {}", state(path));
+        // Which keys there are is the host's affair, and changes.
+        let state = if path == "/proc/keys" { kind(path) } else { state(path) };
+        let _ = writeln!(out, "hidden {path} {state}");
     }
     for path in LIMITS {
         let _ = writeln!(out, "limit {path} {}", read(&format!("/sys/fs/cgroup/{path}")).trim());
@@ -174,13 +176,18 @@ fn files(out: &mut String) {
     let _ = writeln!(out, "links {:?}", names("/sys/class/net"));
 }
 
+fn kind(path: &str) -> String {
+    let device = fs::metadata(path).map(|m| m.file_type().is_char_device());
+    device.map_or_else(|e| e.kind().to_string(), |d| if d { "device" } else { "file" }.into())
+}
+
 fn state(path: &str) -> String {
     use std::io::Read;
     let Ok(m) = fs::metadata(path) else { return "absent".into() };
     if m.is_dir() {
         return format!("directory of {}", names(path).len().min(1));
     }
-    let kind = if m.file_type().is_char_device() { "device" } else { "file" };
+    let kind = kind(path);
     // A pipe or /proc/kmsg would wait.
     let opened = rustix::fs::open(
         path,
