@@ -5,6 +5,18 @@
 
 use std::{env, error::Error, path::PathBuf, process::Command};
 
+#[path = "launcher/seccomp/bpf.rs"]
+mod bpf;
+#[path = "launcher/seccomp/filter.rs"]
+mod filter;
+#[path = "launcher/caps/names.rs"]
+#[allow(dead_code)]
+mod names;
+#[path = "launcher/seccomp/profile.rs"]
+mod profile;
+#[path = "launcher/seccomp/table.rs"]
+mod table;
+
 /// Settings of the outer build that must not reach the init's.
 fn is_outer(name: &str) -> bool {
     let prefixes =
@@ -43,11 +55,38 @@ fn main() -> Result<(), Box<dyn Error>> {
         "init/init.ld",
         "init/pairs.in",
         "init/src",
+        "launcher/caps/names.rs",
+        "launcher/seccomp",
     ] {
         println!("cargo:rerun-if-changed={input}");
     }
     println!("cargo:rustc-env=INIT_ELF={}", build("embed", &["--no-default-features"])?);
     println!("cargo:rustc-env=INIT_FULL_ELF={}", build("full", &[])?);
+    seccomp()
+}
+
+/// docker's profile as programs for the usual capabilities and for none, so that a start
+/// need not read it. The launcher assembles what it has for other ones from the same files.
+fn seccomp() -> Result<(), Box<dyn Error>> {
+    let text = std::fs::read("launcher/seccomp/default.json")?;
+    let mut prebuilt = String::new();
+    if let Some(arch) = table::Arch::named(&env::var("CARGO_CFG_TARGET_ARCH")?) {
+        let table = table::Table::new();
+        for capabilities in [names::DEFAULT, 0] {
+            let here = profile::Circumstances { arch, capabilities, kernel: (u32::MAX, 0) };
+            let mut profile = profile::parse(&text, here, &table)?;
+            // The machine's own language only.
+            profile.foreign.clear();
+            let program = filter::assemble(&profile, arch, &table);
+            prebuilt += &format!("({capabilities}, &{program:?}), ");
+        }
+    }
+    let conditions = profile::capabilities(&serde_json::from_slice(&text)?);
+    let source = format!(
+        "static PREBUILT: &[(u64, &[Insn])] = &[{prebuilt}];\n\
+         const CONDITIONS: u64 = {conditions};\n"
+    );
+    std::fs::write(PathBuf::from(env::var("OUT_DIR")?).join("seccomp.rs"), source)?;
     Ok(())
 }
 

@@ -1,5 +1,7 @@
 //! Capabilities of the child (capabilities(7)).
 
+pub mod names;
+
 use rustix::io::{Errno, Result};
 use rustix::thread::{CapabilitySet, CapabilitySets};
 

@@ -3,7 +3,9 @@
 //! Nothing here allocates, parses or formats. A step that fails is reported by its
 //! number and errno; the parent, which holds the same plan, finds the words.
 
+mod harden;
 mod seal;
+pub mod verify;
 
 use crate::spec::Fault;
 use crate::step::{ChildStep, Overlay};
@@ -37,8 +39,28 @@ pub struct Context {
     pub new_root: RawFd,
     /// The pty's other end, once there is one.
     pub terminal: RawFd,
+    /// The container's /dev.
+    pub dev: RawFd,
+    /// Its /proc/sys, writable.
+    pub settings: RawFd,
+    pub done: Done,
+    /// Which of the many things that one step does has failed.
+    pub detail: Option<usize>,
     pub fault: Option<Fault>,
     pub times: Option<SharedTimes>,
+}
+
+/// What the kernel has said yes to so far: see `step::Done`.
+#[derive(Default)]
+pub struct Done {
+    pub pivot: bool,
+    pub network: bool,
+    pub cgroup_namespace: bool,
+    pub keyring: bool,
+    pub cgroups: u32,
+    pub limits: u32,
+    /// Bit n: the nth thing to be hidden is not there.
+    pub absent: u64,
 }
 
 /// Runs the steps; never returns. `first` is the number of the first one in the whole plan.
@@ -54,10 +76,11 @@ pub fn run(steps: &[ChildStep], mut cx: Context, first: usize) -> sys::Never {
                 while cx.channel.await_go().is_ok() {}
                 Err(Errno::CONNRESET)
             }
+            Some(Fault::Skip(at)) if at == first + index => Ok(()),
             _ => cx.step(step),
         };
         if let Err(errno) = result {
-            cx.channel.send(&Report::failed(index, errno));
+            cx.channel.send(&Report::Failed { step: index, errno, detail: cx.detail });
             break;
         }
         if let (Some(times), Some(before)) = (&cx.times, before) {
@@ -83,14 +106,18 @@ impl Context {
                 self.channel.check_parent()
             }
             ChildStep::AwaitGo => self.channel.await_go(),
-            ChildStep::JoinNetwork => match sys::join(self.launcher, sys::ns::NEWNET) {
-                // Before Linux 5.8, or no pidfd: one like it.
-                Err(Errno::BADF | Errno::INVAL | Errno::NOSYS) => {
-                    sys::unshare(sys::ns::NEWNET)?;
-                    sys::loopback_up()
+            ChildStep::JoinNetwork => {
+                match sys::join(self.launcher, sys::ns::NEWNET) {
+                    // Before Linux 5.8, or no pidfd: one like it.
+                    Err(Errno::BADF | Errno::INVAL | Errno::NOSYS) => {
+                        sys::unshare(sys::ns::NEWNET)?;
+                        sys::loopback_up()?;
+                    }
+                    other => other?,
                 }
-                other => other,
-            },
+                self.done.network = true;
+                Ok(())
+            }
             ChildStep::SealInit => {
                 self.init = leak(seal::seal(INIT)?);
                 Ok(())
@@ -101,7 +128,9 @@ impl Context {
             }
             ChildStep::WriteCgroup { file, write } => {
                 let fd = self.open_below_old_root(file, OFlags::WRONLY)?;
-                rustix::io::write(fd, write.value.as_bytes()).map(drop)
+                rustix::io::write(fd, write.value.as_bytes())?;
+                self.done.limits += 1;
+                Ok(())
             }
             ChildStep::JoinUnified { .. } if self.born => Ok(()),
             ChildStep::JoinUnified { .. } => {
@@ -151,7 +180,9 @@ impl Context {
             ChildStep::JoinCgroup { tasks } => {
                 // "0" is the writer itself. Never cgroup.procs: that waits for all processors.
                 let fd = self.open_below_old_root(tasks, OFlags::WRONLY)?;
-                rustix::io::write(fd, b"0").map(drop)
+                rustix::io::write(fd, b"0")?;
+                self.done.cgroups += 1;
+                Ok(())
             }
             ChildStep::BindRoot { path } => {
                 // Twice by name: the second walk ends on top of the new mount.
@@ -175,7 +206,7 @@ impl Context {
                 rustix::fs::symlink(target.as_c_str(), path.as_c_str())
             }
             ChildStep::Bind(bind) => mount::volume::bind(bind, sys::borrow(self.slots[bind.slot])),
-            ChildStep::Protect { path } => mount::protect(path),
+            ChildStep::Harden(step) => self.harden(step),
             ChildStep::ReadOnly { target } => mount::attributes(target, sys::attr::RDONLY),
             ChildStep::OpenTerminal { owner } => self.open_terminal(*owner),
             ChildStep::Pivot => self.pivot(),
@@ -190,7 +221,11 @@ impl Context {
                 let ro = if *read_only { sys::attr::RDONLY } else { 0 };
                 mount::attributes(c"/", sys::attr::NODEV | ro)
             }
-            ChildStep::NewCgroupNamespace => new_cgroup_namespace(),
+            ChildStep::NewCgroupNamespace => {
+                harden::new_cgroup_namespace()?;
+                self.done.cgroup_namespace = true;
+                Ok(())
+            }
             ChildStep::LoopbackUp => sys::loopback_up(),
             ChildStep::Hostname(name) => rustix::system::sethostname(name.as_bytes()),
             ChildStep::Chdir(dir) => change_directory(dir),
@@ -289,7 +324,7 @@ impl Context {
     }
 
     /// Makes the new root that of the mount namespace, and lets the old one go.
-    fn pivot(&self) -> Result<()> {
+    fn pivot(&mut self) -> Result<()> {
         rustix::process::fchdir(sys::borrow(self.old_root))?;
         rustix::process::chroot(c".")?;
         rustix::process::fchdir(sys::borrow(self.new_root))?;
@@ -308,23 +343,8 @@ impl Context {
         // No working directory is to be had by way of them.
         sys::close(self.old_root);
         sys::close(self.new_root);
+        self.done.pivot = true;
         rustix::process::chdir(c"/")
-    }
-}
-
-/// Before Linux 4.6 there are none.
-fn new_cgroup_namespace() -> Result<()> {
-    match sys::unshare(sys::ns::NEWCGROUP) {
-        Err(Errno::INVAL) => {
-            let exists = rustix::fs::Access::EXISTS;
-            match rustix::fs::access(c"/proc/self/ns/cgroup", exists) {
-                Err(Errno::NOENT) if rustix::fs::access(c"/proc/self/ns/mnt", exists).is_ok() => {
-                    Ok(())
-                }
-                _ => Err(Errno::INVAL),
-            }
-        }
-        other => other,
     }
 }
 

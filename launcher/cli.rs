@@ -11,9 +11,11 @@ mod process;
 pub mod signal;
 mod stage;
 pub mod suggest;
+mod sysctl;
 #[cfg(test)]
 mod tests;
 mod topics;
+pub mod ulimit;
 mod userns;
 mod verbs;
 
@@ -219,6 +221,7 @@ fn finish(mut draft: Draft, words: Vec<OsString>) -> Result<Command> {
     limits::check(&draft)?;
     mounts::check(&draft)?;
     process::settle(&mut draft)?;
+    sysctl::check(&draft.spec)?;
     userns::check(&draft.spec)?;
     let mode = match (draft.explain, draft.trace) {
         (true, true) => {

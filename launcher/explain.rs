@@ -1,5 +1,6 @@
 //! The plan in words and as shell commands.
 
+pub mod harden;
 mod ids;
 
 use crate::plan::Plan;
@@ -138,7 +139,7 @@ pub fn child_words(step: &ChildStep) -> String {
             let ro = if b.read_only { ", read-only" } else { "" };
             format!("volume {} on {}{ro}", b.source.display(), lossy(&b.target))
         }
-        ChildStep::Protect { path } => format!("make {} read-only", lossy(path)),
+        ChildStep::Harden(step) => harden::words(step),
         ChildStep::ReadOnly { target } => format!("make {} read-only", lossy(target)),
         ChildStep::OpenTerminal { .. } => "open a pseudo-terminal".into(),
         ChildStep::Pivot => "make it the root, let the old one go (pivot_root)".into(),
@@ -216,10 +217,7 @@ fn child_shell(step: &ChildStep, plan: &Plan) -> Vec<String> {
             }
             out
         }
-        ChildStep::Protect { path } => vec![
-            format!("mount --bind {0} {0}", lossy(path)),
-            format!("mount -o remount,bind,ro {}", lossy(path)),
-        ],
+        ChildStep::Harden(step) => harden::shell(step),
         ChildStep::AttachTree { target, .. } => {
             let target = quote(target.to_bytes());
             vec![

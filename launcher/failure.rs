@@ -1,5 +1,6 @@
 //! Words for a step that failed, and what to do about it where that is known.
 
+mod harden;
 mod namespaces;
 
 pub use namespaces::{clone_error, user_namespace};
@@ -16,7 +17,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
 /// What failed in the child, with what to do about it where that is known.
-pub fn child_error(step: &ChildStep, errno: Errno, plan: &Plan) -> Error {
+pub fn child_error(step: &ChildStep, errno: Errno, detail: Option<usize>, plan: &Plan) -> Error {
     if let ChildStep::ExecPayload { candidates, argv } = step {
         return program::exec_error(&plan.rootfs, candidates, &argv.list()[0], errno);
     }
@@ -26,6 +27,9 @@ pub fn child_error(step: &ChildStep, errno: Errno, plan: &Plan) -> Error {
         }
         ChildStep::WriteCgroup { write, .. } => return cgroup::write_error(write, errno),
         _ => {}
+    }
+    if let ChildStep::Harden(step) = step {
+        return harden::error(step, errno, detail).code(Code::Ours);
     }
     let error = Error::os(child_words(step), errno);
     match (step, errno) {

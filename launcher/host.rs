@@ -14,6 +14,7 @@ pub struct Host {
     pub on_terminal: bool,
     /// Linux 5.8: setns(2) takes a pidfd, and mounts can be held by descriptors.
     pub modern: bool,
+    pub kernel: (u32, u32),
 }
 
 impl Host {
@@ -21,8 +22,9 @@ impl Host {
         let uid = rustix::process::geteuid().as_raw();
         let gid = rustix::process::getegid().as_raw();
         let rootless = uid != 0;
-        let (on_terminal, modern) = (on_terminal(), kernel() >= (5, 8));
-        Host { rootless, uid, gid, only_look: false, on_terminal, modern }
+        let (on_terminal, kernel) = (on_terminal(), kernel());
+        let modern = kernel >= (5, 8);
+        Host { rootless, uid, gid, only_look: false, on_terminal, modern, kernel }
     }
 
     pub fn wants_terminal(&self, tty: Tty) -> bool {

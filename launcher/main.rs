@@ -35,6 +35,7 @@ mod report;
 mod run;
 #[cfg(test)]
 mod scratch;
+mod seccomp;
 mod size;
 mod spec;
 mod stage;

@@ -89,11 +89,8 @@ fn make_parents(parents: &[CString]) -> Result<()> {
 
 /// A path over itself, read-only.
 pub fn protect(path: &CStr) -> Result<()> {
-    match rustix::mount::mount_bind(path, path) {
-        Ok(()) => attributes(path, sys::attr::RDONLY),
-        Err(Errno::NOENT) => Ok(()),
-        Err(e) => Err(e),
-    }
+    rustix::mount::mount_bind(path, path)?;
+    attributes(path, sys::attr::RDONLY)
 }
 
 /// Adds to the attributes of one mount.

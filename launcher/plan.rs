@@ -1,15 +1,17 @@
 //! Spec and host facts to steps: the last place that may look things up or allocate for
 //! the child. Nothing on the host has been changed when it returns.
 
+mod harden;
 mod ids;
 mod mounts;
 mod rootfs;
+mod verify;
 
 use crate::error::{Error, Result};
 use crate::host::Host;
 use crate::idmap::{self, IdMap};
 use crate::spec::{Caps, MountOp, Net, Owners, Spec};
-use crate::step::{ChildStep, HostStep, Tree};
+use crate::step::{ChildStep, Harden, HostStep, Tree};
 use crate::sys::CStrings;
 use crate::{cgroup, env, layers, lookup, record, user};
 use rustix::fd::{AsFd, OwnedFd};
@@ -64,6 +66,7 @@ pub fn plan(spec: &Spec, host: &Host) -> Result<Plan> {
         view: Vec::new(),
         view_sources: Vec::new(),
         view_slot: 0,
+        hidden: 0,
     };
     let cgroups = build.cgroups(&id)?;
     let hostname = spec.hostname.clone().unwrap_or_else(|| id.clone());
@@ -75,7 +78,7 @@ pub fn plan(spec: &Spec, host: &Host) -> Result<Plan> {
         lookup::command(build.rootfs, &spec.command[0], &search, &workdir, &spec.mounts)?;
 
     build.root(cgroups.as_ref())?;
-    build.standard_mounts();
+    build.standard_mounts()?;
     if !build.becomes() {
         build.cgroup(cgroups.as_ref())?;
     }
@@ -87,7 +90,7 @@ pub fn plan(spec: &Spec, host: &Host) -> Result<Plan> {
         build.child.push(ChildStep::OpenTerminal { owner: Uid::from_raw(who.uid) });
     }
     build.child.push(ChildStep::Pivot);
-    build.network();
+    build.network()?;
     build.cgroup_view()?;
     build.finish(&hostname, &who, &workdir)?;
     build.exec(candidates, &env)?;
@@ -120,6 +123,8 @@ pub(crate) struct Builder<'a> {
     view: Vec<cgroup::ViewMount>,
     view_sources: Vec<PathBuf>,
     view_slot: usize,
+    /// How many things are hidden so far.
+    hidden: usize,
 }
 
 impl Builder<'_> {
@@ -164,7 +169,12 @@ impl Builder<'_> {
         if self.ids.is_some() {
             s.push(ChildStep::AwaitGo);
         }
-        s.extend([ChildStep::NewSession, ChildStep::DefaultSignals, ChildStep::PrivateMounts]);
+        s.extend([
+            ChildStep::NewSession,
+            ChildStep::Harden(Harden::Keyring),
+            ChildStep::DefaultSignals,
+            ChildStep::PrivateMounts,
+        ]);
         if self.becomes() {
             // The host's cgroups are the caller's, whom the next steps leave behind.
             self.cgroup(groups)?;
@@ -215,19 +225,42 @@ impl Builder<'_> {
         }
         self.child.push(ChildStep::Hostname(c_str(hostname)?));
         self.child.push(ChildStep::Chdir(c_path(workdir)?));
+        self.settings()?;
+        self.verify_mounts();
+        self.give_up(who)
+    }
+
+    /// Ids, capabilities, system calls; and the look back.
+    fn give_up(&mut self, who: &user::Resolved) -> Result<()> {
         let keep = kept_capabilities(&self.spec.caps);
+        let mut filter = self.filter(keep.unwrap_or(u64::MAX))?;
+        self.process_limits()?;
         if let Some(keep) = keep {
             self.child.push(ChildStep::DropBounding { keep });
+        }
+        let fixed = !self.spec.new_privileges && !self.spec.caps.privileged;
+        let mut look = None;
+        if !fixed && let Some(filter) = filter.take() {
+            // Without no_new_privs only CAP_SYS_ADMIN may load one, so it has to allow the
+            // steps that follow.
+            look = self.load(filter);
         }
         self.set_ids(who)?;
         if let Some(keep) = keep {
             self.child.push(ChildStep::SetCapabilities { keep });
         }
-        if !self.spec.new_privileges && !self.spec.caps.privileged {
+        if fixed {
             self.child.push(ChildStep::NoNewPrivileges);
         }
         self.child.push(ChildStep::CloseOnExec);
         self.child.push(ChildStep::DieWithParentAgain);
+        self.verify_process();
+        if let Some(filter) = filter {
+            look = self.load(filter);
+        }
+        if let Some(look) = look {
+            self.harden(look);
+        }
         Ok(())
     }
 

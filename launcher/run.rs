@@ -209,13 +209,19 @@ fn clone(
         old_root: -1,
         new_root: -1,
         terminal: -1,
+        dev: -1,
+        settings: -1,
+        done: child::Done::default(),
+        detail: None,
         fault: spec.fault,
         times,
     };
     let steps: &'static [ChildStep] = plan.child;
     let body = Box::new(move |born| child::run(steps, Context { born, ..context }, first));
     // So little memory that the kernel might have to kill before exec: not the launcher, too.
-    let tight = spec.limits.memory.is_some_and(|bytes| bytes < 16 << 20);
+    // And what is written to oom_score_adj holds for all who share memory.
+    let tight =
+        spec.limits.memory.is_some_and(|bytes| bytes < 16 << 20) || spec.oom_score_adj.is_some();
     let pid = sys::clone(flags, cgroup_fd.as_ref().map(AsFd::as_fd), !tight, body)
         .map_err(|e| failure::clone_error(e, flags, plan.rootless))?;
     made.child = Pid::from_raw(pid);
@@ -246,11 +252,11 @@ fn await_exec(plan: &Plan, made: &mut Made) -> Result<Option<OwnedFd>> {
             Ok(None) => return Ok(terminal),
             Ok(Some((Report::Terminal, master))) => terminal = master,
             Ok(Some((Report::Kill, _))) => kill_self(),
-            Ok(Some((Report::Failed { step, errno }, _))) => {
+            Ok(Some((Report::Failed { step, errno, detail }, _))) => {
                 let failed = plan.child.get(step);
                 return Err(failed.map_or_else(
                     || Error::os("start the container", errno),
-                    |s| failure::child_error(s, errno, plan),
+                    |s| failure::child_error(s, errno, detail, plan),
                 ));
             }
             Err(e) => return Err(Error::os("hear from the child", e)),

@@ -38,6 +38,19 @@ pub struct Spec {
     pub gid_map: Vec<MapLine>,
     /// Let set-user-ID programs and file capabilities raise privileges.
     pub new_privileges: bool,
+    pub seccomp: Seccomp,
+    /// Absolute, hidden inside in addition to what always is.
+    pub mask: Vec<PathBuf>,
+    /// What is hidden or read-only by default and shall not be.
+    pub unmask: Unmask,
+    /// One per resource.
+    pub rlimits: Vec<Rlimit>,
+    /// -1000 to 1000.
+    pub oom_score_adj: Option<i32>,
+    /// Paths below /proc/sys, of what belongs to a namespace, and values; one per path.
+    pub sysctls: Vec<(String, String)>,
+    /// Supplementary groups beside the user's own.
+    pub groups: Vec<Id>,
     /// Seconds from SIGTERM or SIGHUP to SIGKILL; docker's default is 10.
     pub stop_timeout: u32,
     /// What stands in the way of a start on purpose (for tests of failure).
@@ -173,11 +186,39 @@ pub struct Caps {
     pub privileged: bool,
 }
 
+/// Bytes, processes, seconds or whatever the resource is counted in; u64::MAX: no limit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Rlimit {
+    /// RLIMIT_*
+    pub resource: u32,
+    pub soft: u64,
+    pub hard: u64,
+}
+
+#[derive(Clone, Debug, Default, PartialEq)]
+pub enum Seccomp {
+    /// Docker's profile.
+    #[default]
+    Default,
+    Unconfined,
+    /// A profile in docker's form, on the host.
+    File(PathBuf),
+}
+
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Unmask {
+    pub all: bool,
+    /// A last component `*` stands for all below.
+    pub paths: Vec<PathBuf>,
+}
+
 /// Fails or kills the launcher at the given step, counted from 1 over the whole plan.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fault {
     Fail(usize),
     Kill(usize),
+    /// The step does nothing and says that it succeeded.
+    Skip(usize),
 }
 
 impl Limits {

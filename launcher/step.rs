@@ -1,6 +1,10 @@
 //! The steps of a start, as data: run, printed, timed and swept for faults from the
 //! same two lists.
 
+mod harden;
+
+pub use harden::{Check, Done, Harden, Hidden, Setting};
+
 use crate::cgroup::Write;
 use crate::idmap::IdMap;
 use crate::record::{Facts, RecordItem};
@@ -130,10 +134,7 @@ pub enum ChildStep {
         target: CString,
     },
     Bind(Box<Bind>),
-    /// A part of /proc through which the host could be changed, read-only; absent is fine.
-    Protect {
-        path: CString,
-    },
+    Harden(Harden),
     /// One mount, now that all mount points in it are made.
     ReadOnly {
         target: CString,

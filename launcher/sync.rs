@@ -18,11 +18,17 @@ use rustix::net::{
     SendAncillaryMessage, SendFlags, SocketFlags, SocketType,
 };
 use std::io::{IoSlice, IoSliceMut};
+use std::sync::atomic::{AtomicU32, Ordering};
 
-const SIZE: usize = 12;
+const SIZE: usize = 16;
 const FAILED: u32 = 1;
 const TERMINAL: u32 = 2;
 const KILL: u32 = 3;
+/// No detail.
+const NONE: u32 = u32::MAX;
+
+/// The child's last message; nothing where it has a copy of the memory.
+static LAST: [AtomicU32; SIZE / 4] = [const { AtomicU32::new(0) }; SIZE / 4];
 
 /// One message of the child's.
 #[derive(Debug, PartialEq)]
@@ -30,6 +36,8 @@ pub enum Report {
     Failed {
         step: usize,
         errno: Errno,
+        /// Which one, where a step does many things.
+        detail: Option<usize>,
     },
     Terminal,
     /// A test wants the launcher killed at this very step (`--fault kill:N`).
@@ -37,20 +45,19 @@ pub enum Report {
 }
 
 impl Report {
-    pub fn failed(step: usize, errno: Errno) -> Report {
-        Report::Failed { step, errno }
-    }
-
     fn encode(&self) -> [u8; SIZE] {
-        let (kind, step, errno) = match self {
-            Report::Failed { step, errno } => (FAILED, *step as u32, errno.raw_os_error()),
-            Report::Terminal => (TERMINAL, 0, 0),
-            Report::Kill => (KILL, 0, 0),
+        let words = match self {
+            Report::Failed { step, errno, detail } => {
+                let detail = detail.map_or(NONE, |n| n as u32);
+                [FAILED, *step as u32, errno.raw_os_error() as u32, detail]
+            }
+            Report::Terminal => [TERMINAL, 0, 0, 0],
+            Report::Kill => [KILL, 0, 0, 0],
         };
         let mut out = [0; SIZE];
-        out[..4].copy_from_slice(&kind.to_ne_bytes());
-        out[4..8].copy_from_slice(&step.to_ne_bytes());
-        out[8..].copy_from_slice(&errno.to_ne_bytes());
+        for (place, word) in out.chunks_exact_mut(4).zip(words) {
+            place.copy_from_slice(&word.to_ne_bytes());
+        }
         out
     }
 
@@ -60,6 +67,7 @@ impl Report {
             FAILED => Some(Report::Failed {
                 step: word(4) as usize,
                 errno: Errno::from_raw_os_error(word(8) as i32),
+                detail: (word(12) != NONE).then_some(word(12) as usize),
             }),
             TERMINAL => Some(Report::Terminal),
             KILL => Some(Report::Kill),
@@ -120,9 +128,15 @@ impl Channel {
         }
     }
 
-    /// A failure to report is a failure of a parent that is gone; nobody is left to tell.
+    /// A failure to report is that of a parent that is gone; or of a filter that lets
+    /// nothing be sent, so it is left in the memory that both share, too.
     pub fn send(&self, report: &Report) {
-        let _ = rustix::net::send(self.fd, &report.encode(), SendFlags::NOSIGNAL);
+        let data = report.encode();
+        for (place, word) in LAST.iter().zip(data.chunks_exact(4)) {
+            let word = word.try_into().map_or(0, u32::from_ne_bytes);
+            place.store(word, Ordering::Release);
+        }
+        let _ = rustix::net::send(self.fd, &data, SendFlags::NOSIGNAL);
     }
 
     pub fn send_terminal(&self, master: BorrowedFd<'_>) -> Result<()> {
@@ -167,12 +181,22 @@ pub fn receive(parent: BorrowedFd<'_>) -> Result<Option<(Report, Option<OwnedFd>
     let mut data = [0u8; SIZE];
     let (n, fd) = receive_with(parent, &mut data)?;
     if n == 0 {
-        return Ok(None);
+        return Ok(unsent());
     }
     match (n == SIZE).then(|| Report::decode(&data)).flatten() {
         Some(report) => Ok(Some((report, fd))),
         None => Err(Errno::PROTO),
     }
+}
+
+/// What a child could not send, taken once.
+fn unsent() -> Option<(Report, Option<OwnedFd>)> {
+    let mut data = [0u8; SIZE];
+    for (place, word) in data.chunks_exact_mut(4).zip(&LAST) {
+        place.copy_from_slice(&word.swap(0, Ordering::Acquire).to_ne_bytes());
+    }
+    let report = Report::decode(&data)?;
+    matches!(report, Report::Failed { .. }).then_some((report, None))
 }
 
 fn retry<T>(mut call: impl FnMut() -> Result<T>) -> Result<T> {
@@ -191,7 +215,8 @@ mod tests {
 
     #[test]
     fn reports_survive_the_wire() {
-        for report in [Report::failed(7, Errno::PERM), Report::Terminal] {
+        let failed = |detail| Report::Failed { step: 7, errno: Errno::PERM, detail };
+        for report in [failed(None), failed(Some(3)), Report::Terminal] {
             assert_eq!(Report::decode(&report.encode()), Some(report));
         }
         assert_eq!(Report::decode(&[9; SIZE]), None);

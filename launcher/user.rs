@@ -58,6 +58,20 @@ pub fn resolve(root: BorrowedFd<'_>, user: &UserSpec) -> Result<Resolved> {
     Ok(Resolved { uid, gid, groups, home: own(home.unwrap_or(b"/")), name })
 }
 
+/// `--group-add`: by the rootfs's etc/group.
+pub fn add_groups(root: BorrowedFd<'_>, who: &mut Resolved, groups: &[Id]) -> Result<()> {
+    for group in groups {
+        let gid = match group {
+            Id::Number(gid) => *gid,
+            Id::Name(name) => group_of_name(root, name)?,
+        };
+        if gid != who.gid && !who.groups.contains(&gid) {
+            who.groups.push(gid);
+        }
+    }
+    Ok(())
+}
+
 fn group_of_name(root: BorrowedFd<'_>, name: &str) -> Result<u32> {
     let text = file(root, "etc/group")?;
     let mut lines = text.as_deref().unwrap_or_default().split(|b| *b == b'\n').filter_map(group);

@@ -17,6 +17,8 @@ mod env;
 mod explain;
 #[path = "containers/faults.rs"]
 mod faults;
+#[path = "containers/hidden.rs"]
+mod hidden;
 #[path = "containers/hostile.rs"]
 mod hostile;
 #[path = "containers/hostile_forms.rs"]
@@ -29,6 +31,8 @@ mod inject;
 mod limits;
 #[path = "containers/living.rs"]
 mod living;
+#[path = "containers/lookback.rs"]
+mod lookback;
 #[path = "containers/namespaces.rs"]
 mod namespaces;
 #[path = "containers/old_kernels.rs"]
@@ -43,6 +47,8 @@ mod rootfs;
 mod rootless;
 #[path = "containers/sandboxes.rs"]
 mod sandboxes;
+#[path = "containers/seccomp.rs"]
+mod seccomp;
 #[path = "containers/signals.rs"]
 mod signals;
 #[path = "containers/stage.rs"]
@@ -55,6 +61,8 @@ mod streams;
 mod terminal;
 #[path = "containers/tty.rs"]
 mod tty;
+#[path = "containers/tuning.rs"]
+mod tuning;
 #[path = "containers/userns.rs"]
 mod userns;
 #[path = "containers/volumes.rs"]

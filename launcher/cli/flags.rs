@@ -2,7 +2,7 @@
 //! all made from it; an option is added here and nowhere else.
 
 use crate::cli::given::Given;
-use crate::cli::{limits, mounts, process, userns};
+use crate::cli::{limits, mounts, process, sysctl, ulimit, userns};
 use crate::error::{Error, Result};
 use crate::spec::{Spec, Tty};
 
@@ -179,6 +179,38 @@ pub static FLAGS: &[Flag] = &[
               See: launch help users",
     },
     Flag {
+        names: "--group-add",
+        arg: Value("GROUP", process::group_add),
+        group: Process,
+        help: "one more supplementary group of ROOTFS's, or a number",
+        doc: "Beside those that the user has. May be given many times.",
+    },
+    Flag {
+        names: "--ulimit",
+        arg: Value("NAME=N[:N]", ulimit::parse),
+        group: Limits,
+        help: "resource limit of each process: nofile=1024:4096",
+        doc: "Soft and hard limit of setrlimit(2): as, core, cpu, data, fsize, locks, memlock,\n\
+              msgqueue, nice, nofile, nproc, rss, rtprio, rttime, sigpending, stack. -1 or\n\
+              unlimited: no limit. Without it your own limits apply.",
+    },
+    Flag {
+        names: "--oom-score-adj",
+        arg: Value("N", process::oom_score_adj),
+        group: Limits,
+        help: "whom the kernel kills first: -1000 never, 1000 first",
+        doc: "For when the whole machine is short of memory (proc(5)). Less than your own needs\n\
+              CAP_SYS_RESOURCE.",
+    },
+    Flag {
+        names: "--sysctl",
+        arg: Value("NAME=VALUE", sysctl::parse),
+        group: Isolation,
+        help: "a kernel setting of its own: net.ipv4.ip_forward=1",
+        doc: "Only what belongs to one of the container's namespaces: net.*, fs.mqueue.*, and\n\
+              kernel.msg*, kernel.sem, kernel.shm*.",
+    },
+    Flag {
         names: "-t --tty",
         arg: Switch(|d, on| set(&mut d.spec.tty, if on { Tty::Always } else { Tty::Never })),
         group: Process,
@@ -260,9 +292,9 @@ pub static FLAGS: &[Flag] = &[
         names: "--security-opt",
         arg: Value("OPT", process::security_opt),
         group: Isolation,
-        help: "no-new-privileges=false: set-user-ID programs work",
-        doc: "By default no program inside can gain privileges by being executed (su, sudo, ping\n\
-              with a file capability). no-new-privileges=true is that default.",
+        help: "loosen or tighten: launch help security",
+        doc: "seccomp=FILE or unconfined, no-new-privileges=false, mask=PATH, unmask=PATH or ALL,\n\
+              systempaths=unconfined; may be given many times. See: launch help security",
     },
     Flag {
         names: "--userns",
@@ -350,9 +382,9 @@ pub static FLAGS: &[Flag] = &[
     },
     Flag {
         names: "--fault",
-        arg: Value("fail:N|kill:N", process::fault),
+        arg: Value("fail:N|kill:N|skip:N", process::fault),
         group: Hidden,
-        help: "fail, or be killed, at step N",
+        help: "fail, be killed, or leave out what is to be done, at step N",
         doc: "For tests: at the Nth step of --explain, counted from 1.",
     },
 ];

@@ -4,9 +4,10 @@ use crate::cli::caps;
 use crate::cli::flags::Draft;
 use crate::cli::given::Given;
 use crate::error::{Error, Result};
-use crate::spec::{EnvItem, Fault, Id, Net, UserSpec};
+use crate::spec::{EnvItem, Fault, Id, Net, Seccomp, UserSpec};
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
+use std::path::PathBuf;
 
 /// The kernel's HOST_NAME_MAX.
 const HOSTNAME_MOST: usize = 64;
@@ -112,12 +113,55 @@ pub fn cap_drop(draft: &mut Draft, given: Given) -> Result<()> {
 
 pub fn security_opt(draft: &mut Draft, given: Given) -> Result<()> {
     let text = given.text()?;
-    let value = text.strip_prefix("no-new-privileges");
-    draft.spec.new_privileges = match value {
-        Some("" | "=true" | ":true") => false,
-        Some("=false" | ":false") => true,
-        _ => return Err(given.bad("unknown (no-new-privileges=true or no-new-privileges=false)")),
+    // Docker takes both; in a path a colon separates.
+    let (name, value) = match text.split_once(['=', ':']) {
+        Some((name, value)) => (name, Some(value)),
+        None => (text, None),
     };
+    let spec = &mut draft.spec;
+    match (name, value) {
+        ("no-new-privileges", None | Some("true")) => spec.new_privileges = false,
+        ("no-new-privileges", Some("false")) => spec.new_privileges = true,
+        ("seccomp", Some("unconfined")) => spec.seccomp = Seccomp::Unconfined,
+        ("seccomp", Some("default" | "builtin")) => spec.seccomp = Seccomp::Default,
+        ("seccomp", Some(path)) => {
+            given.check_path(path.as_bytes(), "the profile's path")?;
+            spec.seccomp = Seccomp::File(path.into());
+        }
+        ("mask", Some(list)) => spec.mask.extend(system_paths(given, list)?),
+        ("unmask", Some("ALL" | "all")) | ("systempaths", Some("unconfined")) => {
+            spec.unmask.all = true;
+        }
+        ("unmask", Some(list)) => spec.unmask.paths.extend(system_paths(given, list)?),
+        _ => return Err(given.bad(SECURITY_OPTS)),
+    }
+    Ok(())
+}
+
+const SECURITY_OPTS: &str = "unknown (seccomp=FILE, seccomp=unconfined, no-new-privileges=false, \
+                             mask=PATH, unmask=PATH, unmask=ALL, systempaths=unconfined)";
+
+/// `/proc/a:/proc/b`
+fn system_paths(given: Given, list: &str) -> Result<Vec<PathBuf>> {
+    list.split(':').map(|path| given.inside(OsStr::new(path), "a path")).collect()
+}
+
+/// May be given many times, and lists with commas.
+pub fn group_add(draft: &mut Draft, given: Given) -> Result<()> {
+    for word in given.text()?.split(',') {
+        let group = id(given, "group", word)?;
+        draft.spec.groups.push(group);
+    }
+    Ok(())
+}
+
+pub fn oom_score_adj(draft: &mut Draft, given: Given) -> Result<()> {
+    let text = given.text()?;
+    let digits = text.strip_prefix('-').unwrap_or(text);
+    let plain = !digits.is_empty() && digits.bytes().all(|b| b.is_ascii_digit());
+    let score = text.parse().ok().filter(|n| plain && (-1000..=1000).contains(n));
+    draft.spec.oom_score_adj =
+        Some(score.ok_or_else(|| given.bad("not a whole number from -1000 to 1000"))?);
     Ok(())
 }
 
@@ -126,14 +170,15 @@ pub fn stop_timeout(draft: &mut Draft, given: Given) -> Result<()> {
     Ok(())
 }
 
-/// `fail:N`, `kill:N`
+/// `fail:N`, `kill:N`, `skip:N`
 pub fn fault(draft: &mut Draft, given: Given) -> Result<()> {
-    let wrong = || given.bad("not fail:N or kill:N, N from 1");
+    let wrong = || given.bad("not fail:N, kill:N or skip:N, N from 1");
     let (kind, step) = given.text()?.split_once(':').ok_or_else(wrong)?;
     let step = step.parse().ok().filter(|n| *n > 0).ok_or_else(wrong)?;
     draft.spec.fault = Some(match kind {
         "fail" => Fault::Fail(step),
         "kill" => Fault::Kill(step),
+        "skip" => Fault::Skip(step),
         _ => return Err(wrong()),
     });
     Ok(())

@@ -21,8 +21,7 @@ pub const LATER: [&str; 10] =
     ["attach", "build", "create", "exec", "images", "logs", "pull", "start", "stats", "top"];
 
 /// Options of docker that have no counterpart here.
-pub const OPTIONS_LATER: [&str; 7] =
-    ["-d", "--detach", "-p", "--publish", "--restart", "--ulimit", "--device"];
+pub const OPTIONS_LATER: [&str; 6] = ["-d", "--detach", "-p", "--publish", "--restart", "--device"];
 
 /// What an option of another program is called here.
 pub fn elsewhere(name: &str) -> Option<&'static str> {

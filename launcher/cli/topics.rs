@@ -4,6 +4,7 @@ pub static TOPICS: &[(&str, &str)] = &[
     ("limits", LIMITS),
     ("volumes", VOLUMES),
     ("users", USERS),
+    ("security", SECURITY),
     ("exit-codes", EXIT_CODES),
     ("rootless", ROOTLESS),
 ];
@@ -47,6 +48,28 @@ Names are those of ROOTFS's own etc/passwd and etc/group. Numbers need no such
 files. Without GROUP: the user's own group and all groups that list the user;
 for a number that etc/passwd does not have, group 0. With GROUP: that alone.
 Without -u the command runs as user 0 with reduced capabilities.
+";
+
+const SECURITY: &str = "\
+What holds without any option, and how to loosen or tighten it:
+
+  capabilities            docker's less MKNOD: --cap-add, --cap-drop NAME or ALL
+  system calls            docker's seccomp profile; 32-bit programs, which speak
+                          another language, end with SIGSYS:
+                          --security-opt seccomp=unconfined
+                          --security-opt seccomp=FILE   docker's JSON; of many
+                          rules that match, the strictest counts
+  new privileges          none by set-user-ID programs or file capabilities:
+                          --security-opt no-new-privileges=false
+  hidden                  /proc/kcore, keys, timer_list, ..., /sys/firmware, ...
+  read-only               /sys, /proc/bus, fs, irq, sys, sysrq-trigger:
+                          --security-opt unmask=PATH[:PATH], PATH may end in /*
+                          --security-opt unmask=ALL, or systempaths=unconfined
+                          --security-opt mask=PATH[:PATH]   hides more
+  all of it               --privileged
+
+The profile's rules by capability follow --cap-add: with SYS_ADMIN mount(2) is
+allowed. A profile must allow what launch's init needs to start and to wait.
 ";
 
 const EXIT_CODES: &str = "\

@@ -85,19 +85,36 @@ impl Builder<'_> {
 
     pub fn user(&self) -> Result<user::Resolved> {
         let default = self.ids.as_ref().map_or((0, 0), |ids| ids.user);
-        match &self.spec.user {
-            Some(u) => user::resolve(self.rootfs, u),
+        let mut who = match &self.spec.user {
+            Some(u) => user::resolve(self.rootfs, u)?,
             None if default != (0, 0) => {
                 let (user, group) = (Id::Number(default.0), Some(Id::Number(default.1)));
-                user::resolve(self.rootfs, &UserSpec { user, group })
+                user::resolve(self.rootfs, &UserSpec { user, group })?
             }
-            None => Ok(user::Resolved {
+            None => user::Resolved {
                 uid: 0,
                 gid: 0,
                 groups: Vec::new(),
                 home: "/root".into(),
                 name: Some("root".into()),
-            }),
+            },
+        };
+        self.add_groups(&mut who)?;
+        Ok(who)
+    }
+
+    /// `--group-add`, all of which have to be there.
+    fn add_groups(&self, who: &mut user::Resolved) -> Result<()> {
+        user::add_groups(self.rootfs, who, &self.spec.groups)?;
+        let Some(ids) = self.ids.as_ref().filter(|_| !self.spec.groups.is_empty()) else {
+            return Ok(());
+        };
+        match who.groups.iter().find(|gid| !ids.groups || !ids.has_gid(**gid)) {
+            Some(gid) => {
+                Err(Error::new(format!("--group-add: group {gid} is not in this user namespace"))
+                    .hint("it needs subordinate ids that include it: launch help rootless"))
+            }
+            None => Ok(()),
         }
     }
 

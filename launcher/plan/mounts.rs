@@ -4,7 +4,7 @@ use super::{Builder, c_path, c_str};
 use crate::cgroup;
 use crate::error::{Error, Result};
 use crate::spec::{MountOp, Net, TmpfsFlags};
-use crate::step::{Bind, ChildStep, Mount, Walk};
+use crate::step::{Bind, ChildStep, Harden, Mount, Walk};
 use crate::table;
 use rustix::fs::FileType;
 use rustix::mount::MountFlags;
@@ -16,24 +16,20 @@ const TTY: u32 = 5;
 
 impl Builder<'_> {
     /// /proc, /sys, /dev and the rest of the table that init has, too.
-    pub fn standard_mounts(&mut self) {
+    pub fn standard_mounts(&mut self) -> Result<()> {
+        let late = self.apart();
         for m in table::MOUNTS {
-            if m.target == c"/sys" && self.apart() {
+            if m.target == c"/sys" && late {
                 // It shows the network namespace of whoever mounts it: after joining.
                 continue;
             }
             self.standard_mount(m);
-            if m.target == c"/proc" && !self.spec.caps.privileged {
-                self.protect();
-            }
         }
-    }
-
-    /// Root inside is root outside to these files, whatever its capabilities.
-    fn protect(&mut self) {
-        for path in [c"/proc/sys", c"/proc/sysrq-trigger"] {
-            self.child.push(ChildStep::Protect { path: path.into() });
+        if !self.spec.caps.privileged {
+            self.harden(Harden::HoldEmpty);
         }
+        self.hide("/proc")?;
+        if late { Ok(()) } else { self.hide("/sys") }
     }
 
     fn standard_mount(&mut self, m: &table::Mount) {
@@ -133,7 +129,7 @@ impl Builder<'_> {
     }
 
     /// Joins the network that the parent made meanwhile, and shows it.
-    pub fn network(&mut self) {
+    pub fn network(&mut self) -> Result<()> {
         if self.ids.is_none() {
             self.child.push(ChildStep::AwaitGo);
         }
@@ -142,7 +138,12 @@ impl Builder<'_> {
             for m in table::MOUNTS.iter().filter(|m| m.target == c"/sys") {
                 self.standard_mount(m);
             }
+            self.hide("/sys")?;
         }
+        if !self.spec.caps.privileged {
+            self.harden(Harden::ReleaseEmpty);
+        }
+        Ok(())
     }
 
     fn devices(&mut self) {
@@ -187,7 +188,7 @@ impl Builder<'_> {
                 }
             }
         }
-        Ok(())
+        self.hide_others()
     }
 
     fn source_kind(&self, source: &Path) -> Result<FileType> {

@@ -100,7 +100,16 @@ const PROCESS: &[Row] = &[
         &["--cap-add", "CHOWN", "--cap-drop", "CHOWN"],
         "CHOWN is both in --cap-add and in --cap-drop",
     ),
-    (&["--security-opt", "seccomp=x"], "--security-opt 'seccomp=x': unknown"),
+    (&["--security-opt", "label=x"], "--security-opt 'label=x': unknown"),
+    (
+        &["--security-opt", "seccomp=/none"],
+        "seccomp profile /none: No such file or directory (ENOENT)",
+    ),
+    (&["--security-opt", "seccomp=/"], "seccomp profile /: Is a directory (EISDIR)"),
+    (
+        &["--security-opt", "seccomp=/proc/self/cmdline"],
+        "seccomp profile /proc/self/cmdline: expected value at line 1",
+    ),
     (&["--tmpfs", "rel"], "--tmpfs 'rel': the target must begin with /"),
     (&["--tmpfs", "/x:size=lots"], "--tmpfs '/x:size=lots': size 'lots': "),
     (&["--tmpfs", "/x:size=0"], "size '0': not more than 0"),
@@ -123,7 +132,7 @@ const FORMS: &[Row] = &[
         "--mem needs a value: --mem SIZE\nhint: --read-only follows where the value should be",
     ),
     (&["--rm=false"], "nothing of a container is ever left behind"),
-    (&["--fault", "fail:0"], "--fault 'fail:0': not fail:N or kill:N, N from 1"),
+    (&["--fault", "fail:0"], "--fault 'fail:0': not fail:N, kill:N or skip:N, N from 1"),
     (&["--fault", "explode:1"], "--fault 'explode:1': "),
 ];
 

@@ -1,0 +1,150 @@
+//! The steps that take something away. Nothing here allocates.
+
+use super::verify::verify_filter;
+use super::{Context, leak};
+use crate::mount;
+use crate::spec::Rlimit;
+use crate::step::{Harden, Hidden, Setting};
+use crate::sys;
+use rustix::fd::AsFd;
+use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags};
+use rustix::io::{Errno, Result};
+use std::ffi::{CStr, CString};
+
+/// Below /dev, for as long as things are being hidden.
+const EMPTY: &CStr = c".empty";
+
+impl Context {
+    pub(super) fn harden(&mut self, step: &Harden) -> Result<()> {
+        match step {
+            Harden::HoldEmpty => self.hold_empty(),
+            Harden::Hide { paths, first } => self.hide(paths, *first),
+            Harden::HoldSettings => {
+                let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+                self.settings = leak(rustix::fs::open(c"/proc/sys", flags, Mode::empty())?);
+                Ok(())
+            }
+            Harden::ReadOnly(paths) => self.each(paths, mount::protect),
+            Harden::Settings(list) => self.set(list),
+            Harden::OomScore(score) => write(CWD, c"/proc/self/oom_score_adj", score),
+            Harden::Limits(limits) => self.limit(limits),
+            Harden::Verify { checks, status } => self.verify(checks, *status),
+            Harden::VerifyFilter { mode } => verify_filter(*mode),
+            Harden::ReleaseEmpty => {
+                rustix::fs::unlinkat(sys::borrow(self.dev), EMPTY, AtFlags::REMOVEDIR)?;
+                sys::close(self.dev);
+                Ok(())
+            }
+            Harden::Keyring => {
+                own_keyring()?;
+                self.done.keyring = true;
+                Ok(())
+            }
+            Harden::Filter(filter) => sys::load_filter(&filter.program, filter.flags),
+        }
+    }
+
+    /// By descriptors: what is mounted on /dev later does not matter.
+    fn hold_empty(&mut self) -> Result<()> {
+        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        self.dev = leak(rustix::fs::open(c"/dev", flags, Mode::empty())?);
+        rustix::fs::mkdirat(sys::borrow(self.dev), EMPTY, Mode::from_raw_mode(0o555))
+    }
+
+    /// A directory by the empty one, anything else by null: both are ours, whatever the
+    /// image has. What is not there is noted, so that nobody looks for it again.
+    fn hide(&mut self, paths: &[Hidden], first: usize) -> Result<()> {
+        rustix::process::fchdir(sys::borrow(self.dev))?;
+        for (index, hidden) in paths.iter().enumerate() {
+            match cover(hidden) {
+                Ok(()) => {}
+                Err(Errno::NOENT) if first + index < 64 => self.done.absent |= 1 << (first + index),
+                Err(Errno::NOENT) => {}
+                Err(e) => return self.fails_at(index, e),
+            }
+        }
+        Ok(())
+    }
+
+    /// What does not exist needs no protection.
+    fn each(&mut self, paths: &[CString], protect: impl Fn(&CStr) -> Result<()>) -> Result<()> {
+        for (index, path) in paths.iter().enumerate() {
+            match protect(path) {
+                Ok(()) | Err(Errno::NOENT) => {}
+                Err(e) => return self.fails_at(index, e),
+            }
+        }
+        Ok(())
+    }
+
+    /// The parent is told which it was.
+    fn fails_at(&mut self, index: usize, e: Errno) -> Result<()> {
+        self.detail = Some(index);
+        Err(e)
+    }
+
+    fn set(&mut self, list: &[Setting]) -> Result<()> {
+        for (index, setting) in list.iter().enumerate() {
+            let place = sys::borrow(self.settings);
+            if let Err(e) = write(place, &setting.file, &setting.value) {
+                return self.fails_at(index, e);
+            }
+        }
+        sys::close(self.settings);
+        Ok(())
+    }
+
+    fn limit(&mut self, limits: &[Rlimit]) -> Result<()> {
+        for (index, limit) in limits.iter().enumerate() {
+            if let Err(e) = sys::set_limit(limit.resource, limit.soft, limit.hard) {
+                return self.fails_at(index, e);
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Never the wrong kind first: a mount that comes to nothing waits for all processors.
+fn cover(hidden: &Hidden) -> Result<()> {
+    let path = hidden.path.as_c_str();
+    let is_directory = || {
+        let mode = rustix::fs::stat(path)?.st_mode;
+        Ok(FileType::from_raw_mode(mode) == FileType::Directory)
+    };
+    let directory = hidden.directory.map_or_else(is_directory, Ok)?;
+    let by = |directory: bool| if directory { EMPTY } else { c"null" };
+    match rustix::mount::mount_bind(by(directory), path) {
+        Err(Errno::NOTDIR) => rustix::mount::mount_bind(by(!directory), path),
+        other => other,
+    }
+}
+
+fn write(place: impl AsFd, file: &CStr, value: &CStr) -> Result<()> {
+    let flags = OFlags::WRONLY | OFlags::CLOEXEC;
+    let fd = rustix::fs::openat(place, file, flags, Mode::empty())?;
+    rustix::io::write(fd, value.to_bytes()).map(drop)
+}
+
+/// Where an outer filter keeps all keyrings from us, it keeps them from the container, too.
+fn own_keyring() -> Result<()> {
+    match sys::join_session_keyring() {
+        Err(e @ (Errno::PERM | Errno::NOSYS)) if sys::session_keyring() == Err(e) => Ok(()),
+        other => other,
+    }
+}
+
+/// Before Linux 4.6 there are none.
+pub(super) fn new_cgroup_namespace() -> Result<()> {
+    match sys::unshare(sys::ns::NEWCGROUP) {
+        Err(Errno::INVAL) => {
+            let exists = rustix::fs::Access::EXISTS;
+            match rustix::fs::access(c"/proc/self/ns/cgroup", exists) {
+                Err(Errno::NOENT) if rustix::fs::access(c"/proc/self/ns/mnt", exists).is_ok() => {
+                    Ok(())
+                }
+                _ => Err(Errno::INVAL),
+            }
+        }
+        other => other,
+    }
+}

@@ -1,0 +1,216 @@
+//! The look back: what the kernel says of this process, against the plan. Nothing here
+//! allocates. A step that was left out, or that pretended to succeed, ends the start here.
+
+use super::Context;
+use crate::step::{Check, Done};
+use crate::sys;
+use rustix::fs::{FileType, Mode, OFlags, StatVfsMountFlags};
+use rustix::io::{Errno, Result};
+use std::ffi::CStr;
+
+/// It is not so, as opposed to: it could not be found out.
+pub const NOT_SO: Errno = Errno::BADE;
+
+/// The bytes of a /proc file that matter.
+struct Text {
+    bytes: [u8; 2048],
+    len: usize,
+}
+
+impl Context {
+    pub(super) fn verify(&mut self, checks: &[Check], status: bool) -> Result<()> {
+        // One file has it all: user, groups, capabilities, no_new_privs, signals, umask.
+        let status = if status { Text::read(c"/proc/self/status")? } else { Text::empty() };
+        for (index, check) in checks.iter().enumerate() {
+            let result = match self.holds(check, &status) {
+                Ok(true) => continue,
+                Ok(false) => Err(NOT_SO),
+                Err(e) => Err(e),
+            };
+            self.detail = Some(index);
+            return result;
+        }
+        Ok(())
+    }
+
+    fn holds(&self, check: &Check, status: &Text) -> Result<bool> {
+        Ok(match check {
+            Check::Root { read_only } => {
+                let flags = mount_flags(c"/")?;
+                flags.contains(NODEV) && (!read_only || flags.contains(StatVfsMountFlags::RDONLY))
+            }
+            Check::Done(what) => self.is_done(*what),
+            Check::FileSystem { at, magic } => {
+                rustix::fs::statfs(at.as_c_str())?.f_type as i64 == *magic
+            }
+            Check::ReadOnly(path) | Check::Volume { target: path, .. } => match mount_flags(path) {
+                Ok(flags) => flags.contains(StatVfsMountFlags::RDONLY),
+                Err(Errno::NOENT) => matches!(check, Check::ReadOnly(_)),
+                Err(e) => return Err(e),
+            },
+            Check::Hidden { path, number } => self.is_hidden(path, *number)?,
+            Check::Uid(uid) => status.all_are(b"Uid:", *uid),
+            Check::Gid(gid) => status.all_are(b"Gid:", *gid),
+            Check::Groups(groups) => {
+                let found = || status.numbers(b"Groups:");
+                found().count() == groups.len()
+                    && found().all(|n| groups.iter().any(|g| u64::from(g.as_raw()) == n))
+            }
+            Check::Capabilities { keep } => {
+                let beyond = |name, keep: u64| status.hex(name).is_none_or(|set| set & !keep != 0);
+                !beyond(b"CapBnd:", *keep)
+                    && !beyond(b"CapPrm:", *keep)
+                    && !beyond(b"CapEff:", *keep)
+                    && !beyond(b"CapInh:", 0)
+                    // Linux 4.3 has these; what is not inheritable is not ambient either.
+                    && status.hex(b"CapAmb:").is_none_or(|set| set == 0)
+            }
+            Check::NoNewPrivileges => status.numbers(b"NoNewPrivs:").eq([1]),
+            // Linux 4.7 shows it.
+            Check::Umask => status.field(b"Umask:").is_none_or(|text| text == b"0022"),
+            Check::Signals => status.hex(b"SigIgn:") == Some(0),
+            other => self.holds_for_process(other, status)?,
+        })
+    }
+
+    fn holds_for_process(&self, check: &Check, status: &Text) -> Result<bool> {
+        Ok(match check {
+            Check::Session => sys::session()? == rustix::process::getpid().as_raw_nonzero().get(),
+            Check::ParentDeath => {
+                let signal = rustix::process::parent_process_death_signal()?;
+                signal == Some(rustix::process::Signal::KILL)
+            }
+            Check::Hostname(name) => rustix::system::uname().nodename() == name.as_c_str(),
+            Check::Descriptors { more } => {
+                let size = status.numbers(b"FDSize:").next().unwrap_or(0) as i32;
+                sys::none_open_but(3 + *more as i32, size, sys::is_close_on_exec)?
+            }
+            Check::Limit(limit) => sys::get_limit(limit.resource)? == (limit.soft, limit.hard),
+            Check::OomScore(score) => {
+                Text::read(c"/proc/self/oom_score_adj")?.lines().next() == Some(score.to_bytes())
+            }
+            _ => false,
+        })
+    }
+
+    fn is_done(&self, what: Done) -> bool {
+        match what {
+            Done::Pivot => self.done.pivot,
+            Done::Network => self.done.network,
+            Done::CgroupNamespace => self.done.cgroup_namespace,
+            Done::Keyring => self.done.keyring,
+            Done::Cgroups(count) => self.done.cgroups == count,
+            Done::Limits(count) => self.done.limits == count,
+        }
+    }
+
+    /// By our null, or by the empty directory, which has no name any more.
+    fn is_hidden(&self, path: &CStr, number: usize) -> Result<bool> {
+        if self.done.absent & 1 << number.min(63) != 0 && number < 63 {
+            // It was not there when it was to be hidden.
+            return Ok(true);
+        }
+        match rustix::fs::stat(path) {
+            Ok(s) => Ok(match FileType::from_raw_mode(s.st_mode) {
+                FileType::CharacterDevice => s.st_rdev == rustix::fs::makedev(1, 3),
+                FileType::Directory => s.st_nlink == 0,
+                _ => false,
+            }),
+            Err(Errno::NOENT) => Ok(true),
+            Err(e) => Err(e),
+        }
+    }
+}
+
+/// ST_NODEV of statvfs(3).
+const NODEV: StatVfsMountFlags = StatVfsMountFlags::NODEV;
+
+fn mount_flags(path: &CStr) -> Result<StatVfsMountFlags> {
+    Ok(rustix::fs::statvfs(path)?.f_flag)
+}
+
+pub(super) fn verify_filter(mode: i32) -> Result<()> {
+    match sys::seccomp_mode() {
+        Ok(found) if found == mode => Ok(()),
+        Err(e) if e.raw_os_error() == -mode => Ok(()),
+        _ => Err(NOT_SO),
+    }
+}
+
+impl Text {
+    fn empty() -> Text {
+        Text { bytes: [0; 2048], len: 0 }
+    }
+
+    fn read(path: &CStr) -> Result<Text> {
+        let fd = rustix::fs::open(path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())?;
+        let mut text = Text::empty();
+        text.len = rustix::io::read(fd, &mut text.bytes)?;
+        Ok(text)
+    }
+
+    fn lines(&self) -> impl Iterator<Item = &[u8]> {
+        self.bytes[..self.len].split(|b| *b == b'\n')
+    }
+
+    /// What follows the name and a tab.
+    fn field(&self, name: &[u8]) -> Option<&[u8]> {
+        self.lines().find_map(|line| line.strip_prefix(name)).map(|rest| rest.trim_ascii())
+    }
+
+    fn numbers(&self, name: &[u8]) -> impl Iterator<Item = u64> {
+        let words = self.field(name).unwrap_or_default().split(u8::is_ascii_whitespace);
+        words.filter(|w| !w.is_empty()).map(|word| number(word, 10))
+    }
+
+    fn hex(&self, name: &[u8]) -> Option<u64> {
+        self.field(name).map(|word| number(word, 16))
+    }
+
+    /// Real, effective, saved and for files.
+    fn all_are(&self, name: &[u8], id: u32) -> bool {
+        self.numbers(name).eq([u64::from(id); 4])
+    }
+}
+
+/// All bits for what is no number, which is never as planned.
+fn number(word: &[u8], base: u32) -> u64 {
+    word.iter()
+        .try_fold(0u64, |n, b| {
+            let digit = char::from(*b).to_digit(base)?;
+            n.checked_mul(u64::from(base))?.checked_add(u64::from(digit))
+        })
+        .unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn text(s: &str) -> Text {
+        let mut text = Text { len: s.len(), ..Text::empty() };
+        text.bytes[..s.len()].copy_from_slice(s.as_bytes());
+        text
+    }
+
+    #[test]
+    fn fields_of_a_status() {
+        let t = text(
+            "Name:\tx\nUid:\t0\t0\t0\t0\nGid:\t1\t1\t2\t1\nGroups:\t4 27 \nCapBnd:\t00000000a00425fb\nUmask:\t0022\nX:\t12y\n",
+        );
+        assert!(t.all_are(b"Uid:", 0) && !t.all_are(b"Gid:", 1) && !t.all_are(b"Uid:", 1));
+        assert_eq!(t.numbers(b"Groups:").collect::<Vec<_>>(), [4, 27]);
+        assert_eq!(t.hex(b"CapBnd:"), Some(0xa004_25fb));
+        assert_eq!(t.field(b"Umask:"), Some(&b"0022"[..]));
+        assert_eq!(t.numbers(b"X:").next(), Some(u64::MAX));
+        assert_eq!(t.hex(b"None:"), None);
+        assert!(!text("").all_are(b"Uid:", 0));
+    }
+
+    #[test]
+    fn of_this_process() {
+        let status = Text::read(c"/proc/self/status").expect("status");
+        assert!(status.all_are(b"Uid:", rustix::process::getuid().as_raw()));
+        assert!(status.numbers(b"FDSize:").next().is_some_and(|n| n >= 3));
+    }
+}

@@ -1,0 +1,123 @@
+//! The words and shell commands of the steps that take something away.
+
+use super::{lossy, quote};
+use crate::cli::ulimit;
+use crate::spec::Rlimit;
+use crate::step::{Check, Done, Harden, Hidden, Setting};
+use std::ffi::CString;
+
+pub fn words(step: &Harden) -> String {
+    match step {
+        Harden::HoldEmpty => "make an empty directory to hide others with".into(),
+        Harden::Hide { paths, .. } => format!("hide {}", list(paths.iter().map(|h| &h.path))),
+        Harden::HoldSettings => "take hold of /proc/sys".into(),
+        Harden::ReadOnly(paths) => format!("make {} read-only", list(paths)),
+        Harden::ReleaseEmpty => "remove the empty directory's name".into(),
+        Harden::Keyring => "begin a session keyring of its own".into(),
+        Harden::Settings(all) => {
+            format!("set {}", all.iter().map(setting).collect::<Vec<_>>().join(", "))
+        }
+        Harden::OomScore(score) => format!("set oom_score_adj to {}", lossy(score)),
+        Harden::Limits(all) => {
+            format!("limit {}", all.iter().map(rlimit).collect::<Vec<_>>().join(", "))
+        }
+        Harden::Verify { status: false, .. } => "look back: are the mounts as planned?".into(),
+        Harden::Verify { .. } => "look back: is the process as planned?".into(),
+        Harden::Filter(f) => {
+            format!("allow only the profile's system calls (seccomp, {} steps)", f.program.len())
+        }
+        Harden::VerifyFilter { .. } => "look back: is there the filter?".into(),
+    }
+}
+
+/// What one of the many things is called that a step does.
+pub fn detail_words(step: &Harden, at: usize) -> String {
+    match step {
+        Harden::Hide { paths, .. } => format!("hide {}", lossy(&paths[at].path)),
+        Harden::ReadOnly(paths) => format!("make {} read-only", lossy(&paths[at])),
+        Harden::Settings(all) => format!("set {}", setting(&all[at])),
+        Harden::Limits(all) => format!("limit {}", rlimit(&all[at])),
+        Harden::Verify { checks, .. } => format!("look back: {}", check(&checks[at])),
+        _ => words(step),
+    }
+}
+
+/// What has to be so.
+pub fn check(check: &Check) -> String {
+    match check {
+        Check::Root { read_only: true, .. } => "the root read-only, without devices".into(),
+        Check::Root { read_only: false, .. } => "the root without devices".into(),
+        Check::Done(what) => match what {
+            Done::Pivot => "the old root gone".into(),
+            Done::Network => "a network namespace of its own".into(),
+            Done::CgroupNamespace => "a cgroup namespace of its own".into(),
+            Done::Keyring => "a session keyring of its own".into(),
+            Done::Cgroups(_) => "a member of its cgroups".into(),
+            Done::Limits(_) => "all limits set".into(),
+        },
+        Check::FileSystem { at, .. } => format!("the kernel's own file system on {}", lossy(at)),
+        Check::ReadOnly(path) => format!("{} read-only", lossy(path)),
+        Check::Hidden { path, .. } => format!("{} hidden", lossy(path)),
+        Check::Uid(uid) => format!("user {uid}"),
+        Check::Gid(gid) => format!("group {gid}"),
+        Check::Groups(_) => "the supplementary groups".into(),
+        Check::Capabilities { .. } => "only the allowed capabilities".into(),
+        Check::NoNewPrivileges => "no new privileges".into(),
+        Check::Umask => "umask 022".into(),
+        Check::Signals => "no signal ignored".into(),
+        Check::Session => "a session of its own".into(),
+        Check::ParentDeath => "death along with the launcher".into(),
+        Check::Hostname(name) => format!("hostname {}", lossy(name)),
+        Check::Descriptors { .. } => "no descriptor but those meant to be".into(),
+        Check::Limit(limit) => format!("limit {}", rlimit(limit)),
+        Check::OomScore(score) => format!("oom_score_adj {}", lossy(score)),
+        Check::Volume { target, source } => {
+            format!("volume {} on {} read-only", source.display(), lossy(target))
+        }
+    }
+}
+
+fn list<'a>(paths: impl IntoIterator<Item = &'a CString>) -> String {
+    paths.into_iter().map(|path| lossy(path)).collect::<Vec<_>>().join(", ")
+}
+
+fn setting(s: &Setting) -> String {
+    s.shown.clone()
+}
+
+fn rlimit(limit: &Rlimit) -> String {
+    let shown = |n: u64| if n == u64::MAX { "unlimited".into() } else { n.to_string() };
+    format!("{}={}:{}", ulimit::name(limit.resource), shown(limit.soft), shown(limit.hard))
+}
+
+pub fn shell(step: &Harden) -> Vec<String> {
+    match step {
+        Harden::HoldEmpty => vec!["mkdir -m 555 /dev/.empty".into()],
+        Harden::Hide { paths, .. } => {
+            let cover = |hidden: &Hidden| {
+                let path = quote(hidden.path.to_bytes());
+                format!("mount --bind /dev/null {path} || mount --bind /dev/.empty {path}")
+            };
+            paths.iter().map(cover).collect()
+        }
+        Harden::ReadOnly(paths) => {
+            let protect = |path: &CString| {
+                let path = quote(path.to_bytes());
+                format!("mount --bind {path} {path}; mount -o remount,bind,ro {path}")
+            };
+            paths.iter().map(protect).collect()
+        }
+        Harden::ReleaseEmpty => vec!["rmdir /dev/.empty".into()],
+        Harden::Keyring => vec!["keyctl session - ...".into()],
+        Harden::Settings(all) => all.iter().map(|s| format!("sysctl -w {}", s.shown)).collect(),
+        Harden::OomScore(score) => vec![format!("choom -n {} ...", lossy(score))],
+        Harden::Limits(all) => vec![format!(
+            "prlimit {} ...",
+            all.iter().map(|l| format!("--{}", rlimit(l))).collect::<Vec<_>>().join(" ")
+        )],
+        Harden::Verify { status: false, .. } => vec!["cat /proc/self/mountinfo".into()],
+        Harden::Verify { .. } => vec!["cat /proc/self/status; ls -l /proc/self/fd".into()],
+        Harden::VerifyFilter { .. } => vec!["grep Seccomp: /proc/self/status".into()],
+        Harden::HoldSettings | Harden::Filter(_) => Vec::new(),
+    }
+}

@@ -1,0 +1,173 @@
+//! What the container may not see, change or call.
+
+use super::{Builder, c_path, c_str};
+use crate::error::Result;
+use crate::seccomp::{self, Filter};
+use crate::spec::{Seccomp, Unmask};
+use crate::step::{ChildStep, Harden, Hidden, Setting};
+use std::path::{Path, PathBuf};
+
+#[derive(Clone, Copy, PartialEq)]
+enum Kind {
+    Directory,
+    File,
+    Unknown,
+}
+
+/// moby's lists (daemon/pkg/oci/defaults.go, Apache-2.0), of October 2026: what tells of
+/// the host, or of its other containers, or lets them be disturbed.
+const HIDDEN: [(&str, Kind); 12] = [
+    ("/proc/acpi", Kind::Directory),
+    ("/proc/asound", Kind::Directory),
+    ("/proc/interrupts", Kind::File),
+    ("/proc/kcore", Kind::File),
+    ("/proc/keys", Kind::File),
+    ("/proc/latency_stats", Kind::File),
+    ("/proc/sched_debug", Kind::File),
+    ("/proc/scsi", Kind::Directory),
+    ("/proc/timer_list", Kind::File),
+    ("/proc/timer_stats", Kind::File),
+    ("/sys/devices/virtual/powercap", Kind::Directory),
+    ("/sys/firmware", Kind::Directory),
+];
+const READ_ONLY: [&str; 5] =
+    ["/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"];
+
+/// System calls without which nothing can be started, and that would be hard to find out.
+const OWN: [&str; 3] = ["execve", "exit_group", "rt_sigprocmask"];
+const OWN_AND_INITS: [&str; 8] = [
+    "execveat",
+    "execve",
+    "exit_group",
+    "rt_sigprocmask",
+    "rt_sigaction",
+    "clone",
+    "ppoll",
+    "wait4",
+];
+
+impl Builder<'_> {
+    /// Covers what is below `top`, which is mounted by now: "/proc", "/sys".
+    pub fn hide(&mut self, top: &str) -> Result<()> {
+        if self.spec.caps.privileged {
+            return Ok(());
+        }
+        let spec = self.spec;
+        let below = |path: &&Path| path.starts_with(top);
+        let fixed = HIDDEN.iter().map(|(path, kind)| (PathBuf::from(path), *kind));
+        let throttles = throttles(top).map(|path| (path, Kind::Directory));
+        let fixed = fixed.chain(throttles).filter(|(path, _)| !spec.unmask.has(path));
+        let more = spec.mask.iter().map(|path| (path.clone(), Kind::Unknown));
+        let hidden: Vec<_> = fixed.chain(more).filter(|(path, _)| path.starts_with(top)).collect();
+        self.cover(&hidden)?;
+        if top == "/proc" && !spec.sysctls.is_empty() {
+            self.harden(Harden::HoldSettings);
+        }
+        let fixed = READ_ONLY.iter().map(Path::new).filter(below);
+        let fixed: Vec<&Path> = fixed.filter(|path| !spec.unmask.has(path)).collect();
+        if !fixed.is_empty() {
+            let paths = fixed.iter().map(|path| c_path(path)).collect::<Result<_>>()?;
+            self.harden(Harden::ReadOnly(paths));
+        }
+        Ok(())
+    }
+
+    /// The user's, in the image or on volumes.
+    pub fn hide_others(&mut self) -> Result<()> {
+        let spec = self.spec;
+        let kernels = |p: &&PathBuf| p.starts_with("/proc") || p.starts_with("/sys");
+        let others = spec.mask.iter().filter(|p| !kernels(p));
+        let others: Vec<_> = others.map(|path| (path.clone(), Kind::Unknown)).collect();
+        if spec.caps.privileged { Ok(()) } else { self.cover(&others) }
+    }
+
+    fn cover(&mut self, paths: &[(PathBuf, Kind)]) -> Result<()> {
+        let first = self.hidden;
+        self.hidden += paths.len();
+        let hidden = paths.iter().map(|(path, kind)| {
+            let directory = (*kind != Kind::Unknown).then_some(*kind == Kind::Directory);
+            Ok(Hidden { path: c_path(path)?, directory })
+        });
+        let paths = hidden.collect::<Result<Vec<_>>>()?;
+        if !paths.is_empty() {
+            self.harden(Harden::Hide { paths, first });
+        }
+        Ok(())
+    }
+
+    /// What is the container's own, once it is in all of its namespaces.
+    pub fn settings(&mut self) -> Result<()> {
+        let setting = |(file, value): &(String, String)| {
+            let shown = format!("{}={value}", file.replace('/', "."));
+            Ok(Setting { file: c_str(file.as_str())?, value: c_str(value.as_str())?, shown })
+        };
+        let all = self.spec.sysctls.iter().map(setting).collect::<Result<Vec<_>>>()?;
+        if !all.is_empty() {
+            self.harden(Harden::Settings(all));
+        }
+        Ok(())
+    }
+
+    /// What may need a capability that is about to go.
+    pub fn process_limits(&mut self) -> Result<()> {
+        if let Some(score) = self.spec.oom_score_adj {
+            self.harden(Harden::OomScore(c_str(score.to_string())?));
+        }
+        if !self.spec.rlimits.is_empty() {
+            self.harden(Harden::Limits(self.spec.rlimits.clone()));
+        }
+        Ok(())
+    }
+
+    /// The filter, and what can be seen of it from below.
+    pub fn load(&mut self, filter: Filter) -> Option<Harden> {
+        let mode = filter.mode_from_below();
+        self.harden(Harden::Filter(filter));
+        mode.map(|mode| Harden::VerifyFilter { mode })
+    }
+
+    pub fn harden(&mut self, step: Harden) {
+        self.child.push(ChildStep::Harden(step));
+    }
+
+    /// None: no filter.
+    pub fn filter(&self, capabilities: u64) -> Result<Option<Filter>> {
+        let kernel = self.host.kernel;
+        match &self.spec.seccomp {
+            Seccomp::Unconfined => Ok(None),
+            Seccomp::Default if self.spec.caps.privileged => Ok(None),
+            Seccomp::Default => seccomp::default(capabilities, kernel).map(Some),
+            Seccomp::File(path) => {
+                let needed = if self.spec.no_init { &OWN[..] } else { &OWN_AND_INITS[..] };
+                seccomp::file(path, capabilities, kernel, needed).map(Some)
+            }
+        }
+    }
+}
+
+/// How hot each processor has been: a way to spy on what others compute
+/// (GHSA-6fw5-f8r9-fgfm). Hardly any virtual machine has it.
+fn throttles(top: &str) -> impl Iterator<Item = PathBuf> {
+    let path = |n: usize| format!("/sys/devices/system/cpu/cpu{n}/thermal_throttle").into();
+    let first = "/sys/devices/system/cpu/cpu0/thermal_throttle";
+    let any = top == "/sys" && rustix::fs::stat(first).is_ok();
+    let count = if any { possible_processors() } else { 0 };
+    (0..count).map(path)
+}
+
+/// `0-7`
+fn possible_processors() -> usize {
+    let text = std::fs::read_to_string("/sys/devices/system/cpu/possible").unwrap_or_default();
+    let last = text.trim().rsplit(['-', ',']).next().and_then(|n| n.parse::<usize>().ok());
+    last.map_or(0, |n| n + 1)
+}
+
+impl Unmask {
+    fn has(&self, path: &Path) -> bool {
+        let named = |p: &PathBuf| match p.file_name() {
+            Some(name) if name == "*" => p.parent().is_some_and(|dir| path.starts_with(dir)),
+            _ => p == path,
+        };
+        self.all || self.paths.iter().any(named)
+    }
+}

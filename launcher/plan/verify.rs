@@ -1,0 +1,116 @@
+//! What has to be so at the end, worked out from the steps that are to make it so.
+
+use super::Builder;
+use crate::step::{Check, ChildStep, Done, Harden, Hidden};
+use rustix::mount::MountFlags;
+use std::ffi::CString;
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+
+/// PROC_SUPER_MAGIC, TMPFS_MAGIC of statfs(2).
+const PROC: i64 = 0x9fa0;
+const TMPFS: i64 = 0x0102_1994;
+
+impl Builder<'_> {
+    /// Before ids and capabilities go, for what only they can reach.
+    pub fn verify_mounts(&mut self) {
+        let mut checks = Vec::new();
+        for (index, step) in self.child.iter().enumerate() {
+            self.mount_checks(index, step, &mut checks);
+        }
+        self.push_checks(checks, false);
+    }
+
+    pub fn verify_process(&mut self) {
+        let mut checks = Vec::new();
+        self.child.iter().for_each(|step| process_checks(step, &mut checks));
+        let count = |kind: fn(&ChildStep) -> bool| self.child.iter().filter(|s| kind(s)).count();
+        let joins = count(|s| matches!(s, ChildStep::JoinCgroup { .. }));
+        let writes = count(|s| matches!(s, ChildStep::WriteCgroup { .. }));
+        let done = [Done::Cgroups(joins as u32), Done::Limits(writes as u32)];
+        checks.extend(done.map(Check::Done));
+        self.push_checks(checks, true);
+    }
+
+    fn push_checks(&mut self, checks: Vec<Check>, status: bool) {
+        if !checks.is_empty() {
+            self.harden(Harden::Verify { checks, status });
+        }
+    }
+
+    fn mount_checks(&self, at: usize, step: &ChildStep, checks: &mut Vec<Check>) {
+        let mut add = |path: &CString, check: Check| {
+            if !self.is_covered(at, path) {
+                checks.push(check);
+            }
+        };
+        match step {
+            ChildStep::Mount(m) if m.fstype.as_c_str() == c"proc" => {
+                add(&m.target, Check::FileSystem { at: m.target.clone(), magic: PROC });
+            }
+            ChildStep::Mount(m) if m.target.as_c_str() == c"/dev" => {
+                add(&m.target, Check::FileSystem { at: m.target.clone(), magic: TMPFS });
+            }
+            ChildStep::Mount(m) if m.flags & MountFlags::RDONLY.bits() != 0 => {
+                add(&m.target, Check::ReadOnly(m.target.clone()));
+            }
+            ChildStep::Bind(b) if b.read_only => {
+                let (target, source) = (b.target.clone(), b.source.clone());
+                add(&b.target, Check::Volume { target, source });
+            }
+            ChildStep::ReadOnly { target } => add(target, Check::ReadOnly(target.clone())),
+            ChildStep::AttachTree { target, .. } => add(target, Check::ReadOnly(target.clone())),
+            ChildStep::Harden(Harden::Hide { paths, first }) => {
+                for (index, Hidden { path, .. }) in paths.iter().enumerate() {
+                    add(path, Check::Hidden { path: path.clone(), number: first + index });
+                }
+            }
+            ChildStep::Harden(Harden::ReadOnly(paths)) => {
+                paths.iter().for_each(|path| add(path, Check::ReadOnly(path.clone())));
+            }
+            ChildStep::RootAttributes { read_only } => {
+                checks.push(Check::Root { read_only: *read_only });
+            }
+            _ => {}
+        }
+    }
+
+    /// By a mount of a later step, so that it is not what one gets to.
+    fn is_covered(&self, at: usize, path: &CString) -> bool {
+        let path = Path::new(std::ffi::OsStr::from_bytes(path.as_bytes()));
+        self.child[at + 1..].iter().any(|step| {
+            let target = match step {
+                ChildStep::Bind(b) => &b.target,
+                ChildStep::Mount(m) => &m.target,
+                _ => return false,
+            };
+            path.starts_with(std::ffi::OsStr::from_bytes(target.as_bytes()))
+        })
+    }
+}
+
+fn process_checks(step: &ChildStep, checks: &mut Vec<Check>) {
+    match step {
+        ChildStep::NewSession => checks.push(Check::Session),
+        ChildStep::DefaultSignals => checks.push(Check::Signals),
+        ChildStep::JoinNetwork => checks.push(Check::Done(Done::Network)),
+        ChildStep::NewCgroupNamespace => checks.push(Check::Done(Done::CgroupNamespace)),
+        ChildStep::Pivot => checks.push(Check::Done(Done::Pivot)),
+        ChildStep::SetIds { uid, gid, groups } => {
+            checks.extend([Check::Uid(uid.as_raw()), Check::Gid(gid.as_raw())]);
+            checks.extend(groups.clone().map(Check::Groups));
+        }
+        ChildStep::Hostname(name) => checks.push(Check::Hostname(name.clone())),
+        ChildStep::SetCapabilities { keep } => checks.push(Check::Capabilities { keep: *keep }),
+        ChildStep::NoNewPrivileges => checks.push(Check::NoNewPrivileges),
+        ChildStep::CloseOnExec => {
+            checks.extend([Check::Umask, Check::Descriptors { more: 0 }, Check::ParentDeath]);
+        }
+        ChildStep::Harden(Harden::Keyring) => checks.push(Check::Done(Done::Keyring)),
+        ChildStep::Harden(Harden::Limits(limits)) => {
+            checks.extend(limits.iter().copied().map(Check::Limit));
+        }
+        ChildStep::Harden(Harden::OomScore(score)) => checks.push(Check::OomScore(score.clone())),
+        _ => {}
+    }
+}

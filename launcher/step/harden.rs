@@ -1,0 +1,109 @@
+//! The steps that take something away from the container, for good, and the look back at
+//! the end.
+
+use crate::seccomp::Filter;
+use crate::spec::Rlimit;
+use rustix::process::Gid;
+use std::ffi::CString;
+use std::path::PathBuf;
+
+pub enum Harden {
+    /// An empty directory on the container's own /dev, to cover others with.
+    HoldEmpty,
+    /// Each covered by the empty directory or by our own /dev/null; absent is fine. `first`
+    /// is the number of the first one among all that are hidden.
+    Hide { paths: Vec<Hidden>, first: usize },
+    /// Takes hold of /proc/sys before it becomes read-only.
+    HoldSettings,
+    /// Each over itself; absent is fine.
+    ReadOnly(Vec<CString>),
+    /// The empty directory loses its name, so that nothing can ever be put into it.
+    ReleaseEmpty,
+    /// A session keyring of its own (keyrings(7)).
+    Keyring,
+    /// `--sysctl`: files below /proc/sys.
+    Settings(Vec<Setting>),
+    /// `--oom-score-adj`
+    OomScore(CString),
+    /// `--ulimit`
+    Limits(Vec<Rlimit>),
+    /// Some of them need /proc/self/status.
+    Verify { checks: Vec<Check>, status: bool },
+    /// The last one but for its own check: it forbids most of the others.
+    Filter(Filter),
+    /// What prctl(PR_GET_SECCOMP) has to say under the filter: 2, or the error that the
+    /// filter gives to prctl.
+    VerifyFilter { mode: i32 },
+}
+
+pub struct Hidden {
+    pub path: CString,
+    /// Where that is known: of the kernel's own.
+    pub directory: Option<bool>,
+}
+
+/// A file below /proc/sys, without a leading slash.
+pub struct Setting {
+    pub file: CString,
+    pub value: CString,
+    /// For messages: `net.ipv4.ip_forward=1`.
+    pub shown: String,
+}
+
+/// What the kernel said yes to, and what can be looked at afterwards only in ways that cost
+/// more than all the rest.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Done {
+    Pivot,
+    Network,
+    CgroupNamespace,
+    Keyring,
+    /// So many joined.
+    Cgroups(u32),
+    /// So many written.
+    Limits(u32),
+}
+
+/// Something that has to be so when everything is done, as the kernel sees it.
+pub enum Check {
+    /// Without devices, in any case.
+    Root {
+        read_only: bool,
+    },
+    Done(Done),
+    /// A file system of the kernel's own (f_type of statfs(2)) at its place.
+    FileSystem {
+        at: CString,
+        magic: i64,
+    },
+    /// Read-only, or absent.
+    ReadOnly(CString),
+    /// Covered, or absent: by number, as in `Harden::Hide`.
+    Hidden {
+        path: CString,
+        number: usize,
+    },
+    Uid(u32),
+    Gid(u32),
+    Groups(Vec<Gid>),
+    Capabilities {
+        keep: u64,
+    },
+    NoNewPrivileges,
+    Umask,
+    Signals,
+    Session,
+    ParentDeath,
+    Hostname(CString),
+    /// Standard input, output and error, and so many more.
+    Descriptors {
+        more: u32,
+    },
+    Limit(Rlimit),
+    OomScore(CString),
+    /// A mount of the user's.
+    Volume {
+        target: CString,
+        source: PathBuf,
+    },
+}

@@ -1,0 +1,42 @@
+//! The table of descriptors as a whole.
+
+use super::call;
+use rustix::fd::RawFd;
+use rustix::io::{Errno, Result};
+use std::ffi::c_int;
+
+pub fn is_close_on_exec(fd: RawFd) -> bool {
+    flags(fd).is_ok_and(|flags| flags & libc::FD_CLOEXEC != 0)
+}
+
+fn flags(fd: RawFd) -> Result<c_int> {
+    if fd < 0 {
+        return Err(Errno::BADF);
+    }
+    // SAFETY: F_GETFD changes nothing, and fails with EBADF on a number that is not open.
+    unsafe { call(libc::SYS_fcntl, [fd as usize, libc::F_GETFD as usize, 0, 0, 0]) }
+        .map(|flags| flags as c_int)
+}
+
+/// Whether of the numbers from `first` to below `size` none is open but what is `kept`:
+/// poll(2) says it of 64 at once.
+pub fn none_open_but(first: RawFd, size: RawFd, kept: impl Fn(RawFd) -> bool) -> Result<bool> {
+    let mut next = first;
+    while next < size {
+        let mut list = [libc::pollfd { fd: -1, events: 0, revents: 0 }; 64];
+        let count = list.len().min((size - next) as usize);
+        for (fd, place) in (next..).zip(&mut list[..count]) {
+            place.fd = fd;
+        }
+        let none = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+        let args = [list.as_mut_ptr() as usize, count, (&raw const none) as usize, 0, 8];
+        // SAFETY: the kernel reads and writes `count` entries of the list.
+        unsafe { call(libc::SYS_ppoll, args) }?;
+        let open = |p: &&libc::pollfd| p.revents & libc::POLLNVAL == 0;
+        if list[..count].iter().filter(open).any(|p| !kept(p.fd)) {
+            return Ok(false);
+        }
+        next += count as RawFd;
+    }
+    Ok(true)
+}
