@@ -20,9 +20,9 @@ target:
 build: target
 	cargo build --release --target $(TARGET)
 
-# The init with everything, inittab too, for machines that boot with it.
+# The init by itself, for images and for machines that boot with it.
 init: build
-	cp "$$(ls -t $(dir $(BIN))build/launch-*/out/full/init | head -1)" $(or $(CARGO_TARGET_DIR),target)/init
+	cp "$$(ls -t $(dir $(BIN))build/launch-*/out/init-target/$(TARGET)/release/init | head -1)" $(or $(CARGO_TARGET_DIR),target)/init
 
 # The host's own root as a throw-away container.
 run: target

@@ -1,6 +1,5 @@
-//! Builds `init` for the same target, twice: as the launcher embeds it (`INIT_ELF`), and
-//! with all its features (`INIT_FULL_ELF`, for tests and `make init`). A nested cargo, because init needs its own flags and must not
-//! share features with the launcher; its target directory is below OUT_DIR, as
+//! Builds `init` for the same target (`INIT_ELF`), for the launcher to embed. A nested
+//! cargo, because init needs its own flags; its target directory is below OUT_DIR, as
 //! sharing the outer one would wait for a lock this build holds.
 
 use std::{env, error::Error, path::PathBuf, process::Command};
@@ -60,9 +59,8 @@ fn main() -> Result<(), Box<dyn Error>> {
     ] {
         println!("cargo:rerun-if-changed={input}");
     }
-    println!("cargo:rustc-env=INIT_ELF={}", build("embed", &["--no-default-features"])?);
-    println!("cargo:rustc-env=INIT_FULL_ELF={}", build("full", &[])?);
-    seccomp()
+    seccomp()?;
+    init()
 }
 
 /// docker's profile as programs for the usual capabilities and for none, so that a start
@@ -90,8 +88,7 @@ fn seccomp() -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// The path of an init with these features, in a directory of its own.
-fn build(name: &str, features: &[&str]) -> Result<String, Box<dyn Error>> {
+fn init() -> Result<(), Box<dyn Error>> {
     let manifest = PathBuf::from(env::var("CARGO_MANIFEST_DIR")?).join("Cargo.toml");
     let target = env::var("TARGET")?;
     let out = PathBuf::from(env::var("OUT_DIR")?);
@@ -101,7 +98,13 @@ fn build(name: &str, features: &[&str]) -> Result<String, Box<dyn Error>> {
             cargo.env_remove(name);
         }
     }
-    let mut flags = vec!["-Crelocation-model=static", "-Cforce-unwind-tables=no"];
+    // Without the red zone, which init has no use for, prologues are a little shorter.
+    let mut flags = vec![
+        "-Crelocation-model=static",
+        "-Cforce-unwind-tables=no",
+        "-Cno-redzone=yes",
+        "-Cllvm-args=-enable-ipra",
+    ];
     if target.contains("musl") {
         // rustc would add its own crt1.o, whose _start clashes with ours.
         flags.push("-Clink-self-contained=no");
@@ -112,7 +115,6 @@ fn build(name: &str, features: &[&str]) -> Result<String, Box<dyn Error>> {
     }
     cargo
         .args(["build", "--release", "--locked", "-p", "init", "--target", &target])
-        .args(features)
         .arg("--target-dir")
         .arg(out.join("init-target"))
         .arg("--manifest-path")
@@ -122,8 +124,6 @@ fn build(name: &str, features: &[&str]) -> Result<String, Box<dyn Error>> {
         return Err("building init failed".into());
     }
     let built = out.join("init-target").join(&target).join("release/init");
-    let kept = out.join(name).join("init");
-    std::fs::create_dir_all(out.join(name))?;
-    std::fs::copy(built, &kept)?;
-    Ok(kept.display().to_string())
+    println!("cargo:rustc-env=INIT_ELF={}", built.display());
+    Ok(())
 }

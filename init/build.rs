@@ -22,8 +22,9 @@ fn main() -> Result<(), Box<dyn Error>> {
     let bare = asked("RUSTC_LINKER", "lld") || asked("CARGO_ENCODED_RUSTFLAGS", "ld.lld");
     let mut args = vec![format!("-L{}", fence.display()), "-nostdlib".into(), "-static".into()];
     if bare {
-        // Only lld can leave out the section headers, which nobody loads.
-        args.extend(["--no-pie".into(), "-znosectionheader".into()]);
+        // Only lld can leave out the section headers, which nobody loads, and let strings
+        // share their ends.
+        args.extend(["--no-pie".into(), "-znosectionheader".into(), "-O2".into()]);
     } else {
         args.extend(["-no-pie".into(), "-nostartfiles".into()]);
     }

@@ -37,10 +37,10 @@ pub fn exec_error(root: &OwnedFd, candidates: &[CString], name: &CStr, errno: Er
 fn explain(root: &OwnedFd, path: &Path, fd: &OwnedFd, errno: Errno, code: Code) -> Error {
     let shown = path.display();
     let mut head = [0u8; binfmt::HEAD];
-    let n = rustix::io::pread(fd, &mut head[..], 0).unwrap_or(0);
+    let _ = rustix::io::pread(fd, &mut head[..], 0);
     let size = rustix::fs::fstat(fd).map_or(0, |s| s.st_size as u64);
     let absent = |name: &[u8]| !exists(root, name);
-    match binfmt::identify(&head[..n], size) {
+    match binfmt::identify(&head, size) {
         Format::Empty => Error::new(format!("{shown}: empty file")),
         Format::TruncatedElf => Error::new(format!("{shown}: truncated ELF")),
         Format::Elf { machine, .. } if !binfmt::runs_here(machine) && errno == Errno::NOEXEC => {
@@ -50,25 +50,24 @@ fn explain(root: &OwnedFd, path: &Path, fd: &OwnedFd, errno: Errno, code: Code) 
                 binfmt::machine_name(binfmt::NATIVE)
             ))
         }
-        Format::Elf { interp: Some((offset, len)), .. } if code == Code::NotFound => {
-            let mut loader = vec![0u8; (len as usize).min(4096)];
-            let n = rustix::io::pread(fd, &mut loader[..], offset).unwrap_or(0);
-            loader.truncate(n);
-            let loader = loader.split(|b| *b == 0).next().unwrap_or_default();
-            Error::new(format!(
-                "{shown}: exists, but needs {}, which is not in the rootfs",
-                String::from_utf8_lossy(loader)
-            ))
-            .hint("link it statically, or copy the loader and its libraries into the rootfs")
-        }
-        Format::Script { interpreter, crlf }
-            if crlf || code == Code::NotFound && absent(interpreter) =>
-        {
-            let name = String::from_utf8_lossy(interpreter);
+        Format::Needs { at, len, crlf } => {
+            let mut name = vec![0u8; (len as usize).min(4096)];
+            let n = rustix::io::pread(fd, &mut name[..], at).unwrap_or(0);
+            name.truncate(n);
+            let name = name.split(|b| *b == 0).next().unwrap_or_default();
+            let text = String::from_utf8_lossy(name);
+            let script = head.starts_with(b"#!");
             if crlf {
-                Error::new(format!("{shown}: interpreter '{name}\\r': the file has CRLF line ends"))
+                Error::new(format!("{shown}: interpreter '{text}\\r': the file has CRLF line ends"))
+            } else if script && code == Code::NotFound && absent(name) {
+                Error::new(format!("{shown}: its interpreter {text} is not in the rootfs"))
+            } else if !script && code == Code::NotFound {
+                Error::new(format!("{shown}: exists, but needs {text}, which is not in the rootfs"))
+                    .hint(
+                        "link it statically, or copy the loader and its libraries into the rootfs",
+                    )
             } else {
-                Error::new(format!("{shown}: its interpreter {name} is not in the rootfs"))
+                Error::os(format!("execute {shown}"), errno)
             }
         }
         _ => Error::os(format!("execute {shown}"), errno),

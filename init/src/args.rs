@@ -1,54 +1,47 @@
 //! argv -> Init: a superset of tini's, dumb-init's and catatonit's command lines.
 
-use crate::msg::{hint, say};
+use crate::machine::ENDS;
 use crate::pack::t;
-use crate::state::{DROP, End, Init, Place};
+use crate::state::{DROP, GROUP, Init, Place, SINGLE, VERBOSE};
 use crate::sys::{self, Str, Text, z};
 use crate::{exit, text};
 
-pub fn end_named(name: Str) -> Option<End> {
-    Some(match text::place(z(c"poweroff reboot halt"), name)? {
-        0 => End::PowerOff,
-        1 => End::Reboot,
-        _ => End::Halt,
-    })
-}
-
-/// Long options and, in the same order, the letters they stand for.
-const LONG: Str = z(c"single-child rewrite verbose help version grace user workdir end launched license subreaper group");
-const LETTERS: &[u8; 13] = b"crvhVGuDEXlsg";
-const WITH_VALUE: Str = z(c"pertuGDE");
-const FLAGS: Str = z(c"sgwPX");
+/// Long options and, in the same order, the letters they stand for, behind that of none.
+const LONG: Str = z(c"single-child rewrite verbose help version grace user workdir end launched license subreaper group restart report");
+const LETTERS: &[u8; 16] = b"?crvhVGuDEXlsgRO";
+const WITH_VALUE: Str = z(c"pertuGDERO");
+/// See the constants in `state`.
+const FLAGS: Str = z(c"vgwPcsX");
 
 fn help() -> Str<'static> {
     t!("\
 Usage: init [OPTION]... [--] COMMAND [ARG]...
-Runs COMMAND as process 1 should: forwards every signal, reaps zombies, ends what is
-left and exits with its status. Takes the options of tini, dumb-init and catatonit,
-with their defaults when called by their name.
-  -u, --user USER[:GROUP]\trun COMMAND as this user, by name or number
-  --workdir DIR\t\t\trun it in this directory
-  --grace SECONDS\t\tfrom TERM to KILL for what is left at the end (3)
-  -g\t\t\t\tsignal the process group of COMMAND
-  -c, --single-child\t\tsignal COMMAND alone, also as dumb-init
-  -r, --rewrite FROM:TO\t\tsend signal TO instead of FROM; 0 drops it
-  -e CODE\t\t\texit 0 if COMMAND exits with this code
-  -p SIGNAL\t\t\tget this signal when the parent dies
-  -s\t\t\t\tbe a subreaper: always so, unless process 1
-  -w, -v\t\t\ttell of reaped zombies; tell more
+Runs COMMAND, forwards signals, reaps zombies, ends what is left and exits with its
+status. Takes the options of tini, dumb-init and catatonit, too, and has their defaults
+when called by their name (dumb-init: a session of its own, and -g).
+  -u, --user USER[:GROUP]\tby name or number
+  --workdir DIR
+  --grace SECONDS\t\tfrom TERM to KILL for what is left (3)
+  --restart on-failure[:N]\tor always: start again, at first after 100 ms
+  --report FD\t\t\twrite there how COMMAND ended
+  --end HOW\t\t\tof the machine: poweroff, reboot or halt
+  -g\t\t\t\tsignal the process group
+  -c, --single-child\t\tsignal COMMAND alone
+  -r, --rewrite FROM:TO\t\tsend signal TO for FROM; 0 drops it
+  -e CODE\t\t\texit 0 instead of CODE
+  -p SIGNAL\t\t\tget it when the parent dies
+  -s\t\t\t\tsubreaper: always, unless process 1
+  -w, -v\t\t\ttell of zombies, of signals
   -P\t\t\t\tno COMMAND: wait for TERM or INT
-  --end HOW\t\t\tpoweroff, reboot or halt at the end
   -l, -h, --version
-As the kernel's process 1 it reads COMMAND from behind -- on the kernel's command
-line, and the end from init.end=HOW.
-Exit codes: COMMAND's; 128+N by signal N; 127 not found; 126 not executable; 125 ours
+As the kernel's process 1: COMMAND from behind -- on the kernel's command line, HOW
+from init.end=HOW; without COMMAND /etc/inittab.
+Exit codes: COMMAND's; 128+N: signal N; 127: not found; 126: not executable; 125: ours
 ")
 }
+/// Also of the license.
 fn version() -> Str<'static> {
-    t!(" version 0.1.0\n")
-}
-fn license() -> Str<'static> {
-    t!("Apache License 2.0\n")
+    t!(" version 0.1.0 - Apache License 2.0\n")
 }
 
 /// A name and a packed text, line by line.
@@ -56,10 +49,10 @@ fn print(name: Str, text: Str) -> ! {
     let (mut line, mut text) = (Text::new(), text);
     line.push(name);
     while !text.is_empty() {
-        line.message(text, b'\n').byte(b'\n');
+        line.format(text, b'\n', [text; 2], 0).byte(b'\n');
         sys::write(1, line.bytes());
         line.clear();
-        text = text.find(b'\n').rest();
+        text = text::next_line(text);
     }
     sys::exit(0)
 }
@@ -74,45 +67,38 @@ fn file_name(path: Str) -> Str {
     name
 }
 
-#[inline(never)]
-fn wrong(what: Str, argument: Str, value: Str) -> i32 {
-    say(what, argument, value, value);
-    hint(t!("init --help lists the options"));
-    exit::OURS
-}
-
 impl Init {
+    #[inline(never)]
+    fn wrong(&self, what: Str, argument: Str, value: Str) -> i32 {
+        self.say(what, argument, value, 0);
+        exit::OURS
+    }
+
     /// The defaults of the program that argv[0] names, and the variables tini reads.
     fn called(&mut self) -> Str<'static> {
         let called = file_name(self.stack.arg(0));
         if text::same_word(called, z(c"dumb-init")) {
             self.place = Place::Session;
-            self.set(b'g');
+            self.flags |= GROUP;
         }
         if self.stack.env(z(c"TINI_KILL_PROCESS_GROUP=")).is_some() {
-            self.set(b'g');
+            self.flags |= GROUP;
         }
-        if let Some(level) = self.stack.env(z(c"TINI_VERBOSITY=")) {
-            self.verbosity = text::whole_number(level).unwrap_or(1) as u8;
+        if self.stack.env(z(c"TINI_VERBOSITY=")).is_some_and(|level| text::value(level) > 1) {
+            self.flags |= VERBOSE;
         }
         called
     }
 
     fn flag(&mut self, letter: u8, called: Str) -> bool {
         match letter {
-            b'v' => self.verbosity += 1,
             b'h' => print(Str::EMPTY, help()),
-            b'l' | b'L' => print(Str::EMPTY, license()),
             // `docker info` wants to read tini's name.
-            b'V' => print(
+            b'l' | b'L' | b'V' => print(
                 if text::same_word(called, z(c"init")) { called } else { z(c"tini") },
                 version(),
             ),
-            b'c' => {
-                self.place = Place::Group;
-                self.flags &= !(1 << (b'g' & 31));
-            }
-            _ if FLAGS.contains(letter) => self.set(letter),
+            _ if FLAGS.contains(letter) => self.flags |= 1 << FLAGS.distance(FLAGS.find(letter)),
             _ => return false,
         }
         true
@@ -123,18 +109,39 @@ impl Init {
         match letter {
             b'p' => _ = sys::prctl(libc::PR_SET_PDEATHSIG, text::signal(value)?.into()),
             b'e' => {
-                let code = text::whole_number(value)?;
-                *self.success.get_mut(code as usize / 64)? |= 1 << (code % 64);
+                self.success[usize::from(u8::try_from(text::whole_number(value)?).ok()?)] = true;
             }
             b'r' => {
                 let from = text::signal(value)?;
                 let to = text::signal(value.find(b':').rest())?;
-                *self.rewrite.get_mut(usize::from(from))? = if to == 0 { DROP } else { to };
+                self.rewrite[usize::from(from)] = if to == 0 { DROP } else { to };
             }
-            b'u' => self.user = Some(value),
+            b'u' => self.user = value,
             b'G' => self.grace = text::whole_number(value)?,
-            b'D' => self.workdir = Some(value),
-            _ => self.end = end_named(value)?,
+            b'D' => self.workdir = value,
+            b'O' => {
+                let fd = text::whole_number(value)? as i32;
+                if sys::set_cloexec(fd) < 0 {
+                    return None;
+                }
+                self.report = fd;
+            }
+            b'R' => {
+                let policy = text::place(z(c"no on-failure always unless-stopped"), value);
+                (self.always, self.delay) = (policy > 2, 100);
+                self.restarts = match value.find(b':').rest() {
+                    _ if policy == 0 => return None,
+                    _ if policy == 1 => 0,
+                    count if policy == 2 && !count.is_empty() => text::whole_number(count)?,
+                    _ => u32::MAX,
+                };
+            }
+            _ => {
+                self.end = text::place(ENDS, value);
+                if self.end == 0 {
+                    return None;
+                }
+            }
         }
         Some(())
     }
@@ -157,15 +164,16 @@ impl Init {
                 if rest.is_empty() {
                     break;
                 }
-                letter = text::place(LONG, rest)
-                    .and_then(|i| LETTERS.get(usize::from(i)))
-                    .copied()
-                    .unwrap_or(0);
+                letter = LETTERS.get(usize::from(text::place(LONG, rest))).copied().unwrap_or(0);
                 rest = rest.find(b'=');
             }
             while !WITH_VALUE.contains(letter) {
                 if !self.flag(letter, called) || rest.first() == b'=' {
-                    return Err(wrong(t!("unknown option '%'"), argument, argument));
+                    return Err(self.wrong(
+                        t!("unknown option '%'\nhint: init --help lists the options"),
+                        argument,
+                        argument,
+                    ));
                 }
                 letter = rest.first();
                 if letter == 0 {
@@ -178,7 +186,11 @@ impl Init {
             }
             if rest.is_empty() {
                 if at == self.stack.argc() {
-                    return Err(wrong(t!("option '%' wants a value"), argument, argument));
+                    return Err(self.wrong(
+                        t!("option '%' wants a value\nhint: init --help lists the options"),
+                        argument,
+                        argument,
+                    ));
                 }
                 rest = self.stack.arg(at);
                 at += 1;
@@ -186,8 +198,16 @@ impl Init {
                 rest = rest.rest();
             }
             if self.value(letter, rest).is_none() {
-                return Err(wrong(t!("option '%': bad value '%'"), argument, rest));
+                return Err(self.wrong(
+                    t!("option '%': bad value '%'\nhint: init --help lists the options"),
+                    argument,
+                    rest,
+                ));
             }
+        }
+        if self.has(SINGLE) {
+            self.place = Place::Group;
+            self.flags &= !GROUP;
         }
         Ok(at)
     }

@@ -5,117 +5,107 @@
 
 use core::ffi::CStr;
 
-/// How many bytes of the file are worth reading.
-#[allow(dead_code, reason = "init makes do with less")]
-pub const HEAD: usize = 4096;
+/// How many bytes of the file are looked at.
+pub const HEAD: usize = 1024;
+
+/// The first bytes of the file, zeroes behind its end.
+pub type Head = [u8; HEAD];
 
 #[derive(Debug, PartialEq, Eq, Clone, Copy)]
-pub enum Format<'a> {
+pub enum Format {
     Empty,
-    /// `interp` is where the path of the dynamic loader lies in the file (offset,
-    /// length with its NUL), if there is one.
+    /// An ELF for this machine (EM_*), of another or with no need of a loader.
     Elf {
         machine: u16,
-        interp: Option<(u64, u64)>,
     },
     /// An ELF header that promises more than the file holds.
     TruncatedElf,
-    /// A `#!` line; `crlf`: it ends in a carriage return, which the kernel takes for
-    /// a part of the interpreter's name. `interpreter` is without it.
-    Script {
-        interpreter: &'a [u8],
+    /// Another program runs it, an ELF's loader or a script's interpreter; where in the
+    /// file its path is. `crlf`: the line of a script ends in a carriage return, which
+    /// the kernel takes for a part of the name; `len` is without it.
+    Needs {
+        at: u64,
+        len: u64,
         crlf: bool,
     },
     /// Nothing the kernel knows; a shell would take it for a script.
     Unknown,
 }
 
-/// A reader of ELF's numbers, in the file's own class and byte order.
-struct Elf<'a> {
-    head: &'a [u8],
-    wide: bool,
-    big: bool,
+/// The eight bytes at `at`, least significant first; beyond the head all bits are
+/// set, which no bound passes.
+#[inline(never)]
+fn word(head: &Head, at: usize) -> u64 {
+    let found = head.get(at..).and_then(|rest| rest.first_chunk());
+    found.map_or(u64::MAX, |bytes| u64::from_le_bytes(*bytes))
 }
 
-impl Elf<'_> {
-    /// The number of `size` bytes at `at`; beyond the head all bits are set, which no
-    /// bound passes.
-    fn number(&self, at: u64, size: u64) -> u64 {
-        let mut value = 0;
-        for i in 0..size {
-            let i = if self.big { i } else { size - 1 - i };
-            let Some(byte) = self.head.get(at.wrapping_add(i) as usize) else { return u64::MAX };
-            value = value << 8 | u64::from(*byte);
-        }
-        value
+fn elf(head: &Head, file_len: u64) -> Format {
+    const PT_INTERP: u32 = 3;
+    let kind = word(head, 4);
+    let mut machine = word(head, 18) as u16;
+    if kind & 0xff00 == 0x0200 {
+        machine = machine.swap_bytes();
     }
-
-    /// The number at `narrow` in a 32-bit file, at `wide` in a 64-bit one, as wide as an address.
-    fn word(&self, narrow: u64, wide: u64) -> u64 {
-        if self.wide { self.number(wide, 8) } else { self.number(narrow, 4) }
-    }
-}
-
-const PT_INTERP: u64 = 3;
-
-fn elf(head: &[u8], file_len: u64) -> Format<'static> {
-    let mut elf = Elf { head, wide: false, big: false };
-    elf.wide = elf.number(4, 1) == 2;
-    elf.big = elf.number(5, 1) == 2;
-    let table = elf.word(28, 32);
-    let sizes = if elf.wide { 54 } else { 42 };
-    let (size, count) = (elf.number(sizes, 2), elf.number(sizes + 2, 2));
-    // A count beyond the head must not be counted up to where the file's length is unknown.
-    if count == u64::MAX || table.saturating_add(size.saturating_mul(count)) > file_len {
+    if file_len < 52 {
         return Format::TruncatedElf;
     }
-    let mut interp = None;
-    for i in 0..count {
-        // Where the file's length is unknown nothing has bounded the numbers.
-        let at = table.wrapping_add(i.wrapping_mul(size));
+    if !runs_here(machine) {
+        return Format::Elf { machine };
+    }
+    // From here on it is little-endian, as all that this is written for are. Where in
+    // it are: the table's offset, the size of its entries, the path's offset and length.
+    let (mask, places) = if kind & 0xff == 2 {
+        (u64::MAX, [32, 54, 8, 32])
+    } else {
+        (u32::MAX.into(), [28, 42, 4, 16])
+    };
+    let field = |at| word(head, at) & mask;
+    let sizes = word(head, places[1]);
+    let (size, mut count) = (sizes & 0xffff, sizes >> 16 & 0xffff);
+    let mut at = field(places[0]);
+    while count > 0 {
+        if at >= file_len {
+            return Format::TruncatedElf;
+        }
+        let entry = at as usize;
         // A table beyond the head is legal, only unusual: its kinds are unknown here.
-        if elf.number(at, 4) == PT_INTERP {
-            let place = |narrow, wide| elf.word(at.wrapping_add(narrow), at.wrapping_add(wide));
-            let (offset, len) = (place(4, 8), place(16, 32));
-            if offset.saturating_add(len) > file_len {
+        if word(head, entry) as u32 == PT_INTERP {
+            let (at, len) = (field(entry + places[2]), field(entry + places[3]));
+            if at.saturating_add(len) > file_len {
                 return Format::TruncatedElf;
             }
-            interp = Some((offset, len));
+            return Format::Needs { at, len, crlf: false };
         }
+        // Where the file's length is unknown nothing has bounded it.
+        at = at.wrapping_add(size);
+        count -= 1;
     }
-    Format::Elf { machine: elf.number(18, 2) as u16, interp }
+    Format::Elf { machine }
 }
 
-/// The line behind `#!`.
-fn script(text: &[u8]) -> Format<'_> {
-    let (mut start, mut end, mut at) = (0, 0, 0);
+/// The line that begins with `#!`.
+fn script(head: &Head) -> Format {
+    let (mut at, mut len, mut last) = (2, 0, 0);
     // The name is what lies between blanks; the kernel ends it at nothing else.
-    for byte in text {
+    for byte in head.iter().skip(2) {
         match byte {
-            b'\n' => break,
-            b' ' | b'\t' if end == 0 => start = at + 1,
-            b' ' | b'\t' => break,
-            _ => end = at + 1,
+            b' ' | b'\t' if len == 0 => at += 1,
+            0 | b'\n' | b' ' | b'\t' => break,
+            _ => (len, last) = (len + 1, *byte),
         }
-        at += 1;
     }
-    let name = text.get(start..end).unwrap_or_default();
-    match name.split_last() {
-        Some((b'\r', interpreter)) => Format::Script { interpreter, crlf: true },
-        _ => Format::Script { interpreter: name, crlf: false },
-    }
+    let crlf = last == b'\r';
+    Format::Needs { at, len: len - u64::from(crlf), crlf }
 }
 
-/// `head`: the first bytes of the file, up to HEAD; `file_len`: its whole length.
-pub fn identify(head: &[u8], file_len: u64) -> Format<'_> {
-    if head.is_empty() {
-        Format::Empty
-    } else if head.starts_with(b"\x7fELF") {
-        elf(head, file_len)
-    } else if let Some(line) = head.strip_prefix(b"#!") {
-        script(line)
-    } else {
-        Format::Unknown
+/// What the file is, whose whole length is `file_len`.
+pub fn identify(head: &Head, file_len: u64) -> Format {
+    match word(head, 0) as u32 {
+        _ if file_len == 0 => Format::Empty,
+        0x464c_457f => elf(head, file_len),
+        kind if kind as u16 == 0x2123 => script(head),
+        _ => Format::Unknown,
     }
 }
 

@@ -2,60 +2,69 @@
 //! it is the loader or the interpreter that is missing.
 
 use crate::binfmt::{self, Format};
-use crate::msg::{fail, hint, say};
 use crate::pack::t;
 use crate::spawn::{Program, candidate};
 use crate::state::{Init, Step};
 use crate::sys::{self, Stat, Str, Text, z};
 use crate::{exit, text};
 
+#[cfg(target_arch = "x86_64")]
+macro_rules! here {
+    () => {
+        "x86_64"
+    };
+}
+#[cfg(target_arch = "aarch64")]
+macro_rules! here {
+    () => {
+        "aarch64"
+    };
+}
+
 impl Init {
     /// Says what went wrong and returns the exit code for it.
     pub fn explain(&self, program: &Program) -> i32 {
         let (what, object) = match self.failed {
-            Step::Clone => (z(c"clone"), None),
-            Step::User => (z(c"become user "), self.user),
-            Step::Workdir => (z(c"chdir "), self.workdir),
-            Step::Terminal => (z(c"open "), program.console),
+            Step::Clone => (t!("clone: ^"), program.name),
+            Step::User => (t!("become user %: ^"), self.user),
+            Step::Workdir => (t!("chdir %: ^"), self.workdir),
+            Step::Terminal => (t!("open %: ^"), program.console),
             Step::Exec => return self.explain_exec(program),
         };
-        fail(what, object.unwrap_or(Str::EMPTY), self.error);
+        self.say(what, object, object, self.error as usize);
         exit::OURS
-    }
-
-    /// The file that execve was about, the one named or the first of PATH with its
-    /// name, if it is there.
-    fn locate(&self, program: &Program, path: &mut Text) -> Option<Stat> {
-        if let Some(directory) = self.workdir {
-            sys::chdir(directory);
-        }
-        let mut directories = self.path.unwrap_or(Str::EMPTY);
-        if program.name.contains(b'/') {
-            path.push(program.name);
-            return sys::stat(program.name);
-        }
-        while candidate(path, &mut directories, program.name) {
-            if let Some(stat) = sys::stat(path.as_str()) {
-                return Some(stat);
-            }
-        }
-        None
     }
 
     fn explain_exec(&self, program: &Program) -> i32 {
         let (name, error, mut path) = (program.name, self.error, Text::new());
+        if !self.workdir.is_empty() {
+            sys::chdir(self.workdir);
+        }
+        // The file that execve was about: the one named or the first of PATH with its name.
+        let (mut directories, plain) = (self.path, !name.contains(b'/'));
+        let mut stat = Stat { mode: 0, ..Stat::default() };
+        if plain {
+            while stat.mode == 0 && candidate(&mut path, &mut directories, name) {
+                stat = sys::stat(path.as_str());
+            }
+        } else {
+            path.push(name);
+            stat = sys::stat(name);
+        }
         let missing = error == -libc::ENOENT as isize;
-        match self.locate(program, &mut path) {
-            Some(stat) => explain_file(path.as_str(), stat, error),
-            None if missing && !name.contains(b'/') => {
-                say(t!("exec '%': not found in PATH %"), name, self.path.unwrap_or(name), name)
-            }
-            None => {
-                fail(z(c"exec "), name, error);
-                if sys::is_symlink(name) {
-                    hint(t!("it is a symbolic link that leads nowhere"));
-                }
-            }
+        if stat.mode != 0 {
+            self.explain_file(path.as_str(), stat);
+        } else if missing && plain {
+            self.say(t!("exec '%': not found in PATH %"), name, self.path, 0);
+        } else if sys::is_symlink(name) {
+            self.say(
+                t!("exec %: ^\nhint: a symbolic link that leads nowhere"),
+                name,
+                name,
+                error as usize,
+            );
+        } else {
+            self.say(t!("exec %: ^"), name, name, error as usize);
         }
         if missing || error == -libc::ENOTDIR as isize {
             exit::NOT_FOUND
@@ -63,58 +72,49 @@ impl Init {
             exit::CANNOT_EXECUTE
         }
     }
-}
 
-/// About a file that is there and still cannot be run.
-fn explain_file(path: Str, stat: Stat, error: isize) {
-    let because = |text: Str| say(t!("exec %: %"), path, text, text);
-    if stat.mode & libc::S_IFMT == libc::S_IFDIR {
-        return because(z(c"is a directory"));
-    }
-    let mut detail = Text::new();
-    if stat.mode & 0o111 == 0 {
-        detail.push(z(c"not executable (mode 0")).number(stat.mode & 0o7777, 8).byte(b')');
-        return because(detail.as_str());
-    }
-    let missing = error == -libc::ENOENT as isize;
-    let mut head = [0; 1024];
-    let known = missing || error == -libc::ENOEXEC as isize;
-    let got = if known { sys::read_head(path, &mut head, 0) } else { -1 };
-    if got < 0 {
-        return fail(z(c"exec "), path, error);
-    }
-    match binfmt::identify(head.get(..got as usize).unwrap_or_default(), stat.size) {
-        Format::Empty => return because(z(c"empty file")),
-        Format::TruncatedElf => return because(z(c"truncated ELF file")),
-        Format::Elf { machine, .. } if !binfmt::runs_here(machine) => {
-            detail.until(text::numbered(z(binfmt::MACHINES), machine.into()), b'\n');
-            let mut here = Text::new();
-            here.until(text::numbered(z(binfmt::MACHINES), binfmt::NATIVE.into()), b'\n');
-            return say(
-                t!("exec %: built for %, this machine is %"),
-                path,
-                detail.as_str(),
-                here.as_str(),
-            );
-        }
-        Format::Elf { interp: Some((offset, _)), .. } if missing => {
-            sys::read_head(path, &mut head, offset);
-            detail.push(Str::from_buffer(&head));
-        }
-        Format::Script { interpreter, crlf } if missing => {
-            interpreter.iter().for_each(|byte| _ = detail.byte(*byte));
-            if crlf {
-                say(
-                    t!("exec %: its interpreter is '%\\r': the file has CRLF line ends"),
-                    path,
-                    detail.as_str(),
-                    path,
-                );
-                return hint(t!("save it with LF line ends: sed -i 's/\\r$//' FILE"));
+    /// About a file that is there and still cannot be run.
+    fn explain_file(&self, path: Str, stat: Stat) {
+        let (mut number, mut head) = (self.error as usize, [0; binfmt::HEAD]);
+        let missing = self.error == -libc::ENOENT as isize;
+        let unknown = missing || self.error == -libc::ENOEXEC as isize;
+        let mut detail = path;
+        let format = if stat.mode & libc::S_IFMT == libc::S_IFDIR {
+            t!("exec %: is a directory")
+        } else if stat.mode & 0o111 == 0 {
+            number = stat.mode as usize & 0o7777;
+            t!("exec %: not executable (mode 0&)")
+        } else if !unknown || sys::read_head(path, &mut head, 0) < 0 {
+            t!("exec %: ^")
+        } else {
+            match binfmt::identify(&head, stat.size) {
+                Format::Empty => t!("exec %: empty file"),
+                Format::TruncatedElf => t!("exec %: truncated ELF file"),
+                Format::Elf { machine } if !binfmt::runs_here(machine) => {
+                    number = machine.into();
+                    detail = text::numbered(z(binfmt::MACHINES), machine.into());
+                    t!(concat!("exec %: built for % (machine #), this machine is ", here!()))
+                }
+                Format::Needs { at, len, crlf } if missing => {
+                    sys::read_head(path, &mut head, at);
+                    // What is longer than this is not shown.
+                    if let Some(end) = head.get_mut(len as usize) {
+                        *end = 0;
+                    }
+                    detail = Str::from_buffer(&head);
+                    if crlf {
+                        t!(
+                            "exec %: its interpreter is '%\\r': the file has CRLF line ends\nhint: sed -i 's/\\r$//' FILE"
+                        )
+                    } else {
+                        t!(
+                            "exec %: exists, but needs %, which is not in the rootfs\nhint: copy it there, or link statically"
+                        )
+                    }
+                }
+                _ => t!("exec %: ^"),
             }
-        }
-        _ => return fail(z(c"exec "), path, error),
+        };
+        self.say(format, path, detail, number);
     }
-    say(t!("exec %: exists, but needs %, which is not in the rootfs"), path, detail.as_str(), path);
-    hint(t!("copy that file there, too; a statically linked program needs no loader"));
 }

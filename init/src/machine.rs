@@ -1,25 +1,27 @@
 //! The kernel's own process 1: what the machine needs before the first program, and
 //! how it ends. It never exits, as that is a kernel panic.
 
-use crate::args::end_named;
 use crate::mount;
-use crate::msg::say1;
 use crate::pack::t;
-use crate::state::{End, Init};
+use crate::state::Init;
 use crate::sys::{self, Memory, Scratch, Str, Text, z};
-use crate::text::{next_line, same_word};
+use crate::text::{self, next_line, same_word};
+
+/// What to do with the machine when there is nothing left to do, by its place here; 0 is
+/// the first, too.
+pub const ENDS: Str = z(c"poweroff reboot halt");
+pub const POWER_OFF: u8 = 1;
+pub const REBOOT: u8 = 2;
+pub const HALT: u8 = 3;
 
 impl Init {
     /// Makes the machine usable. Returns where in argv our own arguments begin.
     pub fn boot(&mut self) -> usize {
         mount::missing(true);
-        let mut console = sys::open(z(c"/dev/console"), libc::O_RDWR | libc::O_NOCTTY);
-        if console < 0 {
-            console = sys::open(z(c"/dev/null"), libc::O_RDWR);
+        // The kernel could open it only if the file system had it already.
+        if !sys::open_standard(z(c"/dev/console")) {
+            sys::open_standard(z(c"/dev/null"));
         }
-        // It may have become 0 itself, which is to stay open on exec.
-        sys::dup_to(console as i32, 10);
-        sys::dup_to_standard(10);
         // A session with the console as its terminal: a shell can control its jobs.
         sys::setsid();
         sys::set_ctty(0);
@@ -42,7 +44,7 @@ impl Init {
             if let Some(count) = &mut behind {
                 *count += 1;
             } else if let Some(name) = word.after(z(c"init.end=")) {
-                self.end = end_named(name).unwrap_or(End::PowerOff);
+                self.end = text::place(ENDS, name);
             } else if word.after(z(c"-- ")).is_some() {
                 behind = Some(0);
             } else if same_word(word, first) {
@@ -66,7 +68,7 @@ impl Init {
     /// Ends the machine.
     pub fn end_machine(&mut self, code: i32) -> ! {
         self.end_leftovers();
-        say1(t!("exit status %"), Text::new().number(code as u32, 10).as_str());
+        self.say_number(t!("exit status #"), code as usize);
         sys::sync();
         unmount_all();
         // From a child: some of these calls end who makes them.
@@ -79,9 +81,9 @@ impl Init {
 
 extern "C" fn end_now(init: &mut Init) -> ! {
     sys::reboot(match init.end {
-        End::PowerOff => libc::LINUX_REBOOT_CMD_POWER_OFF,
-        End::Reboot => libc::LINUX_REBOOT_CMD_RESTART,
-        End::Halt => libc::LINUX_REBOOT_CMD_HALT,
+        HALT => libc::LINUX_REBOOT_CMD_HALT,
+        REBOOT => libc::LINUX_REBOOT_CMD_RESTART,
+        _ => libc::LINUX_REBOOT_CMD_POWER_OFF,
     });
     sys::exit(0)
 }

@@ -7,7 +7,6 @@ mod args;
 mod binfmt;
 mod diagnose;
 mod exit;
-#[cfg(feature = "inittab")]
 mod inittab;
 mod leftovers;
 mod machine;
@@ -24,18 +23,19 @@ mod text;
 mod user;
 
 use pack::t;
-use sys::{Stack, Str, z};
+use state::PAUSE;
+use sys::z;
 
 /// Everything after the first system call, which has blocked all signals; `mask` is
 /// what it was before.
-pub fn run(stack: Stack, mask: u64) -> ! {
-    let mut init = state::Init::new(stack, mask);
-    init.launched = text::same_word(stack.arg(1), z(c"--launched"));
+#[inline(never)]
+pub fn run(init: &mut state::Init) -> ! {
+    init.prepare();
+    init.launched = text::same_word(init.stack.arg(1), z(c"--launched"));
     if init.launched {
         // The launcher keeps all signals blocked up to here, so that none is lost between
         // exec and the first system call; what it was before is no mask for a payload.
         init.mask = 0;
-        msg::speak_as_launch();
         // Run from a descriptor, the name would be its number.
         sys::set_name(z(c"init"));
     }
@@ -61,17 +61,13 @@ impl state::Init {
             mount::missing(false);
         }
         self.set_path();
-        if command < self.stack.argc() || self.has(b'P') {
+        if command < self.stack.argc() || self.has(PAUSE) {
             return self.supervise(command);
         }
-        #[cfg(feature = "inittab")]
         if self.run_inittab() {
             return 0;
         }
-        #[cfg(feature = "inittab")]
-        msg::say1(t!("no command given, and no /etc/inittab"), Str::EMPTY);
-        #[cfg(not(feature = "inittab"))]
-        msg::say1(t!("no command given"), Str::EMPTY);
+        self.say_number(t!("no command given, and no /etc/inittab"), 0);
         exit::OURS
     }
 }

@@ -51,11 +51,11 @@ pub const fn pack<const N: usize>(text: &[u8]) -> [u8; N] {
 
 /// A packed message, for `Text::unpack` and what is built on it: `say`, `hint`, `print`.
 macro_rules! t {
-    ($text:literal) => {{
-        const TEXT: &[u8] = $text.as_bytes();
+    ($text:expr) => {{
+        const TEXT: &[u8] = str::as_bytes($text);
         #[allow(long_running_const_eval)]
-        static PACKED: [u8; $crate::pack::packed_len(TEXT)] = $crate::pack::pack(TEXT);
-        $crate::sys::Str::packed(&PACKED)
+        const PACKED: &[u8; $crate::pack::packed_len(TEXT)] = &$crate::pack::pack(TEXT);
+        $crate::sys::Str::packed(PACKED)
     }};
 }
 pub(crate) use t;

@@ -1,7 +1,6 @@
 //! The payload, from clone to exec. What runs between the two is the child, on its
 //! parent's stack: it only makes system calls and leaves its error in `Init`.
 
-use crate::binfmt::{self, Format};
 use crate::exit;
 use crate::state::{Init, Place, Step};
 use crate::sys::{self, Memory, Str, Text, Vector, z};
@@ -10,10 +9,10 @@ use crate::sys::{self, Memory, Str, Text, Vector, z};
 pub struct Program<'a> {
     pub name: Str<'a>,
     pub argv: Vector,
-    /// A terminal to open as 0, 1 and 2.
-    pub console: Option<Str<'a>>,
+    /// A terminal to open as 0, 1 and 2; empty: those we have.
+    pub console: Str<'a>,
     /// Said on that terminal; a line is then waited for.
-    pub ask: Option<Str<'a>>,
+    pub ask: Str<'a>,
     /// In a session of its own it gets that terminal as its controlling one.
     pub takes_terminal: bool,
 }
@@ -24,17 +23,17 @@ impl Init {
         self.failed = Step::Clone;
         self.error = 0;
         // Who waits for a line must have memory of its own: it would hold us up.
-        let memory = if program.ask.is_some() { Memory::Copied } else { Memory::Shared };
-        let (pid, pidfd) = sys::clone(memory, child, &mut (&mut *self, program));
-        (self.pid, self.pidfd) = (pid as i32, pidfd);
+        let memory = if program.ask.is_empty() { Memory::Shared } else { Memory::Copied };
+        let pid = sys::clone(memory, child, &mut (&mut *self, program));
+        self.pid = pid as i32;
         if pid < 0 {
             self.error = pid;
         }
         if self.error == 0 {
             return 0;
         }
-        sys::close(pidfd);
         sys::wait_child(self.pid, 0);
+        self.pid = 0;
         self.explain(program)
     }
 
@@ -51,9 +50,9 @@ impl Init {
             }
             Place::Session => {
                 sys::setsid();
-                if let Some(console) = program.console {
+                if !program.console.is_empty() {
                     self.failed = Step::Terminal;
-                    let fd = sys::open(console, libc::O_RDWR | libc::O_NOCTTY);
+                    let fd = sys::open(program.console, libc::O_RDWR | libc::O_NOCTTY);
                     if fd < 0 {
                         return fd;
                     }
@@ -64,15 +63,15 @@ impl Init {
                 }
             }
         }
-        if let Some(text) = program.ask {
-            sys::write_str(1, text);
+        if !program.ask.is_empty() {
+            sys::write_str(1, program.ask);
             while sys::read(0, &mut [0; 64]) < 0 {}
         }
         self.become_user(program)
     }
 
     fn become_user(&mut self, program: &Program) -> isize {
-        if self.user.is_some() {
+        if !self.user.is_empty() {
             self.failed = Step::User;
             // Groups first: afterwards there is no right to change them.
             let groups = self.groups.get(..self.group_count as usize).unwrap_or_default();
@@ -81,9 +80,9 @@ impl Init {
                 return -libc::EPERM as isize;
             }
         }
-        if let Some(directory) = self.workdir {
+        if !self.workdir.is_empty() {
             self.failed = Step::Workdir;
-            let error = sys::chdir(directory);
+            let error = sys::chdir(self.workdir);
             if error < 0 {
                 return error;
             }
@@ -109,7 +108,7 @@ impl Init {
             return self.exec_file(program, program.name);
         }
         let mut worst = -libc::ENOENT as isize;
-        let (mut path, mut directories) = (Text::new(), self.path.unwrap_or(Str::EMPTY));
+        let (mut path, mut directories) = (Text::new(), self.path);
         while candidate(&mut path, &mut directories, program.name) {
             let error = self.exec_file(program, path.as_str());
             match -error as i32 {
@@ -134,7 +133,7 @@ impl Init {
 
 extern "C" fn child((init, program): &mut (&mut Init, &Program)) -> ! {
     init.error = init.become_payload(program);
-    if program.ask.is_some() {
+    if !program.ask.is_empty() {
         init.explain(program);
     }
     sys::exit(exit::NOT_FOUND)
@@ -145,9 +144,8 @@ fn is_shell_text(path: Str) -> bool {
     let mut head = [0; 256];
     let got = sys::read_head(path, &mut head, 0);
     let text = Str::from_buffer(&head);
-    got > 0
-        && binfmt::identify(&head, u64::MAX) == Format::Unknown
-        && text.distance(text.find(0)) as isize >= got.min(255)
+    // An ELF header has many a NUL.
+    got > 0 && text.distance(text.find(0)) as isize >= got.min(255)
 }
 
 /// The path of `name` in the first of the directories, which is taken off the list; an

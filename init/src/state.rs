@@ -25,13 +25,12 @@ pub enum Step {
     Exec,
 }
 
-/// What to do with the machine when there is nothing left to do.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub enum End {
-    PowerOff,
-    Reboot,
-    Halt,
-}
+/// In `Init::flags`, by the place of the letter in `args::FLAGS`.
+pub const VERBOSE: u8 = 1;
+pub const GROUP: u8 = 2;
+pub const WARN: u8 = 4;
+pub const PAUSE: u8 = 8;
+pub const SINGLE: u8 = 16;
 
 /// In `Init::rewrite`.
 pub const DROP: u8 = 255;
@@ -39,73 +38,78 @@ pub const DROP: u8 = 255;
 /// A structure of zeroes must be valid: see `sys::zeroed_init`.
 #[repr(C)]
 pub struct Init {
-    /// One bit for each option without a value, by its letter.
-    pub flags: u32,
     pub stack: Stack,
     /// The signal mask as we found it, for the payload.
     pub mask: u64,
 
     /// The directories to look in for a name without a slash.
-    pub path: Option<Str<'static>>,
-    pub user: Option<Str<'static>>,
-    pub workdir: Option<Str<'static>>,
+    pub path: Str<'static>,
+    /// Empty: as we are.
+    pub user: Str<'static>,
+    pub workdir: Str<'static>,
     /// With what error (-errno) the child failed.
     pub error: isize,
 
     /// The payload.
     pub pid: i32,
-    /// -1 where the kernel has none (before Linux 5.2).
-    pub pidfd: i32,
     pub own_pid: i32,
     /// A descriptor of our controlling terminal, or -1.
     pub terminal: i32,
     /// Seconds.
     pub grace: u32,
+    /// Where each end of the payload is reported, or -1.
+    pub report: i32,
+    /// How often it may still be started again, and has been.
+    pub restarts: u32,
+    pub restarted: i32,
+    /// How long the next start waits, in milliseconds; 0: there is none, ever.
+    pub delay: u32,
+    /// Others that were reaped.
+    pub strangers: u32,
     pub uid: u32,
     pub gid: u32,
     pub group_count: u32,
     /// How often the kernel could not say how the payload ended.
     pub doubts: u32,
+    /// One bit for each option without a value.
+    pub flags: u8,
     pub failed: Step,
     pub place: Place,
-    pub end: End,
-    /// tini's scale: 1 warnings, 2 and more: what is done.
-    pub verbosity: u8,
+    /// By its place in `machine::ENDS`.
+    pub end: u8,
     /// We are the kernel's own process 1.
     pub machine: bool,
     /// Started by the launcher, which has done all that is to be done to the machine.
     pub launched: bool,
     /// We gave up a terminal: the kernel's HUP and CONT for that are not for the payload.
     pub left_terminal: bool,
+    /// Start again also what has succeeded.
+    pub always: bool,
+    /// A signal has asked the payload to end for good.
+    pub stopping: bool,
     /// The payload runs in the foreground of a terminal that others use after us.
     pub job_control: bool,
 
     pub poll: Poll,
-    /// Exit codes that become 0.
-    pub success: [u64; 4],
+    /// By exit code: whether it becomes 0.
+    pub success: [bool; 256],
     /// What a signal becomes on its way to the payload; 0: itself, DROP: nothing.
-    pub rewrite: [u8; 65],
+    pub rewrite: [u8; 256],
     pub groups: [u32; 32],
     /// `HOME=...` of the user.
     pub home: Text,
 }
 
 impl Init {
-    pub fn new(stack: Stack, mask: u64) -> Init {
-        let mut init = sys::zeroed_init();
-        (init.stack, init.mask, init.own_pid) = (stack, mask, sys::getpid());
-        (init.pidfd, init.terminal, init.grace, init.verbosity) = (-1, -1, 3, 1);
-        init.place = Place::Group;
-        init.poll.watch(0, -1);
-        init.poll.watch(1, -1);
-        init
+    /// What is not zero at the start.
+    pub fn prepare(&mut self) {
+        self.own_pid = sys::getpid();
+        (self.terminal, self.report, self.grace) = (-1, -1, 3);
+
+        self.place = Place::Group;
     }
 
-    pub fn has(&self, letter: u8) -> bool {
-        self.flags >> (letter & 31) & 1 != 0
-    }
-
-    pub fn set(&mut self, letter: u8) {
-        self.flags |= 1 << (letter & 31);
+    pub fn has(&self, option: u8) -> bool {
+        self.flags & option != 0
     }
 }

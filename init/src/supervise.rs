@@ -1,59 +1,54 @@
 //! One payload, from its start to the last of what it left behind.
 
 use crate::exit;
-use crate::msg::say1;
+use crate::machine::REBOOT;
 use crate::pack::t;
 use crate::spawn::Program;
-use crate::state::{DROP, End, Init, Place};
-use crate::sys::{self, Status, Str, Text, Wake, z};
+use crate::state::{DROP, GROUP, Init, PAUSE, Place, VERBOSE, WARN};
+use crate::sys::{self, Siginfo, Status, Str, z};
+
+/// No wait status: the payload has not ended.
+const ALIVE: Status = -1;
 
 const PATH: Str = z(c"PATH=");
 const DEFAULT_PATH: Str = z(c"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin");
 
-/// What a signal leads to.
-#[derive(PartialEq, Eq)]
-pub enum Action {
-    Ignore,
-    Forward(u8),
-    /// End everything.
-    End,
-}
-
-/// One signal and where it is from.
-#[derive(Clone, Copy)]
-pub struct Signal {
-    pub number: i32,
-    /// si_code: <= 0 if a process sent it.
-    pub code: i32,
-    pub pid: i32,
-}
+/// What a signal leads to, if not to one that the payload gets.
+const NOTHING: u8 = 0;
+const END: u8 = 254;
 
 impl Init {
-    /// What one signal leads to; no more than a look at the state.
-    pub fn step(&self, signal: Signal) -> Action {
+    /// What the signal that was received leads to; no more than a look at the state.
+    fn step(&self) -> u8 {
         const SI_KERNEL: i32 = 0x80;
-        let Signal { number, code, pid } = signal;
+        let Siginfo { signal, code, pid, .. } = self.poll.info;
         let own =
-            matches!(number, libc::SIGPIPE | libc::SIGHUP | libc::SIGCONT) && pid == self.own_pid;
+            matches!(signal, libc::SIGPIPE | libc::SIGHUP | libc::SIGCONT) && pid == self.own_pid;
         // Of a child that ended; for our own message, whose reader is gone, or for the
         // terminal that we left; or the terminal has sent it to the payload as well.
-        if number == libc::SIGCHLD && code > 0
+        if signal == libc::SIGCHLD && code > 0
             || own
             || code == SI_KERNEL && self.place == Place::Ours
         {
-            return Action::Ignore;
+            return NOTHING;
         }
-        if self.machine && matches!(number, libc::SIGTERM | libc::SIGINT | libc::SIGPWR)
-            || self.has(b'P') && matches!(number, libc::SIGTERM | libc::SIGINT)
-        {
-            return Action::End;
+        let asks = matches!(signal, libc::SIGTERM | libc::SIGINT | libc::SIGPWR);
+        if asks && (self.machine || self.has(PAUSE)) {
+            return END;
         }
-        match self.rewrite.get(number as usize) {
-            _ if number == 0 => Action::Ignore,
-            Some(0) => Action::Forward(number as u8),
-            Some(&DROP) | None => Action::Ignore,
-            Some(to) => Action::Forward(*to),
+        match self.rewrite[usize::from(signal as u8)] {
+            0 => signal as u8,
+            DROP => NOTHING,
+            to => to,
         }
+    }
+
+    /// Waits as `Poll::wait`.
+    pub fn receive(&mut self, millis: i64) -> i32 {
+        let signal = self.poll.wait(millis);
+        // Whoever asks for the end wants no new start.
+        self.stopping |= matches!(signal, libc::SIGTERM | libc::SIGINT | libc::SIGQUIT);
+        signal
     }
 
     /// Fills in what a program needs from the environment.
@@ -61,66 +56,100 @@ impl Init {
         if self.stack.env(PATH).is_none() {
             self.stack.set_env(PATH, DEFAULT_PATH);
         }
-        self.path = self.stack.env(PATH);
+        self.path = self.stack.env(PATH).unwrap_or(Str::EMPTY);
     }
 
     /// Runs the command and returns the exit code.
     pub fn supervise(&mut self, command: usize) -> i32 {
-        if let Some(user) = self.user {
-            if !self.look_up(user) {
+        if !self.user.is_empty() {
+            if !self.look_up(self.user) {
                 return exit::OURS;
             }
             self.stack.set_env(z(c"HOME="), self.home.as_str());
         }
         self.choose_place();
-        if !self.has(b'P') {
-            let program = Program {
-                name: self.stack.arg(command),
-                argv: self.stack.argv(command),
-                console: None,
-                ask: None,
-                takes_terminal: self.left_terminal,
-            };
-            let code = self.spawn(&program);
-            if code != 0 {
+        let program = Program {
+            name: self.stack.arg(command),
+            argv: self.stack.argv(command),
+            console: Str::EMPTY,
+            ask: Str::EMPTY,
+            takes_terminal: self.left_terminal,
+        };
+        loop {
+            let started = if self.delay > 0 { sys::now() } else { 0 };
+            self.poll.want_children();
+            let mut status = ALIVE;
+            if !self.has(PAUSE) {
+                let code = self.spawn(&program);
+                if code != 0 {
+                    status = code << 8;
+                }
+            }
+            // From now on we must not die: whatever fails is left out.
+            self.settle();
+            while status == ALIVE {
+                status = self.next_status();
+            }
+            let mut code = exit::code(status);
+            if self.success[usize::from(code as u8)] {
+                code = 0;
+            }
+            let pause = self.pause(started, code);
+            if self.report >= 0 {
+                sys::write_record(self.report, [self.pid, status, self.restarted, pause]);
+            }
+            self.take_terminal();
+            self.end_leftovers();
+            if pause < 0 {
                 return code;
             }
-        }
-        // From now on we must not die: whatever fails is left out.
-        self.settle();
-        let mut ended = self.reap();
-        while ended.is_none() {
-            let mut signal = Signal { number: 0, code: 0, pid: 0 };
-            if self.poll.wait(-1) == Wake::Signal {
-                signal = Signal {
-                    number: self.poll.info.signal,
-                    code: self.poll.info.code,
-                    pid: self.poll.info.pid,
-                };
-            } else if self.poll.take_sigchld() {
-                signal.number = libc::SIGCHLD;
-            }
-            match self.step(signal) {
-                Action::Forward(to) => self.forward(to),
-                Action::End => {
-                    // Ctrl-alt-del.
-                    if signal.code > 0 && signal.number == libc::SIGINT {
-                        self.end = End::Reboot;
-                    }
-                    ended = Some(0);
+            self.restarted += 1;
+            let deadline = sys::now() + i64::from(pause);
+            loop {
+                let left = deadline - sys::now();
+                if left <= 0 {
+                    break;
                 }
-                Action::Ignore => {}
-            }
-            if ended.is_none() && (signal.number == 0 || signal.number == libc::SIGCHLD) {
-                ended = self.reap();
+                self.receive(left);
+                self.reap();
+                if self.stopping {
+                    return code;
+                }
             }
         }
-        self.take_terminal();
-        self.end_leftovers();
-        let code = exit::code(ended.unwrap_or(0));
-        let succeeds =
-            self.success.get(code as usize / 64).is_some_and(|bits| bits >> (code % 64) & 1 != 0);
-        if succeeds { 0 } else { code }
+    }
+
+    /// How many milliseconds to the next start; -1: there is none.
+    fn pause(&mut self, started: i64, code: i32) -> i32 {
+        // What could not be started at first never will.
+        let hopeless = self.pid == 0 && self.restarted == 0;
+        if self.restarts == 0 || self.stopping || hopeless || code == 0 && !self.always {
+            return -1;
+        }
+        self.restarts -= 1;
+        if sys::now() - started >= 10_000 {
+            self.delay = 100;
+        }
+        let pause = self.delay;
+        self.delay = (pause * 2).min(60_000);
+        pause as i32
+    }
+
+    /// Waits for one event and answers it; the payload's status if it has ended.
+    fn next_status(&mut self) -> Status {
+        let signal = self.receive(-1);
+        match self.step() {
+            NOTHING => {}
+            END => {
+                // Ctrl-alt-del.
+                if self.poll.info.code > 0 && signal == libc::SIGINT {
+                    self.end = REBOOT;
+                }
+                return 0;
+            }
+            to => self.forward(to),
+        }
+        if signal == 0 || signal == libc::SIGCHLD { self.reap() } else { ALIVE }
     }
 
     fn choose_place(&mut self) {
@@ -131,13 +160,13 @@ impl Init {
         }
         if self.place == Place::Session {
             // A group that nobody can continue is not stopped by TSTP, TTIN and TTOU.
-            for to in self.rewrite.iter_mut().skip(libc::SIGTSTP as usize).take(3) {
-                if *to == 0 {
-                    *to = libc::SIGSTOP as u8;
+            for signal in libc::SIGTSTP as usize..=libc::SIGTTOU as usize {
+                if self.rewrite[signal] == 0 {
+                    self.rewrite[signal] = libc::SIGSTOP as u8;
                 }
             }
             self.left_terminal = self.terminal >= 0 && sys::drop_ctty(self.terminal) == 0;
-        } else if self.terminal >= 0 && !self.has(b'g') && sys::getpgrp() == 0 {
+        } else if self.terminal >= 0 && !self.has(GROUP) && sys::getpgrp() == 0 {
             // Seen from a shell outside our pid namespace we are one job with the
             // payload: it could neither stop nor continue a group it does not know.
             self.place = Place::Ours;
@@ -145,53 +174,58 @@ impl Init {
         self.job_control = self.terminal >= 0 && self.own_pid != 1 && self.place == Place::Group;
     }
 
-    /// Lets go of what the payload alone should hold, and prepares to wait.
+    /// Lets go of what the payload alone should hold, if it is never to have it again.
     fn settle(&mut self) {
+        if self.delay > 0 {
+            return;
+        }
         // A pipe is at its end, and a file system free, when the payload lets go of it.
         sys::chdir(z(c"/"));
-        let has_pidfd = self.pidfd >= 0;
-        if has_pidfd {
-            sys::dup_to(self.pidfd, 3);
-            self.pidfd = 3;
+        if self.report >= 0 {
+            sys::dup_to(self.report, 3);
+            self.report = 3;
         }
-        self.poll.watch(0, self.pidfd);
-        sys::close_from(3 + i32::from(has_pidfd));
-        self.poll.catch_all(if self.job_control { 0 } else { libc::SA_NOCLDSTOP as usize });
-        let can_ask = has_pidfd && sys::kernel_at_least(6, 15) && sys::pidfd_status(3) >= 0;
-        if can_ask && !self.has(b'w') && !self.job_control || self.has(b'P') {
-            // Ignored, so that the kernel reaps; blocked, so that one a user sends is
-            // not dropped as ignored but shows on a signalfd.
-            self.poll.forget(libc::SIGCHLD as u8);
+        sys::close_from(if self.report >= 0 { 4 } else { 3 });
+        if self.has(PAUSE) {
+            // There is nothing to be told of.
             sys::ignore_signal(libc::SIGCHLD as u8);
-            self.poll.watch(1, sys::signalfd(1 << (libc::SIGCHLD - 1)) as i32);
+        }
+    }
+
+    /// Where strangers keep ending here, the kernel shall reap them if it can.
+    fn leave_children(&mut self) {
+        if self.strangers > 16 && !self.has(WARN) && !self.job_control {
+            self.strangers = 0;
+            let pidfd = sys::pidfd_open(self.pid);
+            if sys::kernel_at_least(6, 15) && sys::pidfd_status(pidfd) >= 0 {
+                self.poll.leave_children(pidfd);
+            }
         }
     }
 
     fn forward(&mut self, signal: u8) {
         const SI_TKILL: i32 = -6;
-        if self.verbosity > 1 {
-            say1(t!("forwarding signal %"), Text::new().number(signal.into(), 10).as_str());
+        if self.has(VERBOSE) {
+            self.say_number(t!("forwarding signal #"), signal.into());
         }
-        if self.has(b'g') {
+        if self.pid <= 0 {
+            return;
+        }
+        if self.has(GROUP) || self.job_control && signal == libc::SIGCONT as u8 {
             sys::kill(-self.pid, signal);
             return;
         }
         let info = &self.poll.info;
         // The kernel lets us pass on what sigqueue sent, value and all, but not more.
-        let info = if info.signal == i32::from(signal) && info.code < 0 && info.code != SI_TKILL {
-            Some(info)
-        } else {
-            None
-        };
-        // A pidfd never means another process; a kernel before 5.1 has none.
-        if sys::pidfd_send_signal(self.pidfd, signal, info) < 0 && self.pid > 0 {
+        let queued = info.signal == i32::from(signal) && info.code < 0 && info.code != SI_TKILL;
+        if !queued || sys::pass_on(self.pid, signal, info) < 0 {
             sys::kill(self.pid, signal);
         }
     }
 
     /// Reaps whatever has ended; the payload's status if it is among that.
-    fn reap(&mut self) -> Option<Status> {
-        let mut ended = None;
+    fn reap(&mut self) -> Status {
+        let mut ended = ALIVE;
         loop {
             let (pid, status) =
                 sys::wait_child(-1, if self.job_control { libc::WUNTRACED } else { 0 });
@@ -199,29 +233,32 @@ impl Init {
                 break;
             }
             if pid as i32 != self.pid {
-                if self.has(b'w') {
-                    say1(
-                        t!("reaped zombie process %"),
-                        Text::new().number(pid as u32, 10).as_str(),
-                    );
+                self.strangers += 1;
+                if self.has(WARN) {
+                    self.say_number(t!("reaped zombie process #"), pid as usize);
                 }
             } else if status & 0xff == 0x7f {
                 self.stopped(status >> 8);
             } else {
-                ended = Some(status);
+                ended = status;
             }
         }
-        if ended.is_none() && self.poll.is_ready(0) {
-            // It has ended, but wait4 does not know: the kernel reaped it. That takes a
-            // moment. Should its status never show, end rather than hang.
-            let status = sys::pidfd_status(self.pidfd);
+        if ended != ALIVE {
+            return ended;
+        }
+        if self.poll.payload_ended() {
+            // wait4 does not know: the kernel reaped it. That takes a moment. Should its
+            // status never show, end rather than hang.
+            let status = sys::pidfd_status(self.poll.pidfd());
             if (0..sys::NOT_REAPED).contains(&status) {
-                return Some(status);
+                return status;
             }
             self.doubts += 1;
             if self.doubts > 10_000 {
-                return Some(exit::OURS << 8);
+                return exit::OURS << 8;
             }
+        } else {
+            self.leave_children();
         }
         ended
     }
@@ -237,7 +274,8 @@ impl Init {
         if sys::tcgetpgrp(self.terminal) == sys::getpgrp() {
             sys::tcsetpgrp(self.terminal, self.pid);
         }
-        sys::kill(-self.pid, libc::SIGCONT as u8);
+        // The CONT that woke us is still to be received, and goes to all that stopped. A
+        // second one could undo the next ^Z.
     }
 
     /// Gives the terminal's foreground back to our own group.

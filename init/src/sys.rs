@@ -15,7 +15,7 @@ mod text;
 mod vfork;
 
 pub use entry::{Stack, Vector};
-pub use poll::{Poll, Siginfo, Wake};
+pub use poll::{Poll, Siginfo, ignore_signal};
 pub use scratch::Scratch;
 pub use str::{Str, Strings, z};
 pub use text::Text;
@@ -78,15 +78,13 @@ pub fn kill(pid: i32, signal: u8) -> isize {
     sys!(kill, pid, signal)
 }
 
-/// With an `info` the receiver sees who sent the signal first, and its value.
-pub fn pidfd_send_signal(pidfd: i32, signal: u8, info: Option<&Siginfo>) -> isize {
-    sys!(
-        pidfd_send_signal,
-        pidfd,
-        signal,
-        info.map_or(core::ptr::null(), |i| i as *const Siginfo),
-        0
-    )
+/// As kill, but the receiver sees who sent the signal first, and its value.
+pub fn pass_on(pid: i32, signal: u8, info: &Siginfo) -> isize {
+    sys!(rt_sigqueueinfo, pid, signal, info as *const Siginfo)
+}
+
+pub fn pidfd_open(pid: i32) -> i32 {
+    sys!(pidfd_open, pid, 0) as i32
 }
 
 /// The wait status of a process the kernel has reaped, from its pidfd (Linux 6.15);
@@ -124,12 +122,28 @@ pub fn write(fd: i32, text: &[u8]) {
     sys!(write, fd, text.as_ptr(), text.len());
 }
 
+pub fn write_record(fd: i32, record: [i32; 4]) {
+    sys!(write, fd, record.as_ptr(), 16);
+}
+
 pub fn write_str(fd: i32, text: Str) {
     sys!(write, fd, text.as_ptr(), text.distance(text.find(0)));
 }
 
 pub fn open(path: Str, flags: c_int) -> isize {
-    sys!(openat, CWD, path.as_ptr(), flags | libc::O_CLOEXEC, 0)
+    sys!(openat, CWD, path.as_ptr(), flags | libc::O_CLOEXEC)
+}
+
+/// Opens it as 0, 1 and 2 as far as these are not open; what there is else is closed.
+/// False: it cannot be opened.
+pub fn open_standard(path: Str) -> bool {
+    loop {
+        let fd = sys!(openat, CWD, path.as_ptr(), libc::O_RDWR | libc::O_NOCTTY);
+        if !(0..3).contains(&fd) {
+            close(fd as i32);
+            return fd >= 0;
+        }
+    }
 }
 
 pub fn read(fd: i32, buffer: &mut [u8]) -> isize {
@@ -148,15 +162,16 @@ pub fn dup_to(fd: i32, to: i32) {
     sys!(dup3, fd, to, libc::O_CLOEXEC);
 }
 
+/// Closes the descriptor on exec. -errno if there is none.
+pub fn set_cloexec(fd: i32) -> isize {
+    sys!(fcntl, fd, libc::F_SETFD, libc::FD_CLOEXEC)
+}
+
 /// Makes the descriptor 0, 1 and 2, for the next program, too.
 pub fn dup_to_standard(fd: i32) {
     for standard in 0..3 {
         sys!(dup3, fd, standard, 0);
     }
-}
-
-pub fn signalfd(mask: u64) -> isize {
-    sys!(signalfd4, -1isize, &mask as *const u64, 8, libc::SFD_CLOEXEC | libc::SFD_NONBLOCK)
 }
 
 /// The foreground process group of the terminal; -errno unless it is our controlling one.
@@ -177,11 +192,11 @@ pub fn set_ctty(fd: i32) -> isize {
 }
 
 pub fn drop_ctty(fd: i32) -> isize {
-    sys!(ioctl, fd, libc::TIOCNOTTY, 0)
+    sys!(ioctl, fd, libc::TIOCNOTTY)
 }
 
 pub fn prctl(option: c_int, value: usize) -> isize {
-    sys!(prctl, option, value, 0, 0, 0)
+    sys!(prctl, option, value)
 }
 
 /// Sets the name `ps` shows: a program run from a descriptor has the descriptor's number.
@@ -193,21 +208,21 @@ pub fn chdir(path: Str) -> isize {
     sys!(chdir, path.as_ptr())
 }
 
-pub fn mkdir(path: Str, mode: u32) -> isize {
-    sys!(mkdirat, CWD, path.as_ptr(), mode)
+pub fn mkdir(path: Str) -> isize {
+    sys!(mkdirat, CWD, path.as_ptr(), 0o755)
 }
 
-/// A character device.
-pub fn mknod(path: Str, major: u32, minor: u32) -> isize {
-    sys!(mknodat, CWD, path.as_ptr(), libc::S_IFCHR | 0o666, major << 8 | minor)
+/// A character device, 256 * major + minor, below an open directory.
+pub fn mknod(directory: isize, name: Str, device: u32) -> isize {
+    sys!(mknodat, directory, name.as_ptr(), libc::S_IFCHR | 0o666, device)
 }
 
-pub fn chmod(path: Str, mode: u32) -> isize {
-    sys!(fchmodat, CWD, path.as_ptr(), mode)
+pub fn chmod(directory: isize, name: Str, mode: u32) -> isize {
+    sys!(fchmodat, directory, name.as_ptr(), mode)
 }
 
-pub fn symlink(target: Str, path: Str) -> isize {
-    sys!(symlinkat, target.as_ptr(), CWD, path.as_ptr())
+pub fn symlink(target: Str, directory: isize, name: Str) -> isize {
+    sys!(symlinkat, target.as_ptr(), directory, name.as_ptr())
 }
 
 pub fn mount(source: Str, target: Str, fstype: Str, flags: u32, data: Str) -> isize {
@@ -218,27 +233,30 @@ pub fn umount(target: Str, flags: c_int) -> isize {
     sys!(umount2, target.as_ptr(), flags)
 }
 
-/// The part of struct statx that is asked for.
+/// The part of struct statx that is asked for; all of it 0 where there is no such file.
+#[derive(Default, Clone, Copy)]
 pub struct Stat {
     pub mode: u32,
     pub size: u64,
     pub mount_root: bool,
 }
 
-pub fn stat(path: Str) -> Option<Stat> {
+pub fn exists(path: Str) -> bool {
+    sys!(faccessat, CWD, path.as_ptr(), libc::F_OK) == 0
+}
+
+#[inline(never)]
+pub fn stat(path: Str) -> Stat {
     const MOUNT_ROOT: u64 = 0x2000;
     const BASIC_STATS: u32 = 0x7ff;
     let mut buffer = [0u64; 32];
-    if sys!(statx, CWD, path.as_ptr(), libc::AT_NO_AUTOMOUNT, BASIC_STATS, buffer.as_mut_ptr()) < 0
-    {
-        return None;
-    }
+    sys!(statx, CWD, path.as_ptr(), libc::AT_NO_AUTOMOUNT, BASIC_STATS, buffer.as_mut_ptr());
     // stx_attributes, stx_mode and stx_size.
-    Some(Stat {
+    Stat {
         mode: (buffer[3] >> 32) as u32 & 0xffff,
         size: buffer[5],
         mount_root: buffer[1] & MOUNT_ROOT != 0,
-    })
+    }
 }
 
 /// What a file has at some offset.
@@ -273,7 +291,7 @@ pub fn disable_ctrl_alt_del() -> bool {
 }
 
 pub fn reboot(command: i32) -> isize {
-    sys!(reboot, libc::LINUX_REBOOT_MAGIC1, libc::LINUX_REBOOT_MAGIC2, command, 0)
+    sys!(reboot, libc::LINUX_REBOOT_MAGIC1, libc::LINUX_REBOOT_MAGIC2, command)
 }
 
 pub fn sync() {
@@ -295,10 +313,16 @@ pub fn loopback_up() {
 }
 
 /// By one memset instead of a store for each member.
+#[inline(always)]
 pub fn zeroed_init() -> crate::state::Init {
-    // SAFETY: all its members are numbers, booleans, enumerations with a first value,
-    // optional references, raw pointers, or made of those.
-    unsafe { core::mem::zeroed() }
+    let mut init = core::mem::MaybeUninit::<crate::state::Init>::zeroed();
+    let place = init.as_mut_ptr();
+    // SAFETY: the texts are set before anything is read; all other members are numbers,
+    // booleans, enumerations with a first value, raw pointers, or made of those.
+    unsafe {
+        ((*place).path, (*place).user, (*place).workdir) = (Str::EMPTY, Str::EMPTY, Str::EMPTY);
+        init.assume_init()
+    }
 }
 
 /// Milliseconds since some fixed moment.
@@ -320,11 +344,6 @@ pub fn kernel_at_least(major: u32, minor: u32) -> bool {
 
 pub fn execve(path: Str, argv: Vector, envp: Vector) -> isize {
     sys!(execve, path.as_ptr(), argv.as_ptr(), envp.as_ptr())
-}
-
-/// Ignores the signal, which is what the payload inherits if it is not undone.
-pub fn ignore_signal(signal: u8) {
-    poll::sigaction(signal, poll::IGNORE, 0);
 }
 
 #[panic_handler]

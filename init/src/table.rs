@@ -49,7 +49,7 @@ const fn c(text: &'static str) -> &'static CStr {
 /// which take a third of the room in init.
 macro_rules! table {
     (mounts: $($source:literal $target:literal $fstype:literal $flags:literal $data:literal;)*
-     nodes: $($path:literal $major:literal $minor:literal;)*
+     nodes: $($path:literal $device:literal;)*
      links: $($link:literal $to:literal;)*) => {
         pub const MOUNTS: &[Mount] = &[$(Mount {
             source: c(concat!($source, "\0")),
@@ -60,21 +60,29 @@ macro_rules! table {
             mode: 0o755,
         }),*];
         pub const NODES: &[Node] =
-            &[$(Node { path: c(concat!($path, "\0")), mode: 0o666, major: $major, minor: $minor }),*];
-        pub const LINKS: &[Link] = &[$(Link { path: c(concat!($link, "\0")), target: c(concat!($to, "\0")) }),*];
-        /// Target, source, type, flags, data.
-        pub const MOUNT_STRINGS: &[u8] =
-            concat!($($target, "\0", $source, "\0", $fstype, "\0", $flags, "\0", $data, "\0"),*).as_bytes();
-        /// Path, major, minor.
-        pub const NODE_STRINGS: &[u8] = concat!($($path, "\0", $major, "\0", $minor, "\0"),*).as_bytes();
-        /// Path, target.
-        pub const LINK_STRINGS: &[u8] = concat!($($link, "\0", $to, "\0"),*).as_bytes();
+            &[$(Node {
+                path: c(concat!("/dev/", $path, "\0")),
+                mode: 0o666,
+                major: $device / 256,
+                minor: $device % 256,
+            }),*];
+        pub const LINKS: &[Link] = &[$(Link { path: c(concat!("/dev/", $link, "\0")), target: c(concat!($to, "\0")) }),*];
+        /// Target, source, type, flags, data; an empty target ends it. The launcher makes
+        /// its cgroup view itself.
+        pub const MOUNT_STRINGS: &[u8] = concat!(
+            $($target, "\0", $source, "\0", $fstype, "\0", $flags, "\0", $data, "\0",)*
+            "/sys/fs/cgroup\0cgroup2\0cgroup2\x0014\0\0\0"
+        ).as_bytes();
+        /// Name below /dev, device.
+        pub const NODE_STRINGS: &[u8] = concat!($($path, "\0", $device, "\0",)* "\0").as_bytes();
+        /// Name below /dev, target.
+        pub const LINK_STRINGS: &[u8] = concat!($($link, "\0", $to, "\0",)* "\0").as_bytes();
     };
 }
 
 // In mounting order: a parent comes before what lies below it. The flags: 2 nosuid,
 // 4 nodev, 8 noexec. gid 5 is `tty` in every distribution: its terminals are
-// group-writable for `write` and `wall`.
+// group-writable for `write` and `wall`. A device is 256 * major + minor.
 table! {
     mounts:
         "proc" "/proc" "proc" 14 "";
@@ -86,19 +94,19 @@ table! {
         "tmpfs" "/run" "tmpfs" 6 "mode=755";
         "tmpfs" "/tmp" "tmpfs" 6 "mode=1777";
     nodes:
-        "/dev/null" 1 3;
-        "/dev/zero" 1 5;
-        "/dev/full" 1 7;
-        "/dev/random" 1 8;
-        "/dev/urandom" 1 9;
-        "/dev/tty" 5 0;
+        "null" 259;
+        "zero" 261;
+        "full" 263;
+        "random" 264;
+        "urandom" 265;
+        "tty" 1280;
     links:
-        "/dev/fd" "/proc/self/fd";
-        "/dev/stdin" "/proc/self/fd/0";
-        "/dev/stdout" "/proc/self/fd/1";
-        "/dev/stderr" "/proc/self/fd/2";
-        "/dev/ptmx" "pts/ptmx";
-        "/dev/core" "/proc/kcore";
+        "fd" "/proc/self/fd";
+        "stdin" "/proc/self/fd/0";
+        "stdout" "/proc/self/fd/1";
+        "stderr" "/proc/self/fd/2";
+        "ptmx" "pts/ptmx";
+        "core" "/proc/kcore";
 }
 
 pub const DEVPTS_DATA: &CStr = MOUNTS[3].data;

@@ -27,6 +27,12 @@ pub fn whole_number(text: Str) -> Option<u32> {
     if ends_word(rest.first()) { number } else { None }
 }
 
+/// Such a number, or 0.
+#[inline(never)]
+pub fn value(text: Str) -> u32 {
+    whole_number(text).unwrap_or(0)
+}
+
 /// A name ends where a list, a line of colon-separated fields or an option's value goes on.
 fn ends_word(byte: u8) -> bool {
     matches!(byte, 0 | b' ' | b':' | b'=' | b',' | b'\n')
@@ -41,18 +47,19 @@ pub fn same_word(a: Str, b: Str) -> bool {
     ends_word(a.first()) && ends_word(b.first())
 }
 
-/// The place of a word in a list of words with one space between them.
+/// The place, from 1, of a word in a list of words with one space between them; 0: it
+/// is not there.
 #[inline(never)]
-pub fn place(list: Str, word: Str) -> Option<u8> {
+pub fn place(list: Str, word: Str) -> u8 {
     let (mut list, mut index) = (list, 0);
     while !list.is_empty() {
+        index += 1;
         if same_word(list, word) {
-            return Some(index);
+            return index;
         }
         list = list.find(b' ').rest();
-        index += 1;
     }
-    None
+    0
 }
 
 /// The field of a line, up to the next colon or the line's end.
@@ -94,8 +101,12 @@ const SIGNALS: Str = z(c"HUP INT QUIT ILL TRAP ABRT BUS FPE KILL USR1 SEGV USR2 
 /// A signal by name, with or without SIG, or by number, 0 included.
 #[inline(never)]
 pub fn signal(text: Str) -> Option<u8> {
-    match whole_number(text) {
-        Some(number) if number <= 64 => Some(number as u8),
-        _ => Some(place(SIGNALS, text.after(z(c"SIG")).unwrap_or(text))? + 1),
-    }
+    let number = match whole_number(text) {
+        Some(number) => number,
+        None => match place(SIGNALS, text.after(z(c"SIG")).unwrap_or(text)) {
+            0 => 65,
+            place => place.into(),
+        },
+    };
+    if number > 64 { None } else { Some(number as u8) }
 }

@@ -1,12 +1,12 @@
 //! `-u USER[:GROUP]`, by the image's own /etc/passwd and /etc/group.
 
-use crate::msg::{fail, say};
 use crate::pack::t;
 use crate::state::Init;
 use crate::sys::{Scratch, Str, z};
-use crate::text::{self, field, next_line};
+use crate::text::{self, field, next_line, value};
 
 /// The line whose first field, or third if that is a number, is `key`.
+#[inline(never)]
 fn find<'a>(text: Str<'a>, key: Str) -> Str<'a> {
     let mut line = text;
     let index = if text::whole_number(key).is_some() { 2 } else { 0 };
@@ -16,21 +16,18 @@ fn find<'a>(text: Str<'a>, key: Str) -> Str<'a> {
     line
 }
 
-/// The id a name or number stands for; None after the message.
-#[inline(never)]
-fn id(line: Str, name: Str, file: Str, read: &Scratch) -> Option<u32> {
-    let listed = text::whole_number(field(line, 2));
-    let found = listed.or(text::whole_number(name)).filter(|id| *id != u32::MAX);
-    if found.is_none() {
-        if read.error < 0 {
-            fail(z(c"open "), file, read.error);
-        }
-        say(t!("-u '%': not in %"), name, file, file);
-    }
-    found
-}
-
 impl Init {
+    /// The id a name or number stands for; None after the message.
+    #[inline(never)]
+    fn id(&self, line: Str, name: Str, file: Str) -> Option<u32> {
+        let listed = if line.is_empty() { name } else { field(line, 2) };
+        let found = text::whole_number(listed).filter(|id| *id != u32::MAX);
+        if found.is_none() {
+            self.say(t!("-u '%': not in %"), name, file, 0);
+        }
+        found
+    }
+
     fn add_group(&mut self, gid: u32) {
         if let Some(slot) = self.groups.get_mut(self.group_count as usize) {
             *slot = gid;
@@ -43,17 +40,16 @@ impl Init {
         let mut line = text;
         while !line.is_empty() {
             let mut member = field(line, 3);
-            loop {
+            while !matches!(member.first(), 0 | b'\n') {
                 if text::same_word(member, login) {
-                    self.add_group(text::whole_number(field(line, 2)).unwrap_or(self.gid));
+                    self.add_group(value(field(line, 2)));
                 }
                 while !matches!(member.first(), 0 | b'\n' | b',') {
                     member = member.rest();
                 }
-                if member.first() != b',' {
-                    break;
+                if member.first() == b',' {
+                    member = member.rest();
                 }
-                member = member.rest();
             }
             line = next_line(line);
         }
@@ -64,29 +60,27 @@ impl Init {
         let (passwd, group) = (z(c"/etc/passwd"), z(c"/etc/group"));
         let users = Scratch::read(passwd);
         let line = find(users.text(), spec);
-        let Some(uid) = id(line, spec, passwd, &users) else { return false };
+        let Some(uid) = self.id(line, spec, passwd) else { return false };
         self.uid = uid;
-        self.gid = text::whole_number(field(line, 3)).unwrap_or(0);
+        self.gid = value(field(line, 3));
         self.home.push(z(c"HOME=")).until(field(line, 5), b':');
         if line.is_empty() {
             self.home.byte(b'/');
         }
         let groups = Scratch::read(group);
         let wanted = spec.find(b':').rest();
-        if wanted.is_empty() {
-            self.add_group(self.gid);
-            // Without a name there is no membership: an empty list would match.
-            if !line.is_empty() {
-                self.add_groups(groups.text(), line);
-            }
-            return true;
+        if !wanted.is_empty() {
+            // A group that is asked for is the only one.
+            let Some(gid) = self.id(find(groups.text(), wanted), wanted, group) else {
+                return false;
+            };
+            self.gid = gid;
         }
-        // A group that is asked for is the only one.
-        let Some(gid) = id(find(groups.text(), wanted), wanted, group, &groups) else {
-            return false;
-        };
-        self.gid = gid;
-        self.add_group(gid);
+        self.add_group(self.gid);
+        // Without a name there is no membership: an empty list would match.
+        if wanted.is_empty() && !line.is_empty() {
+            self.add_groups(groups.text(), line);
+        }
         true
     }
 }

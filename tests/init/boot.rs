@@ -27,8 +27,7 @@ fn machine(name: &str) -> Option<Dir> {
 fn boot(dir: &Dir, words: &str, args: &[&str]) -> String {
     let mut command = Command::new(HARNESS);
     command.args(["-p", "-t", "60", "-k", words, "-d"]).arg(format!("{}:/", dir.0.display()));
-    let init = if dir.0.join("etc/inittab").exists() { FULL } else { INIT };
-    let output = command.arg("--").arg(init).args(args).stdin(Stdio::null()).output().unwrap();
+    let output = command.arg("--").arg(INIT).args(args).stdin(Stdio::null()).output().unwrap();
     let text = String::from_utf8_lossy(&output.stdout).replace('\r', "")
         + &String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success() && !text.contains("Kernel panic"), "{args:?}: {text}");
@@ -143,7 +142,7 @@ fn inittab_in_a_container() {
     let Some(busybox) = common::busybox() else { return };
     let dir = Dir::new("services");
     dir.file("bin/busybox", &fs::read(busybox).unwrap(), 0o755);
-    dir.file("sbin/init", &fs::read(FULL).unwrap(), 0o755);
+    dir.file("sbin/init", &fs::read(INIT).unwrap(), 0o755);
     for name in NAMES {
         std::os::unix::fs::symlink("busybox", dir.0.join("bin").join(name)).unwrap();
     }

@@ -77,14 +77,24 @@ fn help_and_version() {
     let help = run(Command::new(INIT).arg("--help"));
     assert!(help.code == 0 && help.out.lines().count() <= 24, "{help:?}");
     assert!(help.out.lines().all(|l| l.replace('\t', "        ").len() <= 90));
-    for option in
-        ["--user", "--workdir", "--grace", "-g", "--single-child", "--rewrite", "-e", "-p", "--end"]
-    {
+    for option in [
+        "--user",
+        "--workdir",
+        "--grace",
+        "-g",
+        "--single-child",
+        "--rewrite",
+        "-e",
+        "-p",
+        "--end",
+        "--restart",
+        "--report",
+    ] {
         assert!(help.out.contains(option), "{option}");
     }
     assert_eq!(
         run(Command::new(INIT).arg("--version")).out,
-        concat!("init version ", env!("CARGO_PKG_VERSION"), "\n")
+        concat!("init version ", env!("CARGO_PKG_VERSION"), " - Apache License 2.0\n")
     );
     // `docker info` reads the version so.
     let docker = run(Command::new(INIT).arg0("docker-init").arg("--version"));
@@ -137,7 +147,7 @@ fn what_cannot_be_run_is_explained() {
     let loader = dir.file("loader", &with_interpreter("/nowhere/ld.so"), 0o755);
     std::os::unix::fs::symlink("/nowhere/at/all", dir.0.join("dangling")).unwrap();
     let built = if cfg!(target_arch = "x86_64") {
-        "built for aarch64, this machine is x86_64"
+        "built for aarch64 (machine 183), this machine is x86_64"
     } else {
         "built for"
     };

@@ -14,6 +14,7 @@ mod boot;
 mod cli;
 mod faults;
 mod leftovers;
+mod restart;
 mod rootfs;
 mod signals;
 mod terminal;
@@ -26,10 +27,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-/// The init the launcher embeds.
 const INIT: &str = env!("INIT_ELF");
-/// With inittab.
-const FULL: &str = env!("INIT_FULL_ELF");
 
 /// How the program under test is started.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -149,6 +147,13 @@ fn eventually<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
         assert!(start.elapsed() < Duration::from_secs(10), "waited for {what}");
         std::thread::sleep(Duration::from_millis(1));
     }
+}
+
+/// Whether the kernel is one that says how a process it reaped has ended: Linux 6.15.
+fn kernel_reaps() -> bool {
+    let release = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap();
+    let mut numbers = release.split(['.', '-']).map_while(|n| n.parse::<u32>().ok());
+    (numbers.next(), numbers.next()) >= (Some(6), Some(15))
 }
 
 /// A line of /proc/PID/status.

@@ -13,7 +13,10 @@ global_asm!(".globl _start", "_start: mov x29, xzr", "mov x0, sp", "bl {entry}",
 unsafe extern "C" fn entry(sp: *mut usize) -> ! {
     // First of all: from here on no signal is lost, whenever it was sent.
     let mask = super::block_signals();
-    crate::run(Stack { sp }, mask)
+    // Here and not in `run`, which then has its address in a register.
+    let mut init = super::zeroed_init();
+    (init.stack, init.mask) = (Stack { sp }, mask);
+    crate::run(&mut init)
 }
 
 /// A list of strings that ends with a null pointer, as execve wants it.
@@ -43,7 +46,7 @@ impl Vector {
     }
 
     /// The string at `index`, which may be that of the end.
-    fn get(self, index: usize) -> Option<Str<'static>> {
+    pub fn get(self, index: usize) -> Option<Str<'static>> {
         // SAFETY: no caller goes beyond the end, and the kernel's strings end with a
         // NUL and live as long as the process.
         unsafe { Str::from_ptr(*self.0.add(index)) }

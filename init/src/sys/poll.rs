@@ -1,8 +1,10 @@
-//! Waiting for a signal or for the payload's end, whichever comes first, in one
-//! system call: ppoll unblocks the signals, and the handler jumps straight back to
-//! ppoll's caller with the siginfo instead of returning through rt_sigreturn. With
-//! the kill that follows a forwarded signal costs two system calls, and processes
-//! that the kernel reaps cost none.
+//! Waiting for what concerns process 1. As a rule it is rt_sigtimedwait with all signals
+//! blocked: no preparation, and with the kill that follows a forwarded signal costs two
+//! system calls. Once many strangers had to be reaped the kernel is told to do it: then
+//! nothing tells of the payload but its pidfd, so ppoll waits for both; it unblocks the
+//! signals, and the handler jumps straight back to ppoll's caller with the siginfo instead
+//! of returning through rt_sigreturn. That needs 62 handlers, but an orphan costs nothing
+//! and a forwarded signal still two calls.
 
 use super::sys;
 use core::arch::global_asm;
@@ -19,15 +21,6 @@ pub struct Siginfo {
     rest: [i32; 27],
 }
 
-/// What ended a wait.
-#[derive(PartialEq, Eq)]
-pub enum Wake {
-    /// `Poll::info` says which.
-    Signal,
-    /// A descriptor is ready, or the time is up, or ppoll failed: look at everything.
-    Look,
-}
-
 #[repr(C)]
 #[derive(Clone, Copy)]
 struct PollFd {
@@ -37,17 +30,19 @@ struct PollFd {
 }
 
 pub struct Poll {
-    /// Signals with a handler of ours, the only ones that may be unblocked.
+    /// Signals with a handler of ours, for ppoll to unblock; 0: all are waited for.
     handled: u64,
     /// Signals that were found ignored: a child must find them so, too.
     pub ignored: u64,
     pub info: Siginfo,
-    /// Negative descriptors are skipped by the kernel.
     fds: [PollFd; 2],
 }
 
-/// SIG_IGN, and the handler below.
-pub const IGNORE: usize = 1;
+static SECOND: libc::timespec = libc::timespec { tv_sec: 1, tv_nsec: 0 };
+
+const DEFAULT: usize = 0;
+const IGNORE: usize = 1;
+const CHLD: u8 = libc::SIGCHLD as u8;
 
 unsafe extern "C" {
     fn ppoll_or_signal(
@@ -117,90 +112,87 @@ global_asm!(
 );
 
 /// The kernel's struct sigaction, which is not libc's. Returns the old handler, or -errno.
-pub fn sigaction(signal: u8, handler: usize, flags: usize) -> isize {
+#[inline(never)]
+fn sigaction(signal: u8, handler: usize) -> isize {
     const SA_RESTORER: usize = 0x0400_0000; // x86 insists on it; nothing returns through it
-    let new = [handler, flags | SA_RESTORER | libc::SA_SIGINFO as usize, 0, usize::MAX];
-    let mut old = [0usize; 4];
-    let error = sys!(rt_sigaction, signal, new.as_ptr(), old.as_mut_ptr(), 8);
-    if error < 0 { error } else { old[0] as isize }
+    let mut action = [handler, SA_RESTORER | libc::SA_SIGINFO as usize, 0, usize::MAX];
+    let place = action.as_mut_ptr();
+    // The kernel reads the new one before it writes the old.
+    let error = sys!(rt_sigaction, signal, place, place, 8);
+    if error < 0 { error } else { action[0] as isize }
+}
+
+/// Ignores the signal, which is what the payload inherits if it is not undone.
+pub fn ignore_signal(signal: u8) {
+    sigaction(signal, IGNORE);
 }
 
 impl Poll {
-    /// From here on `wait` receives this signal. On failure it stays blocked, which
-    /// loses it but never ends us.
-    pub fn catch(&mut self, signal: u8, flags: usize) {
-        let old = sigaction(signal, caught as *const () as usize, flags);
-        if old >= 0 {
-            self.handled |= 1 << (signal - 1);
+    /// From here on a signal comes for each child that ends.
+    pub fn want_children(&mut self) {
+        if sigaction(CHLD, DEFAULT) == IGNORE as isize && self.handled == 0 {
+            self.ignored |= 1 << (CHLD - 1);
         }
-        if old == IGNORE as isize {
-            self.ignored |= 1 << (signal - 1);
-        }
+        self.handled = 0;
     }
 
-    /// All, with these flags for the one of children.
-    pub fn catch_all(&mut self, child_flags: usize) {
+    /// From here on the kernel reaps, without a word; `pidfd` tells of the payload's end.
+    pub fn leave_children(&mut self, pidfd: i32) {
         for signal in 1..65 {
-            self.catch(signal, if signal == libc::SIGCHLD as u8 { child_flags } else { 0 });
-        }
-    }
-
-    /// Lets `wait` end, too, when the descriptor is ready. Negative: no longer.
-    pub fn watch(&mut self, slot: usize, fd: i32) {
-        if let Some(entry) = self.fds.get_mut(slot) {
-            *entry = PollFd { fd, events: libc::POLLIN, revents: 0 };
-        }
-    }
-
-    pub fn is_ready(&self, slot: usize) -> bool {
-        self.fds.get(slot).is_some_and(|entry| entry.revents != 0)
-    }
-
-    /// Whether the second descriptor, a signalfd, has a signal; it is taken.
-    pub fn take_sigchld(&mut self) -> bool {
-        self.is_ready(1)
-            && self.fds.get(1).is_some_and(|entry| super::read(entry.fd, &mut [0; 128]) > 0)
-    }
-
-    /// Leaves the signal blocked in `wait`.
-    pub fn forget(&mut self, signal: u8) {
-        self.handled &= !(1 << (signal - 1));
-    }
-
-    /// Waits for a signal, a descriptor, or `millis`; negative: without end.
-    pub fn wait(&mut self, millis: i64) -> Wake {
-        let mut timeout =
-            libc::timespec { tv_sec: millis / 1000, tv_nsec: millis % 1000 * 1_000_000 };
-        let blocked = !self.handled;
-        for entry in &mut self.fds {
-            entry.revents = 0;
-        }
-        let limit = if millis < 0 { core::ptr::null() } else { &timeout as *const libc::timespec };
-        // SAFETY: all of it outlives the call; `info` is written by the handler.
-        let woken = unsafe {
-            ppoll_or_signal(self.fds.as_mut_ptr(), self.fds.len(), limit, &blocked, &mut self.info)
-        };
-        if woken == 99 {
-            return Wake::Signal;
-        }
-        if woken < 0 && woken != -libc::EINTR as isize {
-            // Nothing is known to make ppoll fail for good; should it, look around
-            // once a second, as if all were ready, rather than spin.
-            for entry in &mut self.fds {
-                entry.revents = 1;
+            // On failure it stays blocked, which loses it but never ends us.
+            let old = sigaction(signal, caught as *const () as usize);
+            if old >= 0 && signal != CHLD {
+                self.handled |= 1 << (signal - 1);
             }
-            timeout = libc::timespec { tv_sec: 1, tv_nsec: 0 };
-            let signal = sys!(
-                rt_sigtimedwait,
-                &self.handled as *const u64,
-                &mut self.info as *mut Siginfo,
-                &timeout as *const libc::timespec,
-                8
-            );
-            if signal > 0 {
-                return Wake::Signal;
+            if old == IGNORE as isize {
+                self.ignored |= 1 << (signal - 1);
             }
         }
-        Wake::Look
+        // Ignored, so that the kernel reaps; blocked, so that one a user sends is not
+        // dropped as ignored but shows on a signalfd.
+        ignore_signal(CHLD);
+        let (mask, flags) = (1u64 << (CHLD - 1), libc::SFD_CLOEXEC | libc::SFD_NONBLOCK);
+        let signals = sys!(signalfd4, -1isize, &mask as *const u64, 8, flags) as i32;
+        self.fds = [pidfd, signals].map(|fd| PollFd { fd, events: libc::POLLIN, revents: 0 });
+    }
+
+    /// Whether the pidfd has told of the payload's end.
+    pub fn payload_ended(&self) -> bool {
+        self.handled != 0 && self.fds[0].revents != 0
+    }
+
+    pub fn pidfd(&self) -> i32 {
+        self.fds[0].fd
+    }
+
+    /// Waits for a signal, a child, or `millis`; negative: without end. Returns the
+    /// signal that `info` is about; 0: look at everything.
+    pub fn wait(&mut self, millis: i64) -> i32 {
+        let time = libc::timespec { tv_sec: millis / 1000, tv_nsec: millis % 1000 * 1_000_000 };
+        let mut limit = if millis < 0 { core::ptr::null() } else { &time as *const _ };
+        (self.info.signal, self.info.code) = (0, 0);
+        if self.handled != 0 {
+            let blocked = !self.handled;
+            let fds = self.fds.as_mut_ptr();
+            // SAFETY: all of it outlives the call; `info` is written by the handler.
+            let woken = unsafe { ppoll_or_signal(fds, 2, limit, &blocked, &mut self.info) };
+            if woken >= 0 {
+                let [_, signals] = self.fds;
+                if woken < 99 && signals.revents != 0 {
+                    // As long, and with the same beginning.
+                    sys!(read, signals.fd, &mut self.info as *mut Siginfo, 128);
+                }
+                return self.info.signal;
+            }
+            // It is not known to fail for good; should it, look around once a second.
+            self.fds[0].revents = 1;
+            limit = &SECOND;
+        }
+        let (all, info) = (u64::MAX, &mut self.info as *mut Siginfo);
+        let got = -sys!(rt_sigtimedwait, &all as *const u64, info, limit, 8) as i32;
+        if got > 0 && got != libc::EAGAIN && got != libc::EINTR {
+            sys!(ppoll, 0, 0, &SECOND as *const libc::timespec, 0, 8);
+        }
+        self.info.signal
     }
 }

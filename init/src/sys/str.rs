@@ -113,24 +113,19 @@ pub const fn z(text: &CStr) -> Str<'_> {
 }
 
 /// Strings that lie one behind the other, each with its NUL.
-pub struct Strings<'a>(&'a [u8]);
+pub struct Strings(Str<'static>);
 
-impl<'a> Strings<'a> {
-    pub fn new(strings: &'a [u8]) -> Strings<'a> {
-        Strings(strings)
+impl Strings {
+    /// They must end with an empty one, at which the caller stops.
+    pub fn new(strings: &'static [u8]) -> Strings {
+        Strings(Str::trusted(strings))
     }
 
     #[inline(never)]
-    pub fn next(&mut self) -> Option<Str<'a>> {
-        if self.0.is_empty() {
-            return None;
-        }
-        let text = Str::from_buffer(self.0);
-        self.0 = self.0.get(text.distance(text.find(0)) + 1..).unwrap_or_default();
-        Some(text)
-    }
-
-    pub fn must(&mut self) -> Str<'a> {
-        self.next().unwrap_or(Str::EMPTY)
+    pub fn next(&mut self) -> Str<'static> {
+        let text = self.0;
+        // SAFETY: not the last, so behind its NUL is the next.
+        self.0 = Str(unsafe { text.find(0).0.add(1) }, PhantomData);
+        text
     }
 }

@@ -52,12 +52,23 @@ impl Text {
         }
     }
 
-    /// The packed text up to this byte.
+    /// The packed text up to this byte. In it stand `%` for the next of the two strings, up
+    /// to its end or that of its line, `#` for the number, `&` for it in octal, and `^` for
+    /// the error with this number, as in `msg`.
     #[inline(never)]
-    pub fn message(&mut self, text: Str, stop: u8) -> &mut Text {
-        let mut text = text;
+    pub fn format(&mut self, text: Str, stop: u8, strings: [Str; 2], number: usize) -> &mut Text {
+        let (mut text, [mut next, last]) = (text, strings);
         while text.first() != stop && !text.is_empty() {
-            self.unpack(text.first());
+            match text.first() {
+                b'%' => {
+                    self.until(next, b'\n');
+                    next = last;
+                }
+                b'#' => _ = self.number(number as u32, 10),
+                b'&' => _ = self.number(number as u32, 8),
+                b'^' => crate::msg::error(self, number),
+                byte => _ = self.unpack(byte),
+            }
             text = text.rest();
         }
         self
@@ -77,16 +88,20 @@ impl Text {
         self.byte(b'0' + number.checked_rem(base).unwrap_or(0) as u8)
     }
 
-    #[cfg(feature = "inittab")]
-    /// The words, each with its NUL.
-    pub fn split(&mut self) -> &[u8] {
-        let all = self.bytes.get_mut(..=self.len).unwrap_or_default();
-        for byte in all.iter_mut() {
-            if matches!(byte, b' ' | b'\t') {
+    /// The addresses of the words, each of which now ends with a NUL.
+    pub fn split(&mut self, words: &mut [*const u8]) {
+        let (mut words, mut blank) = (words.iter_mut(), true);
+        for byte in &mut self.bytes {
+            let was_blank = blank;
+            blank = matches!(*byte, b' ' | b'\t');
+            if *byte == 0 {
+                break;
+            } else if blank {
                 *byte = 0;
+            } else if was_blank && let Some(word) = words.next() {
+                *word = byte;
             }
         }
-        all
     }
 
     pub fn as_str(&self) -> Str<'_> {

@@ -12,25 +12,17 @@ pub enum Memory {
 }
 
 /// Runs `child` in a new process, which must not return: its caller's frame is the
-/// parent's. Returns the pid, or -errno, and the pidfd (-1 before Linux 5.2).
-pub fn clone<T>(
-    memory: Memory,
-    child: extern "C" fn(&mut T) -> !,
-    context: &mut T,
-) -> (isize, i32) {
+/// parent's. Returns the pid, or -errno.
+pub fn clone<T>(memory: Memory, child: extern "C" fn(&mut T) -> !, context: &mut T) -> isize {
     let share = if memory == Memory::Shared { libc::CLONE_VM | libc::CLONE_VFORK } else { 0 };
-    let flags = share | libc::CLONE_PIDFD | libc::SIGCHLD;
-    let mut pidfd = -1;
     // SAFETY: the child only calls below the stack pointer, never returns into this
     // frame, and changes nothing in memory but what `context` gives it; the parent
     // sleeps meanwhile.
-    let pid =
-        unsafe { raw_clone(flags, &mut pidfd, child as *const (), context as *mut T as *mut ()) };
-    (pid, pidfd)
+    unsafe { raw_clone(share | libc::SIGCHLD, child as *const (), context as *mut T as *mut ()) }
 }
 
 #[cfg(target_arch = "x86_64")]
-unsafe fn raw_clone(flags: i32, pidfd: *mut i32, child: *const (), context: *mut ()) -> isize {
+unsafe fn raw_clone(flags: i32, child: *const (), context: *mut ()) -> isize {
     let pid;
     // SAFETY: by the caller. Without `nostack` the stack is aligned for a call here.
     unsafe {
@@ -42,7 +34,7 @@ unsafe fn raw_clone(flags: i32, pidfd: *mut i32, child: *const (), context: *mut
             "call r12",
             "2:",
             inlateout("rax") libc::SYS_clone as isize => pid,
-            in("rdi") flags as isize, in("rsi") 0, in("rdx") pidfd, in("r10") 0, in("r8") 0,
+            in("rdi") flags as isize, in("rsi") 0,
             in("r12") child, in("r13") context,
             out("rcx") _, out("r11") _,
         );
@@ -51,7 +43,7 @@ unsafe fn raw_clone(flags: i32, pidfd: *mut i32, child: *const (), context: *mut
 }
 
 #[cfg(target_arch = "aarch64")]
-unsafe fn raw_clone(flags: i32, pidfd: *mut i32, child: *const (), context: *mut ()) -> isize {
+unsafe fn raw_clone(flags: i32, child: *const (), context: *mut ()) -> isize {
     let pid;
     // SAFETY: by the caller. Without `nostack` the stack is aligned for a call here.
     unsafe {
@@ -62,7 +54,7 @@ unsafe fn raw_clone(flags: i32, pidfd: *mut i32, child: *const (), context: *mut
             "blr x20",
             "2:",
             inlateout("x0") flags as isize => pid,
-            in("x1") 0, in("x2") pidfd, in("x3") 0, in("x4") 0, in("x8") 220, // clone
+            in("x1") 0, in("x8") 220, // clone
             in("x20") child, in("x21") context,
         );
     }
