@@ -58,6 +58,7 @@ fn print(name: Str, text: Str) -> ! {
 }
 
 /// Last part of a path.
+#[inline(never)]
 fn file_name(path: Str) -> Str {
     let (mut name, mut rest) = (path, path);
     while !rest.is_empty() {
@@ -75,6 +76,7 @@ impl Init {
     }
 
     /// The defaults of the program that argv[0] names, and the variables tini reads.
+    #[inline(never)]
     fn called(&mut self) -> Str<'static> {
         let called = file_name(self.stack.arg(0));
         if text::same_word(called, z(c"dumb-init")) {

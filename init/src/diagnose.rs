@@ -74,6 +74,7 @@ impl Init {
     }
 
     /// About a file that is there and still cannot be run.
+    #[inline(never)]
     fn explain_file(&self, path: Str, stat: Stat) {
         let (mut number, mut head) = (self.error as usize, [0; binfmt::HEAD]);
         let missing = self.error == -libc::ENOENT as isize;
@@ -91,9 +92,11 @@ impl Init {
                 Format::Empty => t!("exec %: empty file"),
                 Format::TruncatedElf => t!("exec %: truncated ELF file"),
                 Format::Elf { machine } if !binfmt::runs_here(machine) => {
-                    number = machine.into();
                     detail = text::numbered(z(binfmt::MACHINES), machine.into());
-                    t!(concat!("exec %: built for % (machine #), this machine is ", here!()))
+                    if detail.is_empty() {
+                        detail = z(c"another machine");
+                    }
+                    t!(concat!("exec %: built for %, this machine is ", here!()))
                 }
                 Format::Needs { at, len, crlf } if missing => {
                     sys::read_head(path, &mut head, at);

@@ -87,7 +87,6 @@ impl Inittab {
 
 impl Init {
     /// Runs the table until something asks for the end. False: there is none.
-    #[inline(never)]
     pub fn run_inittab(&mut self) -> bool {
         let table = &mut Inittab { entries: [FREE; 32], wanted: 0 };
         if !table.read(self) {
@@ -142,6 +141,7 @@ impl Init {
     }
 
     /// Starts what should run again. Returns how long the next of them has to wait.
+    #[inline(always)]
     fn respawn(&mut self, table: &mut Inittab) -> i64 {
         let mut millis = -1;
         for entry in &mut table.entries {

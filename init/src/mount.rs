@@ -39,6 +39,7 @@ pub fn missing(machine: bool) {
     }
 }
 
+#[inline(always)]
 fn is_mounted(path: Str) -> bool {
     sys::stat(path).mount_root
 }

@@ -1,6 +1,7 @@
 //! The payload, from clone to exec. What runs between the two is the child, on its
 //! parent's stack: it only makes system calls and leaves its error in `Init`.
 
+use crate::binfmt::{self, Format};
 use crate::exit;
 use crate::state::{Init, Place, Step};
 use crate::sys::{self, Memory, Str, Text, Vector, z};
@@ -141,11 +142,12 @@ extern "C" fn child((init, program): &mut (&mut Init, &Program)) -> ! {
 
 /// Whether it is text without `#!`, which execvp gives to a shell.
 fn is_shell_text(path: Str) -> bool {
-    let mut head = [0; 256];
+    let mut head = [0; binfmt::HEAD];
     let got = sys::read_head(path, &mut head, 0);
     let text = Str::from_buffer(&head);
-    // An ELF header has many a NUL.
-    got > 0 && text.distance(text.find(0)) as isize >= got.min(255)
+    got > 0
+        && matches!(binfmt::identify(&head, 1), Format::Unknown)
+        && text.distance(text.find(0)) as isize >= got.min(255)
 }
 
 /// The path of `name` in the first of the directories, which is taken off the list; an

@@ -19,6 +19,7 @@ const END: u8 = 254;
 
 impl Init {
     /// What the signal that was received leads to; no more than a look at the state.
+    #[inline(never)]
     fn step(&self) -> u8 {
         const SI_KERNEL: i32 = 0x80;
         let Siginfo { signal, code, pid, .. } = self.poll.info;
@@ -152,6 +153,7 @@ impl Init {
         if signal == 0 || signal == libc::SIGCHLD { self.reap() } else { ALIVE }
     }
 
+    #[inline(always)]
     fn choose_place(&mut self) {
         for fd in 0..3 {
             if sys::tcgetpgrp(fd) >= 0 {
@@ -203,6 +205,7 @@ impl Init {
         }
     }
 
+    #[inline(always)]
     fn forward(&mut self, signal: u8) {
         const SI_TKILL: i32 = -6;
         if self.has(VERBOSE) {
@@ -265,6 +268,7 @@ impl Init {
 
     /// The terminal stopped the payload (^Z): stop as well, so that the shell that
     /// waits for us has its turn, and go on with the payload when it continues us.
+    #[inline(never)]
     fn stopped(&self, signal: i32) {
         if !matches!(signal, libc::SIGTSTP | libc::SIGTTIN | libc::SIGTTOU) {
             return;

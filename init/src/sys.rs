@@ -47,6 +47,7 @@ pub fn exit(code: i32) -> ! {
 }
 
 /// Blocks every signal and returns the mask as it was.
+#[inline(always)]
 pub fn block_signals() -> u64 {
     let (all, mut old) = (u64::MAX, 0u64);
     sys!(rt_sigprocmask, libc::SIG_SETMASK, &all as *const u64, &mut old as *mut u64, 8);
@@ -74,6 +75,7 @@ pub fn setpgid() -> isize {
     sys!(setpgid, 0, 0)
 }
 
+#[inline(never)]
 pub fn kill(pid: i32, signal: u8) -> isize {
     sys!(kill, pid, signal)
 }
@@ -259,11 +261,11 @@ pub fn stat(path: Str) -> Stat {
     }
 }
 
-/// What a file has at some offset.
+/// What a file has at some offset; the buffer's last byte is left alone, for a NUL.
 pub fn read_head(path: Str, buffer: &mut [u8], offset: u64) -> isize {
     // Not to be held up by a fifo.
     let fd = open(path, libc::O_RDONLY | libc::O_NONBLOCK);
-    let got = sys!(pread64, fd, buffer.as_mut_ptr(), buffer.len(), offset);
+    let got = sys!(pread64, fd, buffer.as_mut_ptr(), buffer.len() - 1, offset);
     close(fd as i32);
     got
 }
@@ -290,6 +292,7 @@ pub fn disable_ctrl_alt_del() -> bool {
     reboot(libc::LINUX_REBOOT_CMD_CAD_OFF) == 0
 }
 
+#[inline(never)]
 pub fn reboot(command: i32) -> isize {
     sys!(reboot, libc::LINUX_REBOOT_MAGIC1, libc::LINUX_REBOOT_MAGIC2, command)
 }

@@ -74,6 +74,7 @@ impl Stack {
     }
 
     /// The arguments from `index` on.
+    #[inline(always)]
     pub fn argv(self, index: usize) -> Vector {
         Vector(self.sp.wrapping_add(1 + index) as *mut *const u8)
     }
