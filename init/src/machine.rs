@@ -18,7 +18,10 @@ impl Init {
     /// Makes the machine usable. Returns where in argv our own arguments begin.
     pub fn boot(&mut self) -> usize {
         mount::missing(true);
-        // The kernel could open it only if the file system had it already.
+        // What the kernel opened, if it could, is the node of a /dev now hidden.
+        if sys::exists(z(c"/dev/console")) {
+            sys::close_from(0);
+        }
         if !sys::open_standard(z(c"/dev/console")) {
             sys::open_standard(z(c"/dev/null"));
         }

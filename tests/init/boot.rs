@@ -69,7 +69,7 @@ fn every_way_out_is_in_order() {
             "init: exec /nosuch: No such file or directory (ENOENT)\ninit: exit status 127\n",
             "Power down",
         ),
-        ("", &[], "init: no command given\ninit: exit status 125\n", "Power down"),
+        ("", &[], "init: no command given, and no /etc/inittab\ninit: exit status 125\n", "Power down"),
         (
             "init.end=reboot",
             &["/bin/sh", "-c", "kill -SEGV $$"],
