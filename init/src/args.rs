@@ -58,7 +58,6 @@ fn print(name: Str, text: Str) -> ! {
 }
 
 /// Last part of a path.
-#[inline(never)]
 fn file_name(path: Str) -> Str {
     let (mut name, mut rest) = (path, path);
     while !rest.is_empty() {
@@ -150,6 +149,7 @@ impl Init {
 
     /// Reads the options from argv[first] on. Returns the index of the command, or,
     /// after a message, the exit code.
+    #[inline(always)]
     pub fn parse(&mut self, first: usize) -> Result<usize, i32> {
         let called = self.called();
         let mut at = first;

@@ -35,6 +35,7 @@ impl Init {
         exit::OURS
     }
 
+    #[inline(never)]
     fn explain_exec(&self, program: &Program) -> i32 {
         let (name, error, mut path) = (program.name, self.error, Text::new());
         if !self.workdir.is_empty() {

@@ -25,9 +25,6 @@ impl Init {
         if !sys::open_standard(z(c"/dev/console")) {
             sys::open_standard(z(c"/dev/null"));
         }
-        // A session with the console as its terminal: a shell can control its jobs.
-        sys::setsid();
-        sys::set_ctty(0);
         let hostname = Scratch::read(z(c"/etc/hostname"));
         let len = hostname.text().distance(hostname.text().find(b'\n'));
         if len > 0 {
@@ -114,7 +111,9 @@ fn unmount_all() {
         while !line.is_empty() {
             let mut target = Text::new();
             target.until(line.find(b' ').rest(), b' ');
-            again |= sys::umount(target.as_str(), 0) == 0;
+            let gone = sys::umount(target.as_str(), 0) == 0;
+            // Of `/` that only means read-only, however often it is asked for.
+            again |= gone && !target.as_str().is(z(c"/"));
             sys::mount(Str::EMPTY, target.as_str(), Str::EMPTY, REMOUNT_READ_ONLY, Str::EMPTY);
             line = next_line(line);
         }

@@ -14,6 +14,7 @@ fn errors() -> Str<'static> {
 }
 
 /// Adds the error's text; `error` is what a system call returned, -errno.
+#[inline(never)]
 pub fn error(line: &mut Text, error: usize) {
     let wanted = (error as u32).wrapping_neg();
     let found = text::numbered(errors(), wanted);
@@ -32,6 +33,7 @@ impl Init {
         sys::write(2, line.bytes());
     }
 
+    #[inline(always)]
     pub fn say_number(&self, format: Str, number: usize) {
         self.say(format, format, format, number);
     }

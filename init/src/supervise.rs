@@ -68,6 +68,11 @@ impl Init {
             }
             self.stack.set_env(z(c"HOME="), self.home.as_str());
         }
+        if self.machine {
+            // With the console as the session's terminal a shell can control its jobs.
+            sys::setsid();
+            sys::set_ctty(0);
+        }
         self.choose_place();
         let program = Program {
             name: self.stack.arg(command),

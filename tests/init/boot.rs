@@ -2,13 +2,13 @@
 
 use super::*;
 
-const HARNESS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/vm/run");
+pub const HARNESS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/vm/run");
 const NAMES: [&str; 12] = [
     "sh", "cat", "ls", "mount", "echo", "sleep", "kill", "ps", "tty", "hostname", "ifconfig",
     "poweroff",
 ];
 
-fn machine(name: &str) -> Option<Dir> {
+pub fn machine(name: &str) -> Option<Dir> {
     let busybox = common::busybox()?;
     let runs = cfg!(target_arch = "x86_64");
     common::need(runs.then_some(()), "the machine is x86_64")?;
@@ -69,7 +69,12 @@ fn every_way_out_is_in_order() {
             "init: exec /nosuch: No such file or directory (ENOENT)\ninit: exit status 127\n",
             "Power down",
         ),
-        ("", &[], "init: no command given, and no /etc/inittab\ninit: exit status 125\n", "Power down"),
+        (
+            "",
+            &[],
+            "init: no command given, and no /etc/inittab\ninit: exit status 125\n",
+            "Power down",
+        ),
         (
             "init.end=reboot",
             &["/bin/sh", "-c", "kill -SEGV $$"],

@@ -14,6 +14,7 @@ mod boot;
 mod cli;
 mod faults;
 mod leftovers;
+mod machine;
 mod restart;
 mod rootfs;
 mod signals;

@@ -31,7 +31,7 @@ switch_to_tmpfs() {
 
 switch_to_disk() {
   mount -t devtmpfs dev /dev
-  mount -t ext4 /dev/vda /new || broken "cannot mount the image"
+  mount -t ext4 ${ro:+-o ro} /dev/vda /new || broken "cannot mount the image"
   [ ! -d /t/image ] || cp -a /t/image/. /new/
   umount /dev
   [ -z "$pid1" ] || exec switch_root /new "$program" "$@"
