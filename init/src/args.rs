@@ -2,7 +2,7 @@
 
 use crate::machine::ENDS;
 use crate::pack::t;
-use crate::state::{DROP, GROUP, Init, Place, SINGLE, VERBOSE};
+use crate::state::{DROP, GROUP, Init, Place, VERBOSE};
 use crate::sys::{self, Str, Text, z};
 use crate::{exit, text};
 
@@ -206,10 +206,6 @@ impl Init {
                     rest,
                 ));
             }
-        }
-        if self.has(SINGLE) {
-            self.place = Place::Group;
-            self.flags &= !GROUP;
         }
         Ok(at)
     }

@@ -4,7 +4,7 @@ use crate::exit;
 use crate::machine::REBOOT;
 use crate::pack::t;
 use crate::spawn::Program;
-use crate::state::{DROP, GROUP, Init, PAUSE, Place, VERBOSE, WARN};
+use crate::state::{DROP, GROUP, Init, PAUSE, Place, SINGLE, VERBOSE, WARN};
 use crate::sys::{self, Siginfo, Status, Str, z};
 
 /// No wait status: the payload has not ended.
@@ -68,11 +68,6 @@ impl Init {
             }
             self.stack.set_env(z(c"HOME="), self.home.as_str());
         }
-        if self.machine {
-            // With the console as the session's terminal a shell can control its jobs.
-            sys::setsid();
-            sys::set_ctty(0);
-        }
         self.choose_place();
         let program = Program {
             name: self.stack.arg(command),
@@ -106,22 +101,23 @@ impl Init {
             }
             self.take_terminal();
             self.end_leftovers();
-            if pause < 0 {
+            if pause < 0 || self.stopped_within(pause) {
                 return code;
             }
             self.restarted += 1;
-            let deadline = sys::now() + i64::from(pause);
-            loop {
-                let left = deadline - sys::now();
-                if left <= 0 {
-                    break;
-                }
-                self.receive(left);
-                self.reap();
-                if self.stopping {
-                    return code;
-                }
+        }
+    }
+
+    /// Waits so many milliseconds, unless the end is asked for.
+    fn stopped_within(&mut self, millis: i32) -> bool {
+        let deadline = sys::now() + i64::from(millis);
+        loop {
+            let left = deadline - sys::now();
+            if left <= 0 || self.stopping {
+                return self.stopping;
             }
+            self.receive(left);
+            self.reap();
         }
     }
 
@@ -160,6 +156,15 @@ impl Init {
 
     #[inline(always)]
     fn choose_place(&mut self) {
+        if self.machine {
+            // With the console as the session's terminal a shell can control its jobs.
+            sys::setsid();
+            sys::set_ctty(0);
+        }
+        if self.has(SINGLE) {
+            self.place = Place::Group;
+            self.flags &= !GROUP;
+        }
         for fd in 0..3 {
             if sys::tcgetpgrp(fd) >= 0 {
                 self.terminal = fd;
