@@ -75,7 +75,6 @@ impl Init {
     }
 
     /// The defaults of the program that argv[0] names, and the variables tini reads.
-    #[inline(never)]
     fn called(&mut self) -> Str<'static> {
         let called = file_name(self.stack.arg(0));
         if text::same_word(called, z(c"dumb-init")) {

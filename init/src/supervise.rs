@@ -109,6 +109,7 @@ impl Init {
     }
 
     /// Waits so many milliseconds, unless the end is asked for.
+    #[inline(never)]
     fn stopped_within(&mut self, millis: i32) -> bool {
         let deadline = sys::now() + i64::from(millis);
         loop {

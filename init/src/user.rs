@@ -28,6 +28,7 @@ impl Init {
         found
     }
 
+    #[inline(never)]
     fn add_group(&mut self, gid: u32) {
         if let Some(slot) = self.groups.get_mut(self.group_count as usize) {
             *slot = gid;
@@ -36,6 +37,7 @@ impl Init {
     }
 
     /// The groups that list the user, beside its own.
+    #[inline(never)]
     fn add_groups(&mut self, text: Str, login: Str) {
         let mut line = text;
         while !line.is_empty() {
