@@ -49,9 +49,12 @@ fn headers_of_programs() {
     let elf = std::fs::read("/proc/self/exe").expect("our own program");
     let script = b"#!/usr/bin/env -S sh -e\r\necho\n";
     fuzz(&[&elf[..4096], &elf[..200], script, b"#! \t/bin/sh", b"\x7fELF\x01\x02"], |bytes| {
+        let mut head = [0; binfmt::HEAD];
+        let len = bytes.len().min(head.len());
+        head[..len].copy_from_slice(&bytes[..len]);
         for length in [bytes.len() as u64, u64::MAX, 0] {
-            if let binfmt::Format::Script { interpreter, .. } = binfmt::identify(bytes, length) {
-                assert!(interpreter.len() <= bytes.len());
+            if let binfmt::Format::Needs { at, len, .. } = binfmt::identify(&head, length) {
+                assert!(at.saturating_add(len) <= length.max(bytes.len() as u64));
             }
         }
     });
