@@ -206,11 +206,11 @@ fn state(path: &str) -> String {
 
 /// What differs from one start to the next by its nature is made the same: names and
 /// numbers; a namespace is the host's or not.
-pub fn normal(text: &str) -> String {
+pub fn normal(text: &str, ignore: &[&str]) -> String {
     let host: Vec<String> =
         NAMESPACES.iter().map(|n| link(&format!("/proc/self/ns/{n}"))).collect();
     let mut out = String::new();
-    for line in text.lines() {
+    for line in text.lines().filter(|l| !ignore.iter().any(|i| l.starts_with(i))) {
         let line = match line.split_once(" ns ") {
             Some((who, ns)) => {
                 let kind = ns.split(':').next().unwrap_or_default();

@@ -49,7 +49,7 @@ impl<'a> Ready<'a> {
             subject,
             setting,
             calls: Vec::new(),
-            fingerprint: fingerprint::normal(&first.out),
+            fingerprint: fingerprint::normal(&first.out, subject.ignore),
             before,
             names,
         };
@@ -67,7 +67,8 @@ impl<'a> Ready<'a> {
     }
 
     fn difference(&self, outcome: &Outcome) -> Vec<String> {
-        fingerprint::difference(&self.fingerprint, &fingerprint::normal(&outcome.out))
+        let found = fingerprint::normal(&outcome.out, self.subject.ignore);
+        fingerprint::difference(&self.fingerprint, &found)
     }
 
     /// What is there now and was not before, when it has had time to go.

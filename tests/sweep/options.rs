@@ -26,6 +26,10 @@ impl Wrong {
         WRONGS.iter().find(|(_, w)| *w == self).map_or("", |(n, _)| n)
     }
 
+    pub fn is_inits(self) -> bool {
+        matches!(self, Wrong::Dies { init: true, .. })
+    }
+
     pub fn number(self) -> usize {
         WRONGS.iter().position(|(_, w)| *w == self).unwrap_or(0)
     }
@@ -39,6 +43,7 @@ pub struct Options {
     only: Vec<String>,
     pub point: Option<(usize, usize)>,
     pub verbose: bool,
+    pub peers: bool,
 }
 
 const HELP: &str = "\
@@ -48,6 +53,7 @@ Usage: benches/sweep [OPTIONS]      (as root)
   --fault F,G      only these: ENOMEM EPERM EINTR ENOSYS KILL TERM INIT-KILL INIT-TERM
   --every N        only each N-th system call (1)
   --point P:N      only the N-th call of process P (both from 0)
+  --peers          crun, runc and bwrap, too, where they are installed
   --verbose        every call, and every run
 ";
 
@@ -59,14 +65,21 @@ impl Options {
     /// None when there is nothing to do. Without options: the sample that tests take.
     pub fn parse(args: impl Iterator<Item = OsString>) -> Result<Option<Options>, String> {
         let all = WRONGS.iter().map(|(_, w)| *w).collect();
-        let mut o =
-            Options { wrongs: all, every: 20, only: Vec::new(), point: None, verbose: false };
+        let mut o = Options {
+            wrongs: all,
+            every: 20,
+            only: Vec::new(),
+            point: None,
+            verbose: false,
+            peers: false,
+        };
         let mut args = args.map(|a| a.to_string_lossy().into_owned());
         while let Some(arg) = args.next() {
             let mut value = || args.next().ok_or_else(|| format!("{arg} needs a value\n{HELP}"));
             let number = |t: &str| t.parse::<usize>().map_err(|e| format!("{t}: {e}\n{HELP}"));
             match arg.as_str() {
                 "--full" => o.every = 1,
+                "--peers" => o.peers = true,
                 "--verbose" => o.verbose = true,
                 "--every" => o.every = number(&value()?)?.max(1),
                 "--only" => o.only = value()?.split(',').map(str::to_owned).collect(),
