@@ -31,6 +31,8 @@ mod inject;
 mod limits;
 #[path = "containers/living.rs"]
 mod living;
+#[path = "containers/load.rs"]
+mod load;
 #[path = "containers/lookback.rs"]
 mod lookback;
 #[path = "containers/namespaces.rs"]

@@ -2,6 +2,7 @@
 
 pub mod bench;
 pub mod latency;
+pub mod load;
 pub mod memory;
 pub mod peers;
 pub mod rate;
@@ -19,6 +20,7 @@ pub enum Section {
     Rate,
     Memory,
     Smallest,
+    Load,
 }
 
 impl Section {
@@ -28,6 +30,7 @@ impl Section {
             "rate" => Self::Rate,
             "memory" => Self::Memory,
             "smallest" => Self::Smallest,
+            "load" => Self::Load,
             _ => return Err(format!("unknown section {name}").into()),
         })
     }

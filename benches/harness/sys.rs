@@ -52,6 +52,25 @@ pub fn wait(pid: i32) -> Result<Ended> {
     Ok(Ended { status, cpu: time(usage.ru_utime) + time(usage.ru_stime) })
 }
 
+/// The next child to end, and which it is.
+pub fn wait_any() -> Result<(i32, Ended)> {
+    // SAFETY: siginfo is plain memory, for which zero is a value.
+    let mut info: libc::siginfo_t = unsafe { std::mem::zeroed() };
+    let options = libc::WEXITED | libc::WNOWAIT;
+    // SAFETY: points to a live variable of the type the call fills.
+    check(unsafe { libc::waitid(libc::P_ALL, 0, &raw mut info, options) })?;
+    // SAFETY: waitid has filled it for a child.
+    let pid = unsafe { info.si_pid() };
+    Ok((pid, wait(pid)?))
+}
+
+/// Processes whose parent we are.
+pub fn children() -> usize {
+    let me = std::process::id();
+    let file = format!("/proc/{me}/task/{me}/children");
+    std::fs::read_to_string(file).unwrap_or_default().split_whitespace().count()
+}
+
 /// From before the start to after the end of one process.
 pub fn time(command: &mut Command) -> Result<Timed> {
     // SAFETY: sets a timer; its signal has a handler by then.
