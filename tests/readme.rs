@@ -259,3 +259,30 @@ fn dots_stand_for_any_text() {
     assert!(same(&["...", "b", "..."], &["a", "b"]) && same(&["..."], &[]));
     assert!(!same(&["a"], &["a", "b"]) && !same(&["a", "b"], &["a"]));
 }
+
+/// A class of failure that SECURITY.md calls closed has a test of the name it gives.
+#[test]
+fn every_test_that_security_names_exists() {
+    let text = include_str!("../SECURITY.md");
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let exists = |file: &str, function: &str| {
+        ["tests/containers", "tests/init"].iter().any(|dir| {
+            let source = std::fs::read_to_string(root.join(dir).join(file).with_extension("rs"));
+            source.is_ok_and(|s| s.contains(&format!("#[test]\nfn {function}()")))
+        })
+    };
+    let rows: Vec<&str> = text.lines().filter(|l| l.starts_with("| ")).skip(1).collect();
+    assert!(rows.len() >= 45, "{} classes", rows.len());
+    for row in rows {
+        let cells: Vec<&str> = row.trim_matches('|').split(" | ").map(str::trim).collect();
+        let [_, class, here, test] = cells[..] else { panic!("not four cells: {row}") };
+        let none = ["no such thing", "open:"].iter().any(|s| here.starts_with(s));
+        assert!((test == "none") == none, "{class}: {here}, but {test}");
+        for name in test.split(", ").filter(|t| *t != "none" && *t != "tests/sweep") {
+            let name = name.trim_matches('`');
+            let (file, function) = name.split_once("::").expect(name);
+            assert!(exists(file, function), "{class}: no test {name}");
+        }
+    }
+    assert!(!exists("streams", "no_such_test"), "the search itself is broken");
+}
