@@ -65,10 +65,14 @@ pub fn wait_any() -> Result<(i32, Ended)> {
 }
 
 /// Processes whose parent we are.
-pub fn children() -> usize {
+pub fn children() -> std::collections::BTreeSet<String> {
     let me = std::process::id();
     let file = format!("/proc/{me}/task/{me}/children");
-    std::fs::read_to_string(file).unwrap_or_default().split_whitespace().count()
+    std::fs::read_to_string(file)
+        .unwrap_or_default()
+        .split_whitespace()
+        .map(|pid| format!("process {pid}"))
+        .collect()
 }
 
 /// From before the start to after the end of one process.
