@@ -1,7 +1,11 @@
 //! tar archives: ustar with the extensions of POSIX (pax), GNU and star.
 
 pub mod header;
+pub mod input;
 pub mod pack;
+mod pax;
+pub mod read;
+mod sparse;
 pub mod write;
 
 /// What an entry of an archive is.

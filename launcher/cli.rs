@@ -5,6 +5,7 @@ mod containers;
 mod flags;
 mod given;
 mod help;
+mod images;
 mod limits;
 mod mounts;
 mod process;
@@ -38,6 +39,12 @@ const VERBS: &[(&str, Verb)] = &[
     ("run", run),
     ("inject", inject),
     ("stage", stage::parse),
+    ("import", images::import),
+    ("images", images::images),
+    ("rmi", images::rmi),
+    ("prune", images::prune),
+    ("export", images::export),
+    ("commit", images::commit),
     ("help", help),
     ("version", version),
 ];
@@ -82,7 +89,8 @@ fn run(words: Words) -> Result<Command> {
     finish(draft, asked)
 }
 
-const USAGE: &str = "launch [OPTIONS] ROOTFS COMMAND [ARG...], for example: launch ./rootfs /bin/sh
+pub const USAGE: &str =
+    "launch [OPTIONS] ROOTFS COMMAND [ARG...], for example: launch ./rootfs /bin/sh
       launch --help says more";
 
 /// Carries out one option. Some(text) ends the command line: help or version.
@@ -192,9 +200,9 @@ fn command(mut words: Vec<OsString>) -> Result<Vec<OsString>> {
         _ => {}
     }
     match words.first() {
-        None => Err(Error::new("COMMAND is missing").hint(USAGE)),
         Some(first) if first.is_empty() => Err(Error::new("COMMAND is empty").hint(USAGE)),
-        Some(_) => Ok(words),
+        // None: an image may have one.
+        _ => Ok(words),
     }
 }
 
@@ -276,6 +284,13 @@ fn help(mut words: Words) -> Result<Command> {
         None => help::overview(),
         Some(word) if word == "inject" => INJECT.to_owned(),
         Some(word) if word == "stage" => stage::HELP.to_owned(),
+        Some(word)
+            if ["import", "images", "rmi", "prune", "export", "commit"]
+                .iter()
+                .any(|w| word == *w) =>
+        {
+            images::HELP.to_owned()
+        }
         Some(word) => help::about(&word.to_string_lossy())?,
     }))
 }

@@ -1,5 +1,6 @@
 //! What one call of `launch` is to do.
 
+use crate::image::Wishes;
 use crate::spec::Spec;
 use crate::stage::Order;
 use std::ffi::OsString;
@@ -50,6 +51,30 @@ pub enum Command {
         order: Box<Order>,
         /// An archive to write, in place of the order's directory; `-` is standard output.
         tar: Option<PathBuf>,
+    },
+    Import {
+        file: PathBuf,
+        name: Option<String>,
+        wishes: Box<Wishes>,
+    },
+    Images {
+        json: bool,
+    },
+    Rmi {
+        names: Vec<String>,
+    },
+    Prune {
+        every: bool,
+    },
+    Export {
+        rootfs: PathBuf,
+        keep: Option<PathBuf>,
+        /// None: standard output.
+        out: Option<PathBuf>,
+    },
+    Commit {
+        dir: PathBuf,
+        name: String,
     },
     /// Text for standard output, exit 0.
     Print(String),

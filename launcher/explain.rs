@@ -125,7 +125,10 @@ pub fn child_words(step: &ChildStep) -> String {
             "make room for throw-away layers (tmpfs over {}, seen by nobody else)",
             lossy(at)
         ),
-        ChildStep::Overlay(o) => format!("put a throw-away layer over {}", o.source.display()),
+        ChildStep::Overlay(o) => {
+            let kind = if o.kept { "the kept layer" } else { "a throw-away layer" };
+            format!("put {kind} over {}", o.source.display())
+        }
         ChildStep::MakeDir { path } => format!("make directory {}", lossy(path)),
         ChildStep::Enter { root } => format!("enter {}", lossy(root)),
         ChildStep::Confine => "see nothing above it any more (chroot)".into(),
@@ -183,7 +186,7 @@ fn child_shell(step: &ChildStep, plan: &Plan) -> Vec<String> {
             vec![format!("mount -t tmpfs tmpfs {}", lossy(at)), format!("mkdir {}", dirs.join(" "))]
         }
         ChildStep::Overlay(o) => vec![
-            format!("cd {}", quote_path(&o.source)),
+            format!("cd {}", quote_path(&o.from)),
             format!(
                 "mount -t overlay -o {} overlay {}",
                 lossy(&o.data),

@@ -10,6 +10,8 @@ pub struct Host {
     pub gid: u32,
     /// Nothing will be made: `--explain`.
     pub only_look: bool,
+    /// Hears how far an archive is unpacked: bytes of how many; 0 of 0 at the end.
+    pub progress: fn(u64, u64),
     /// Standard input and output are the terminal we are in the foreground of.
     pub on_terminal: bool,
     /// Linux 5.8: setns(2) takes a pidfd, and mounts can be held by descriptors.
@@ -24,7 +26,8 @@ impl Host {
         let rootless = uid != 0;
         let (on_terminal, kernel) = (on_terminal(), kernel());
         let modern = kernel >= (5, 8);
-        Host { rootless, uid, gid, only_look: false, on_terminal, modern, kernel }
+        let progress = |_, _| {};
+        Host { rootless, uid, gid, only_look: false, progress, on_terminal, modern, kernel }
     }
 
     pub fn wants_terminal(&self, tty: Tty) -> bool {

@@ -1,7 +1,11 @@
 //! Throw-away layers: `--ephemeral`, and the host's own root as a root file system.
 
+mod stacked;
+
+pub use stacked::escaped;
+
 use crate::error::{Error, Result};
-use crate::plan::{Builder, c_path, c_str};
+use crate::plan::{Builder, Root, c_path, c_str};
 use crate::spec::Owners;
 use crate::step::{Bind, ChildStep, Mount, Overlay};
 use crate::table;
@@ -11,7 +15,12 @@ use std::path::{Path, PathBuf};
 
 /// Adds the steps up to standing in the new root.
 pub fn add(b: &mut Builder<'_>) -> Result<()> {
-    if b.host_root { host_root(b) } else { one_layer(b) }
+    let stacked = !b.spec.layers.is_empty() || b.spec.keep.is_some();
+    match b.root {
+        Root::Directory if !stacked && b.host_root => host_root(b),
+        Root::Directory if !stacked => one_layer(b),
+        _ => stacked::add(b),
+    }
 }
 
 /// One overlay over the whole rootfs.
@@ -28,31 +37,42 @@ fn one_layer(b: &mut Builder<'_>) -> Result<()> {
     if trees {
         b.child.push(ChildStep::AttachTree { slot: lower, target: c_str(format!("{at}/lower"))? });
     }
-    let data = overlay_data(&format!("{at}/upper"), &format!("{at}/work"), b.ids.is_some())?;
+    let (upper, work) = (format!("{at}/upper"), format!("{at}/work"));
+    let data = overlay_data(b".", upper.as_bytes(), work.as_bytes(), b.ids.is_some())?;
     let root = c_str(format!("{at}/root"))?;
+    let (from, kept) = (source.clone(), false);
     b.child.push(ChildStep::Overlay(Box::new(Overlay {
         lower,
         target: root.clone(),
         read_only: false,
         data,
         source,
+        from,
+        kept,
     })));
     b.child.push(ChildStep::Enter { root });
     Ok(())
 }
 
-fn overlay_data(upper: &str, work: &str, userns: bool) -> Result<CString> {
+/// For mount(2): the lower layers, and the two directories of the upper one.
+fn overlay_data(lower: &[u8], upper: &[u8], work: &[u8], userns: bool) -> Result<CString> {
     // Other extended attributes than user.* are not for a user namespace to set.
-    let xattr = if userns { ",userxattr" } else { "" };
-    c_str(format!("lowerdir=.,upperdir={upper},workdir={work}{xattr}"))
+    let xattr: &[u8] = if userns { b",userxattr" } else { b"" };
+    c_str([b"lowerdir=", lower, b",upperdir=", upper, b",workdir=", work, xattr].concat())
 }
 
 /// Some directory of the host to put a tmpfs over; only our mount namespace sees it.
 pub fn scratch_place() -> Result<&'static str> {
+    scratch_beside(&[])
+}
+
+/// One that does not cover any of these.
+pub fn scratch_beside(in_use: &[PathBuf]) -> Result<&'static str> {
     ["/tmp", "/run", "/var", "/mnt", "/dev"]
         .into_iter()
+        .filter(|dir| !in_use.iter().any(|path| path.starts_with(dir)))
         .find(|dir| std::fs::symlink_metadata(dir).is_ok_and(|m| m.is_dir()))
-        .ok_or_else(|| Error::new("--ephemeral: the host has none of /tmp, /run, /var, /mnt, /dev"))
+        .ok_or_else(|| Error::new("throw-away layers need one of /tmp, /run, /var, /mnt, /dev"))
 }
 
 /// The host's root, one layer for each top-level directory: an overlay shows one file
@@ -90,8 +110,8 @@ fn host_root(b: &mut Builder<'_>) -> Result<()> {
                     later.push(ChildStep::AttachTree { slot: lower, target });
                 }
                 let (upper, work) = (format!("{at}/upper/{n}"), format!("{at}/work/{n}"));
-                let data = overlay_data(&upper, &work, b.ids.is_some())?;
-                let read_only = b.spec.read_only;
+                let data = overlay_data(b".", upper.as_bytes(), work.as_bytes(), b.ids.is_some())?;
+                let (read_only, from, kept) = (b.spec.read_only, source.clone(), false);
                 later.push(make_dir(&target));
                 later.push(ChildStep::Overlay(Box::new(Overlay {
                     lower,
@@ -99,6 +119,8 @@ fn host_root(b: &mut Builder<'_>) -> Result<()> {
                     read_only,
                     data,
                     source,
+                    from,
+                    kept,
                 })));
             } else {
                 later.push(read_only(b, source, target, true)?);

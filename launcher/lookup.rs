@@ -3,7 +3,6 @@
 
 use crate::beneath::open_in_root;
 use crate::error::{Code, Error, Result};
-use crate::spec::MountOp;
 use rustix::fd::BorrowedFd;
 use rustix::fs::{FileType, Mode, OFlags};
 use rustix::io::Errno;
@@ -19,13 +18,14 @@ pub fn search_path(env: &[CString]) -> Vec<PathBuf> {
 }
 
 /// Absolute names to try, in order. An error where the rootfs certainly has no such
-/// program; with volumes or tmpfs in play only the container itself can know.
+/// program; where volumes or layers are put together only the container itself can know, and
+/// `root` is not the whole of it.
 pub fn command(
     root: BorrowedFd<'_>,
     name: &OsStr,
     search: &[PathBuf],
     workdir: &Path,
-    mounts: &[MountOp],
+    whole: bool,
 ) -> Result<Vec<CString>> {
     if name.is_empty() {
         return Err(Error::new("the command is an empty string"));
@@ -36,7 +36,7 @@ pub fn command(
     } else {
         search.iter().map(|dir| Path::new("/").join(workdir).join(dir).join(name)).collect()
     };
-    if mounts.is_empty() {
+    if whole {
         first_usable(root, name, &places, search, direct)?;
     }
     places

@@ -21,6 +21,7 @@ mod fuzz;
 mod fuzz_tests;
 mod host;
 mod idmap;
+mod image;
 mod inject;
 mod inspect;
 mod layers;
@@ -45,6 +46,7 @@ mod sync;
 mod sys;
 mod tree;
 mod tty;
+mod unpack;
 mod user;
 
 #[path = "../init/src/binfmt.rs"]
@@ -111,8 +113,14 @@ fn dispatch(command: Command) -> Result<i32> {
             }
             print(&text)
         }
+        Command::Import { .. }
+        | Command::Images { .. }
+        | Command::Rmi { .. }
+        | Command::Prune { .. }
+        | Command::Export { .. }
+        | Command::Commit { .. } => images(command),
         Command::Run { spec, mode: Mode::Explain, json, .. } => {
-            let host = host::Host { only_look: true, ..host::Host::probe() };
+            let host = host::Host { only_look: true, ..host() };
             let plan = plan::plan(&spec, &host)?;
             warn(&plan.warnings);
             print(&if json { explain::json(&plan) } else { explain::text(&plan) })
@@ -123,6 +131,28 @@ fn dispatch(command: Command) -> Result<i32> {
     }
 }
 
+/// The store's verbs.
+fn images(command: Command) -> Result<i32> {
+    let lines = match command {
+        Command::Import { file, name, wishes } => {
+            let (lines, warnings) =
+                image::manage::import(&file, name.as_deref(), &wishes, &host())?;
+            warn(&warnings);
+            lines
+        }
+        Command::Images { json } => return print(&image::manage::list(json)?),
+        Command::Rmi { names } => image::manage::remove(&names, &host())?,
+        Command::Prune { every } => image::manage::prune(every, &host())?,
+        Command::Commit { dir, name } => image::commit::commit(&dir, &name, &host())?,
+        Command::Export { rootfs, keep, out } => {
+            image::export::to_file(&rootfs, keep.as_deref(), out.as_deref(), &host())?;
+            return Ok(0);
+        }
+        _ => return Ok(0),
+    };
+    print(&(lines.join("\n") + "\n"))
+}
+
 fn run_container(
     spec: &Spec,
     words: Vec<std::ffi::OsString>,
@@ -130,7 +160,7 @@ fn run_container(
     json: bool,
 ) -> Result<i32> {
     warn(&record::sweep());
-    let mut plan = plan::plan(spec, &host::Host::probe())?;
+    let mut plan = plan::plan(spec, &host())?;
     plan.asked_for(words);
     warn(&plan.warnings);
     let names = timed.then(|| explain::names(&plan));
@@ -145,6 +175,29 @@ fn run_container(
         say(&line);
     }
     Ok(status.code)
+}
+
+fn host() -> host::Host {
+    host::Host { progress, ..host::Host::probe() }
+}
+
+/// A line that grows while an archive is unpacked, on a terminal; 0 of 0 takes it away.
+fn progress(done: u64, total: u64) {
+    static SHOWN: std::sync::atomic::AtomicU64 = std::sync::atomic::AtomicU64::new(0);
+    let order = std::sync::atomic::Ordering::Relaxed;
+    let percent = (done * 100).checked_div(total).unwrap_or(0);
+    let changed = SHOWN.swap(percent, order) != percent;
+    if !changed || !rustix::termios::isatty(rustix::stdio::stderr()) {
+        return;
+    }
+    let text = match total {
+        0 => "\r\x1b[K".to_owned(),
+        _ => {
+            let bar = "#".repeat(percent as usize * 40 / 100);
+            format!("\runpacking [{bar:40}] {percent:3}% of {}", size::human(total))
+        }
+    };
+    let _ = std::io::stderr().write_all(text.as_bytes());
 }
 
 /// Standard output may be closed or full: that is an error of ours, not a panic.

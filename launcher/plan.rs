@@ -7,6 +7,8 @@ mod mounts;
 mod rootfs;
 mod verify;
 
+pub use rootfs::{Root, in_use, real};
+
 use crate::error::{Error, Result};
 use crate::host::Host;
 use crate::idmap::{self, IdMap};
@@ -14,7 +16,7 @@ use crate::spec::{Caps, MountOp, Net, Owners, Spec};
 use crate::step::{ChildStep, Harden, HostStep, Tree};
 use crate::sys::CStrings;
 use crate::{cgroup, env, layers, lookup, record, user};
-use rustix::fd::{AsFd, OwnedFd};
+use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::process::Uid;
 use std::ffi::{CString, OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
@@ -32,6 +34,10 @@ pub struct Plan {
     pub env: Vec<CString>,
     /// The root file system, opened once (O_PATH).
     pub rootfs: OwnedFd,
+    /// A root that is a mount of its own already, and its slot.
+    pub tree: Option<(usize, OwnedFd)>,
+    /// Locks, for as long as the plan lives.
+    pub _held: Vec<OwnedFd>,
     pub rootless: bool,
     /// A user namespace, and in it these ids.
     pub ids: Option<IdMap>,
@@ -43,39 +49,23 @@ pub struct Plan {
 const DEFAULT_CAPS: u64 = crate::cli::caps::DEFAULT & !(1 << 27);
 
 pub fn plan(spec: &Spec, host: &Host) -> Result<Plan> {
-    let fd = rootfs::open(&spec.rootfs)?;
-    let host_root = rootfs::is_hosts(&fd);
-    rootfs::check(spec, &fd, host_root)?;
+    let rootfs::Found { spec, root, look: fd, whole, held, warnings, .. } =
+        rootfs::find(spec, host)?;
+    let spec = &*spec;
+    let host_root = matches!(root, Root::Directory) && rootfs::is_hosts(&fd);
     let id = spec.name.clone().unwrap_or_else(record::name::invent);
     let (ids, ids_lock) = ids::choose(spec, host)?;
     let terminal = host.wants_terminal(spec.tty);
-    let mut build = Builder {
-        spec,
-        host,
-        rootfs: fd.as_fd(),
-        ids: ids.clone(),
-        trees: Vec::new(),
-        overlay: spec.ephemeral,
-        host_root,
-        child: Vec::new(),
-        slots: 0,
-        warnings: Vec::new(),
-        source_slot: 0,
-        dev_slot: 0,
-        sys_slot: 0,
-        view: Vec::new(),
-        view_sources: Vec::new(),
-        view_slot: 0,
-        hidden: 0,
-    };
+    let mut build = Builder::new(spec, host, fd.as_fd(), &root);
+    (build.ids, build.warnings, build.host_root) = (ids.clone(), warnings, host_root);
     let cgroups = build.cgroups(&id)?;
     let hostname = spec.hostname.clone().unwrap_or_else(|| id.clone());
     let who = build.user()?;
     let env = build.environment(&hostname, &who, terminal)?;
     let workdir = spec.workdir.clone().unwrap_or_else(|| "/".into());
     let search = lookup::search_path(&env);
-    let candidates =
-        lookup::command(build.rootfs, &spec.command[0], &search, &workdir, &spec.mounts)?;
+    let whole = whole && spec.mounts.is_empty();
+    let candidates = lookup::command(build.rootfs, &spec.command[0], &search, &workdir, whole)?;
 
     build.root(cgroups.as_ref())?;
     build.standard_mounts()?;
@@ -96,24 +86,42 @@ pub fn plan(spec: &Spec, host: &Host) -> Result<Plan> {
     build.exec(candidates, &env)?;
     let facts = facts(&env);
     let host_steps = build.host_steps(&id, cgroups.as_ref(), facts);
-    let Builder { child, slots, warnings, .. } = build;
-    let rootless = host.rootless;
-    let child = child.leak();
-    let host = host_steps;
-    Ok(Plan { host, child, slots, warnings, cgroups, env, rootfs: fd, rootless, ids, ids_lock })
+    let Builder { child, slots, warnings, tree_slot, .. } = build;
+    let (rootless, child, host) = (host.rootless, child.leak(), host_steps);
+    let tree = match root {
+        Root::Disk(tree) => tree_slot.map(|slot| (slot, tree)),
+        _ => None,
+    };
+    Ok(Plan {
+        host,
+        child,
+        slots,
+        warnings,
+        cgroups,
+        env,
+        rootfs: fd,
+        tree,
+        _held: held,
+        rootless,
+        ids,
+        ids_lock,
+    })
 }
 
 /// The child's steps in the making.
 pub(crate) struct Builder<'a> {
     pub spec: &'a Spec,
     pub host: &'a Host,
-    pub rootfs: rustix::fd::BorrowedFd<'a>,
+    pub rootfs: BorrowedFd<'a>,
     pub ids: Option<IdMap>,
     trees: Vec<Tree>,
     overlay: bool,
     pub host_root: bool,
+    pub root: &'a Root,
+    /// Of a root that is a mount of its own already.
+    pub tree_slot: Option<usize>,
     pub child: Vec<ChildStep>,
-    slots: usize,
+    pub slots: usize,
     pub warnings: Vec<String>,
     /// The first volume's.
     source_slot: usize,
@@ -127,7 +135,31 @@ pub(crate) struct Builder<'a> {
     hidden: usize,
 }
 
-impl Builder<'_> {
+impl<'a> Builder<'a> {
+    fn new(spec: &'a Spec, host: &'a Host, rootfs: BorrowedFd<'a>, root: &'a Root) -> Builder<'a> {
+        Builder {
+            spec,
+            host,
+            rootfs,
+            ids: None,
+            trees: Vec::new(),
+            overlay: spec.ephemeral,
+            host_root: false,
+            root,
+            tree_slot: None,
+            child: Vec::new(),
+            slots: 0,
+            warnings: Vec::new(),
+            source_slot: 0,
+            dev_slot: 0,
+            sys_slot: 0,
+            view: Vec::new(),
+            view_sources: Vec::new(),
+            view_slot: 0,
+            hidden: 0,
+        }
+    }
+
     fn cgroups(&mut self, id: &str) -> Result<Option<cgroup::Cgroups>> {
         if !self.spec.limits.any() {
             return Ok(None);
@@ -191,7 +223,9 @@ impl Builder<'_> {
                 self.sys_slot = self.open_source(Path::new("/sys"))?;
             }
         }
-        if self.overlay || self.host_root {
+        let plain = matches!(self.root, Root::Directory);
+        let layered = !self.spec.layers.is_empty() || self.spec.keep.is_some();
+        if self.overlay || self.host_root || layered || !plain {
             layers::add(self)?;
         } else if self.sends_trees() {
             let slot = self.tree(None, true, Owners::Natural)?;
@@ -273,6 +307,9 @@ impl Builder<'_> {
         } else {
             let mut argv: Vec<CString> =
                 vec![c"/sbin/init".into(), c"--launched".into(), c"--".into()];
+            if let Some(signal) = self.spec.stop_signal.filter(|n| *n != libc::SIGTERM) {
+                argv.insert(2, c_str(format!("--rewrite={}:{signal}", libc::SIGTERM))?);
+            }
             argv.extend(command);
             ChildStep::ExecInit { argv: CStrings::new(argv) }
         });
@@ -300,7 +337,7 @@ fn kept_capabilities(caps: &Caps) -> Option<u64> {
 }
 
 /// The child moves about; a path must not depend on where it stands.
-fn absolute(path: &Path) -> Result<PathBuf> {
+pub fn absolute(path: &Path) -> Result<PathBuf> {
     std::path::absolute(path).map_err(|e| Error::os("find the current directory", e))
 }
 

@@ -11,7 +11,7 @@ use crate::supervise::{self, Status};
 use crate::sync::{self, Channel, Report};
 use crate::sys::{self, CStrings, SharedTimes};
 use crate::{explain, failure, idmap};
-use rustix::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use rustix::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
 use rustix::process::{Pid, Signal};
@@ -205,7 +205,7 @@ fn clone(
         init: -1,
         cgroup: cgroup_fd.as_ref().map_or(-1, AsRawFd::as_raw_fd),
         born: false,
-        slots: vec![-1; plan.slots],
+        slots: slots(plan),
         old_root: -1,
         new_root: -1,
         terminal: -1,
@@ -232,6 +232,15 @@ fn clone(
     }
     made.parent_end = Some(parent_end);
     Ok(())
+}
+
+/// The child's descriptors, most of which it opens itself.
+fn slots(plan: &Plan) -> Vec<RawFd> {
+    let mut slots = vec![-1; plan.slots];
+    if let Some((slot, tree)) = &plan.tree {
+        slots[*slot] = tree.as_raw_fd();
+    }
+    slots
 }
 
 fn open_cgroup(dir: &Path) -> Result<OwnedFd> {

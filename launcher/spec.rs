@@ -1,6 +1,7 @@
 //! What the user asked for: plain data, filled by the command line (and later by
 //! config.json), without a look at the host. `plan` turns it into steps.
 
+use crate::image::Wishes;
 use std::ffi::OsString;
 use std::path::PathBuf;
 
@@ -9,8 +10,16 @@ use std::path::PathBuf;
 pub struct Spec {
     /// Root file system on the host.
     pub rootfs: PathBuf,
-    /// Program and arguments; never empty after parsing.
+    /// Program and arguments; empty where an image is to say.
     pub command: Vec<OsString>,
+    /// In place of an image's own; an empty one is none.
+    pub entrypoint: Option<Vec<OsString>>,
+    /// Directories on top of ROOTFS, the lowest one first.
+    pub layers: Vec<PathBuf>,
+    /// Where the upper layer is kept, in place of one that vanishes.
+    pub keep: Option<PathBuf>,
+    /// Which image of several, and how large it may be.
+    pub image: Wishes,
     /// In the order given: a later one replaces an earlier one of the same name.
     pub env: Vec<EnvItem>,
     /// `USER[:GROUP]`, names of the image or numbers, checked by `user::parse`.
@@ -53,6 +62,8 @@ pub struct Spec {
     pub groups: Vec<Id>,
     /// Seconds from SIGTERM or SIGHUP to SIGKILL; docker's default is 10.
     pub stop_timeout: u32,
+    /// In place of SIGTERM for the payload.
+    pub stop_signal: Option<i32>,
     /// What stands in the way of a start on purpose (for tests of failure).
     pub fault: Option<Fault>,
 }

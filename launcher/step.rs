@@ -201,6 +201,10 @@ pub struct Overlay {
     pub data: CString,
     /// For messages.
     pub source: PathBuf,
+    /// The directory that `lower` is.
+    pub from: PathBuf,
+    /// The upper layer stays behind.
+    pub kept: bool,
 }
 
 pub struct Mount {

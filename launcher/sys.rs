@@ -11,6 +11,8 @@ mod arena;
 mod clone;
 mod descriptors;
 mod fd;
+mod fork;
+mod loopdev;
 mod restrict;
 mod signal;
 #[cfg(not(test))]
@@ -21,6 +23,8 @@ pub use arena::Arena;
 pub use clone::{Never, clone};
 pub use descriptors::{is_close_on_exec, none_open_but};
 pub use fd::{close_on_exec_from, fd_path, pty_path};
+pub use fork::fork;
+pub use loopdev::{loop_configure, loop_free};
 pub use restrict::{
     get_limit, join_session_keyring, load_filter, seccomp_mode, session, session_keyring, set_limit,
 };

@@ -63,6 +63,15 @@ impl Tree {
     fn last(&self) -> BorrowedFd<'_> {
         self.held.last().map_or(self.root.as_fd(), |(_, fd)| fd.as_fd())
     }
+
+    /// To be called when what is at `names` is removed or replaced.
+    pub fn forget(&mut self, names: &[Vec<u8>]) {
+        let on_the_way = names.len() <= self.held.len()
+            && self.held.iter().zip(names).all(|((held, _), name)| held == name);
+        if on_the_way {
+            self.held.truncate(names.len().saturating_sub(1));
+        }
+    }
 }
 
 /// A directory's descriptor, in the tree's keeping or the caller's.

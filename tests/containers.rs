@@ -5,6 +5,8 @@
 #[path = "common/mod.rs"]
 mod common;
 
+#[path = "containers/archives.rs"]
+mod archives;
 #[path = "containers/bad_files.rs"]
 mod bad_files;
 #[path = "containers/bad_options.rs"]
@@ -25,6 +27,8 @@ mod hostile;
 mod hostile_forms;
 #[path = "containers/hosts.rs"]
 mod hosts;
+#[path = "containers/images.rs"]
+mod images;
 #[path = "containers/inject.rs"]
 mod inject;
 #[path = "containers/limits.rs"]

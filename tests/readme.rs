@@ -60,6 +60,7 @@ fn shell(dir: &Path, script: &str, user: Option<u32>) -> String {
     let mut command = Command::new("sh");
     command.arg("-c").arg(script).current_dir(dir).stdin(Stdio::null());
     command.env("PATH", format!("{}:{path}", dir.join("host").display()));
+    command.env("LAUNCH_STORE", dir.join("store"));
     command.env("LC_ALL", "C").env_remove("RUST_BACKTRACE").env_remove("LOGNAME");
     if let Some(id) = user {
         as_user(&mut command, id, id);

@@ -41,6 +41,8 @@ pub enum Group {
     Process,
     Isolation,
     Look,
+    /// In the longer help only.
+    Images,
     /// Taken for the sake of docker's users: already so.
     Accepted,
     /// For our own tests.
@@ -148,6 +150,53 @@ pub static FLAGS: &[Flag] = &[
               and / can be used as ROOTFS.",
     },
     Flag {
+        names: "--layer",
+        arg: Value("DIR", mounts::layer),
+        group: Files,
+        help: "DIR lies over ROOTFS, read only; repeat for more",
+        doc: "Each DIR covers ROOTFS and those before it; where two have the same file, the last\n\
+              one counts. Writes go to memory and vanish, or where --keep says. With scratch as\n\
+              ROOTFS there is nothing below them.",
+    },
+    Flag {
+        names: "--keep",
+        arg: Value("DIR", mounts::keep),
+        group: Files,
+        help: "writes go to DIR, to be seen by the next start",
+        doc: "ROOTFS, a directory or an image, is not changed; what differs is in DIR/upper, and\n\
+              the next start with the same DIR goes on from there. One container at a time.\n\
+              launch commit DIR NAME makes an image of it.",
+    },
+    Flag {
+        names: "--platform",
+        arg: Value("OS/ARCH", mounts::platform),
+        group: Images,
+        help: "which image of several: linux/arm64",
+        doc: "Without it, the one for this machine; none for this machine is an error.",
+    },
+    Flag {
+        names: "--max-size",
+        arg: Value("SIZE", mounts::max_size),
+        group: Images,
+        help: "an archive may unpack to this much",
+        doc: "Without it, to a hundred times its own size, 1G at least and 64G at most.\n\
+              --max-entries N (2000000) and --max-depth N (256) are for files and directories.",
+    },
+    Flag {
+        names: "--max-entries",
+        arg: Value("N", mounts::max_entries),
+        group: Images,
+        help: "and have so many files in it",
+        doc: "See --max-size.",
+    },
+    Flag {
+        names: "--max-depth",
+        arg: Value("N", mounts::max_depth),
+        group: Images,
+        help: "and directories so deep",
+        doc: "See --max-size.",
+    },
+    Flag {
         names: "-w --workdir",
         arg: Value("DIR", process::workdir),
         group: Files,
@@ -209,6 +258,14 @@ pub static FLAGS: &[Flag] = &[
         help: "a kernel setting of its own: net.ipv4.ip_forward=1",
         doc: "Only what belongs to one of the container's namespaces: net.*, fs.mqueue.*, and\n\
               kernel.msg*, kernel.sem, kernel.shm*.",
+    },
+    Flag {
+        names: "--entrypoint",
+        arg: Value("WORD", process::entrypoint),
+        group: Process,
+        help: "in place of an image's own; '' for none",
+        doc: "An image's Entrypoint stands before COMMAND, and its Cmd in place of COMMAND where\n\
+              there is none. This option replaces the first and leaves the second away.",
     },
     Flag {
         names: "-t --tty",

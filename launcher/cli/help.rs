@@ -9,18 +9,20 @@ use crate::quote::quote;
 use std::fmt::Write;
 
 const INTRO: &str = "\
-launch runs a program in a container made from a directory.
+launch runs a program in a container made from a directory or an image.
 
 Usage: launch [OPTIONS] ROOTFS [--] COMMAND [ARG...]
        launch inject ROOTFS         put launch's init into ROOTFS, to stay there
        launch stage DIR PROGRAM...  make a ROOTFS of programs of this machine
+       launch import|images|rmi|prune|export|commit   see launch help images
        launch version
        launch help [COMMAND|OPTION|TOPIC]
 ";
 
 const EXAMPLES: &str = "
-ROOTFS is the directory that becomes / inside; COMMAND is looked up in it. There
-are no other processes inside, no files but ROOTFS's, no network but loopback.
+ROOTFS is the directory that becomes / inside; or a tar archive, what docker
+save writes, an OCI layout, a squashfs or erofs image, an image's name, - for an
+archive on standard input, scratch for nothing. COMMAND is looked up in it.
 
 Examples:
   launch --mem 200M ./rootfs /app             a program with at most 200 MiB
@@ -59,6 +61,9 @@ pub fn overview() -> String {
             text.push_str(&row(flag));
         }
     }
+    let images = FLAGS.iter().filter(|f| f.group == Group::Images);
+    let names: Vec<&str> = images.map(|f| f.names).collect();
+    let _ = writeln!(text, "\nArchives (launch help images): {}", names.join(" "));
     let accepted = FLAGS.iter().filter(|f| f.group == Group::Accepted);
     let names: Vec<&str> =
         accepted.map(|f| f.names.split(' ').next().unwrap_or_default()).collect();

@@ -3,6 +3,7 @@
 use crate::cli::flags::Draft;
 use crate::cli::given::Given;
 use crate::error::{Error, Result};
+use crate::image::document::Platform;
 use crate::quote::quote;
 use crate::size;
 use crate::spec::{MountOp, Owners, TmpfsFlags};
@@ -99,6 +100,38 @@ fn tmpfs_data(word: &str) -> std::result::Result<String, String> {
         },
         _ => Err(unknown()),
     }
+}
+
+pub fn layer(draft: &mut Draft, given: Given) -> Result<()> {
+    draft.spec.layers.push(given.path()?);
+    Ok(())
+}
+
+pub fn keep(draft: &mut Draft, given: Given) -> Result<()> {
+    draft.spec.keep = Some(given.path()?);
+    Ok(())
+}
+
+pub fn platform(draft: &mut Draft, given: Given) -> Result<()> {
+    let platform = Platform::parse(given.text()?);
+    let platform = platform.ok_or_else(|| given.bad("not of the form OS/ARCH, as linux/arm64"))?;
+    draft.spec.image.choice.platform = Some(platform);
+    Ok(())
+}
+
+pub fn max_size(draft: &mut Draft, given: Given) -> Result<()> {
+    draft.spec.image.limits.bytes = Some(given.size()?);
+    Ok(())
+}
+
+pub fn max_entries(draft: &mut Draft, given: Given) -> Result<()> {
+    draft.spec.image.limits.entries = Some(given.number(1, u64::MAX)?);
+    Ok(())
+}
+
+pub fn max_depth(draft: &mut Draft, given: Given) -> Result<()> {
+    draft.spec.image.limits.depth = Some(given.number(1, 2000)?);
+    Ok(())
 }
 
 fn target_path(given: Given, target: &[u8]) -> Result<PathBuf> {

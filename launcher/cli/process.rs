@@ -64,6 +64,12 @@ fn id(given: Given, what: &str, text: &str) -> Result<Id> {
     Ok(Id::Name(text.to_owned()))
 }
 
+pub fn entrypoint(draft: &mut Draft, given: Given) -> Result<()> {
+    let word = given.value;
+    draft.spec.entrypoint = Some(if word.is_empty() { Vec::new() } else { vec![word.to_owned()] });
+    Ok(())
+}
+
 pub fn workdir(draft: &mut Draft, given: Given) -> Result<()> {
     draft.spec.workdir = Some(given.inside(given.value, "the directory")?);
     Ok(())

@@ -16,6 +16,19 @@ const RTMAX: i32 = 64;
 /// `TERM`, `sigterm`, `15`, `RTMIN+3`.
 pub fn parse(given: Given) -> Result<i32> {
     let text = given.text()?;
+    number(text).ok_or_else(|| {
+        let error =
+            given.bad("no such signal: 1 to 64, or a name such as TERM, HUP, USR1, RTMIN+1");
+        let upper = text.to_ascii_uppercase();
+        match suggest::nearest(upper.strip_prefix("SIG").unwrap_or(&upper), NAMES) {
+            Some(near) => error.hint(format!("did you mean {near}?")),
+            None => error,
+        }
+    })
+}
+
+/// The same for who has other words for what is wrong.
+pub fn number(text: &str) -> Option<i32> {
     let upper = text.to_ascii_uppercase();
     let name = upper.strip_prefix("SIG").unwrap_or(&upper);
     let digits = !name.is_empty() && name.bytes().all(|b| b.is_ascii_digit());
@@ -26,17 +39,7 @@ pub fn parse(given: Given) -> Result<i32> {
     } else {
         real_time(name)
     };
-    match number.filter(|n| (1..=RTMAX).contains(n)) {
-        Some(number) => Ok(number),
-        None => {
-            let error =
-                given.bad("no such signal: 1 to 64, or a name such as TERM, HUP, USR1, RTMIN+1");
-            Err(match suggest::nearest(name, NAMES) {
-                Some(near) => error.hint(format!("did you mean {near}?")),
-                None => error,
-            })
-        }
-    }
+    number.filter(|n| (1..=RTMAX).contains(n))
 }
 
 fn real_time(name: &str) -> Option<i32> {

@@ -17,8 +17,8 @@ const ELSEWHERE: [(&str, &str); 12] = [
 ];
 
 /// Commands that docker's users try, and that a directory is unlikely to be called.
-pub const LATER: [&str; 10] =
-    ["attach", "build", "create", "exec", "images", "logs", "pull", "start", "stats", "top"];
+pub const LATER: [&str; 9] =
+    ["attach", "build", "create", "exec", "logs", "pull", "start", "stats", "top"];
 
 /// Options of docker that have no counterpart here.
 pub const OPTIONS_LATER: [&str; 6] = ["-d", "--detach", "-p", "--publish", "--restart", "--device"];

@@ -32,7 +32,7 @@ fn root_file_systems() {
                 shown(&s.dir.join("none"))
             ),
         ),
-        (file.clone(), format!("launch: rootfs {}: Not a directory (ENOTDIR)\n", shown(&file))),
+        (file.clone(), format!("launch: {}: neither a directory nor an archive", shown(&file))),
         (
             file.join("below"),
             format!("launch: rootfs {}: Not a directory (ENOTDIR)\n", shown(&file.join("below"))),

@@ -1,0 +1,117 @@
+//! An image's configuration and the user's options, as docker puts them together.
+
+use crate::image::config::Config;
+use crate::spec::{EnvItem, Id, Spec, UserSpec};
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+/// Why a configuration cannot be followed.
+type Result<T> = std::result::Result<T, String>;
+
+/// The user's word comes before the image's. COMMAND takes the place of the image's Cmd, not
+/// of its Entrypoint; that one --entrypoint replaces, and the Cmd with it.
+pub fn apply(spec: &Spec, config: &Config) -> Result<Spec> {
+    let mut out = spec.clone();
+    let own = |words: &[String]| words.iter().map(OsString::from).collect::<Vec<_>>();
+    let mut command = match &spec.entrypoint {
+        Some(given) => given.clone(),
+        None => own(&config.entrypoint),
+    };
+    match (spec.command.is_empty(), &spec.entrypoint) {
+        (false, _) => command.extend(spec.command.iter().cloned()),
+        (true, None) => command.extend(own(&config.cmd)),
+        (true, Some(_)) => {}
+    }
+    out.command = command;
+    let env = config.env.iter().filter_map(|e| e.split_once('='));
+    let env = env.filter(|(name, _)| !name.is_empty());
+    out.env = env.map(|(k, v)| EnvItem::Set(k.into(), v.into())).collect();
+    out.env.extend(spec.env.iter().cloned());
+    if out.user.is_none() && !config.user.is_empty() {
+        out.user = Some(user(&config.user)?);
+    }
+    if out.workdir.is_none() && !config.workdir.is_empty() {
+        out.workdir = Some(PathBuf::from("/").join(&config.workdir));
+    }
+    if out.stop_signal.is_none() && !config.stop_signal.is_empty() {
+        let named = crate::cli::signal::number(&config.stop_signal);
+        let signal =
+            named.ok_or_else(|| format!("StopSignal '{}': no such signal", config.stop_signal))?;
+        out.stop_signal = Some(signal);
+    }
+    Ok(out)
+}
+
+fn user(text: &str) -> Result<UserSpec> {
+    let (user, group) = match text.split_once(':') {
+        Some((user, "")) => (user, None),
+        Some((user, group)) => (user, Some(group)),
+        None => (text, None),
+    };
+    let id = |text: &str| match text.bytes().all(|b| b.is_ascii_digit()) {
+        true if text.is_empty() => Err("User is empty".to_owned()),
+        true => match text.parse() {
+            Ok(n) if n < u32::MAX => Ok(Id::Number(n)),
+            _ => Err(format!("User '{text}': no id")),
+        },
+        false => Ok(Id::Name(text.to_owned())),
+    };
+    Ok(UserSpec { user: id(user)?, group: group.map(id).transpose()? })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn config() -> Config {
+        let list = |words: &[&str]| words.iter().map(|w| (*w).to_owned()).collect();
+        Config {
+            entrypoint: list(&["/entry", "-e"]),
+            cmd: list(&["cmd", "arg"]),
+            env: list(&["A=image", "B=image", "broken"]),
+            user: "app:7".into(),
+            workdir: "srv".into(),
+            volumes: Vec::new(),
+            stop_signal: "SIGQUIT".into(),
+        }
+    }
+
+    fn words(spec: &Spec) -> String {
+        spec.command.iter().map(|w| w.to_string_lossy()).collect::<Vec<_>>().join(" ")
+    }
+
+    #[test]
+    fn dockers_table_of_entrypoint_and_cmd() {
+        let with = |entrypoint: Option<&str>, command: &[&str]| {
+            let spec = Spec {
+                entrypoint: entrypoint
+                    .map(|e| if e.is_empty() { Vec::new() } else { vec![e.into()] }),
+                command: command.iter().map(OsString::from).collect(),
+                ..Spec::new()
+            };
+            words(&apply(&spec, &config()).expect("applied"))
+        };
+        assert_eq!(with(None, &[]), "/entry -e cmd arg");
+        assert_eq!(with(None, &["x"]), "/entry -e x");
+        assert_eq!(with(Some("/other"), &[]), "/other");
+        assert_eq!(with(Some("/other"), &["x"]), "/other x");
+        assert_eq!(with(Some(""), &["x"]), "x");
+    }
+
+    #[test]
+    fn the_users_word_comes_first() {
+        let spec = Spec { workdir: Some("/own".into()), ..Spec::new() };
+        let out = apply(&spec, &config()).expect("applied");
+        assert_eq!(out.workdir, Some("/own".into()));
+        assert_eq!(
+            out.user,
+            Some(UserSpec { user: Id::Name("app".into()), group: Some(Id::Number(7)) })
+        );
+        assert_eq!(out.env.len(), 2);
+        assert_eq!(out.stop_signal, Some(3));
+        let out = apply(&Spec::new(), &config()).expect("applied");
+        assert_eq!(out.workdir, Some("/srv".into()));
+        let bad = Config { stop_signal: "SIGFOO".into(), ..Config::default() };
+        assert!(apply(&Spec::new(), &bad).is_err());
+    }
+}

@@ -1,0 +1,67 @@
+//! A squashfs or erofs image as a mount of its own, which is nowhere yet, and gone with all
+//! it needs when its descriptor is.
+
+use crate::error::{Error, Result};
+use crate::sys;
+use rustix::fd::{AsFd, OwnedFd};
+use rustix::fs::{Mode, OFlags};
+use rustix::io::Errno;
+use rustix::mount::{FsMountFlags, FsOpenFlags, MountAttrFlags};
+use std::ffi::CStr;
+
+/// Others may take the device that was free a moment ago.
+const TRIES: u32 = 100;
+
+pub fn mount(file: &OwnedFd, fstype: &CStr, shown: &str) -> Result<OwnedFd> {
+    let kind = fstype.to_string_lossy();
+    let (device, path) = attach(file).map_err(|(what, e)| {
+        let error = Error::os(format!("{shown}: {what}"), e);
+        match e {
+            Errno::ACCESS | Errno::PERM => error.hint("only root may mount a file system image; unsquashfs or fsck.erofs --extract unpacks it"),
+            Errno::NOENT | Errno::NODEV | Errno::NXIO => error.hint("this needs loop devices (modprobe loop)"),
+            Errno::INVAL | Errno::NOTTY => error.hint("this needs Linux 5.8"),
+            _ => error,
+        }
+    })?;
+    let mounted = fsmount(fstype, &path);
+    drop(device);
+    mounted.map_err(|e| {
+        let error = Error::os(format!("{shown}: mount it as {kind}"), e);
+        match e {
+            Errno::NODEV => error.hint(format!("this kernel has no {kind} (modprobe {kind})")),
+            Errno::INVAL | Errno::IO | Errno::UCLEAN => {
+                error.hint("the image is damaged, or newer than the kernel")
+            }
+            _ => error,
+        }
+    })
+}
+
+fn attach(file: &OwnedFd) -> std::result::Result<(OwnedFd, String), (String, Errno)> {
+    let open = |path: &str, flags: OFlags| {
+        let fd = rustix::fs::open(path, flags | OFlags::CLOEXEC, Mode::empty());
+        fd.map_err(|e| (format!("open {path}"), e))
+    };
+    let control = open("/dev/loop-control", OFlags::RDWR)?;
+    for _ in 0..TRIES {
+        let number = sys::loop_free(control.as_fd());
+        let number = number.map_err(|e| ("find a free loop device".to_owned(), e))?;
+        let path = format!("/dev/loop{number}");
+        let device = open(&path, OFlags::RDONLY)?;
+        match sys::loop_configure(device.as_fd(), file.as_fd()) {
+            Err(Errno::BUSY) => {}
+            Err(e) => return Err((format!("show it as {path}"), e)),
+            Ok(()) => return Ok((device, path)),
+        }
+    }
+    Err(("find a free loop device".into(), Errno::BUSY))
+}
+
+fn fsmount(fstype: &CStr, device: &str) -> rustix::io::Result<OwnedFd> {
+    let fs = rustix::mount::fsopen(fstype, FsOpenFlags::FSOPEN_CLOEXEC)?;
+    rustix::mount::fsconfig_set_flag(fs.as_fd(), "ro")?;
+    rustix::mount::fsconfig_set_string(fs.as_fd(), "source", device)?;
+    rustix::mount::fsconfig_create(fs.as_fd())?;
+    let attributes = MountAttrFlags::MOUNT_ATTR_RDONLY | MountAttrFlags::MOUNT_ATTR_NODEV;
+    rustix::mount::fsmount(fs.as_fd(), FsMountFlags::FSMOUNT_CLOEXEC, attributes)
+}

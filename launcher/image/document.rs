@@ -1,0 +1,147 @@
+//! An image's configuration, and which machine it is for.
+
+use crate::error::{Error, Result};
+use crate::image::config::Config;
+use crate::image::digest::Digest;
+use crate::image::oci::Choice;
+use serde_json::Value;
+use std::fmt;
+
+/// An image as its documents describe it; nothing has been unpacked yet.
+#[derive(Debug)]
+pub struct Document {
+    /// The digest of its configuration.
+    pub id: Digest,
+    pub config: Config,
+    pub platform: String,
+    /// The lowest one first, with the digests of their contents.
+    pub layers: Vec<(LayerBlob, Digest)>,
+    /// What it calls itself.
+    pub names: Vec<String>,
+}
+
+#[derive(Debug)]
+pub struct LayerBlob {
+    /// Below the layout, or in the archive.
+    pub name: String,
+    /// Of the file as it is, compressed or not.
+    pub digest: Option<Digest>,
+}
+
+/// JSON with its place in the message.
+pub fn parse(text: &[u8], name: &str, shown: &str) -> Result<Value> {
+    let text = text.strip_prefix(b"\xef\xbb\xbf").unwrap_or(text);
+    serde_json::from_slice(text).map_err(|e| Error::new(format!("{shown}: {name}: {e}")))
+}
+
+pub fn describe(
+    text: Vec<u8>,
+    name: &str,
+    blobs: Vec<LayerBlob>,
+    names: Vec<String>,
+    shown: &str,
+    choice: &Choice,
+) -> Result<Document> {
+    let value = parse(&text, name, shown)?;
+    let wrong = |why: String| Error::new(format!("{shown}: {name}: {why}"));
+    let config = Config::parse(&value["config"]).map_err(wrong)?;
+    let ids = value["rootfs"]["diff_ids"].as_array();
+    let ids = ids.ok_or_else(|| wrong("at .rootfs.diff_ids: expected a list".into()))?;
+    let ids: Option<Vec<Digest>> = ids.iter().map(|d| Digest::parse(d.as_str()?)).collect();
+    let ids = ids.ok_or_else(|| wrong("at .rootfs.diff_ids: expected digests".into()))?;
+    if ids.len() != blobs.len() {
+        return Err(wrong(format!("{} layers, but {} digests of layers", blobs.len(), ids.len())));
+    }
+    if ids.is_empty() {
+        return Err(wrong("an image without layers".into()));
+    }
+    let platform = Platform::of(&value);
+    let wanted = choice.platform.clone().unwrap_or_else(Platform::host);
+    if let Some(own) = platform.as_ref().filter(|own| !wanted.runs(own)) {
+        let error =
+            Error::new(format!("{shown}: the image is for {own}, this machine is {wanted}"));
+        return Err(match choice.platform {
+            Some(_) => Error::new(format!("{shown}: the image is for {own}, not for {wanted}")),
+            None => error.hint(format!("--platform {own} takes it all the same, for an emulator")),
+        });
+    }
+    let platform = platform.map(|p| p.to_string()).unwrap_or_default();
+    let layers = blobs.into_iter().zip(ids).collect();
+    Ok(Document { id: Digest::of(&text), config, platform, layers, names })
+}
+
+/// Names of GOOS and GOARCH.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Platform {
+    pub os: String,
+    pub machine: String,
+    pub variant: String,
+}
+
+impl Platform {
+    pub fn host() -> Platform {
+        let machine = match std::env::consts::ARCH {
+            "x86_64" => "amd64",
+            "aarch64" => "arm64",
+            "x86" => "386",
+            "powerpc64" => "ppc64le",
+            "loongarch64" => "loong64",
+            other => other,
+        };
+        Platform { os: "linux".into(), machine: machine.into(), variant: String::new() }
+    }
+
+    /// `linux/arm64` or `linux/arm/v7`
+    pub fn parse(text: &str) -> Option<Platform> {
+        let mut parts = text.split('/').map(str::to_owned);
+        let (os, machine, variant) =
+            (parts.next()?, parts.next()?, parts.next().unwrap_or_default());
+        let whole = !os.is_empty() && !machine.is_empty() && parts.next().is_none();
+        whole.then_some(Platform { os, machine, variant })
+    }
+
+    /// Members `os`, `architecture` and `variant`; None where nothing is said.
+    pub fn of(value: &Value) -> Option<Platform> {
+        let text = |key: &str| value[key].as_str().unwrap_or_default().to_owned();
+        let (os, machine) = (text("os"), text("architecture"));
+        (!os.is_empty() && !machine.is_empty()).then(|| Platform {
+            os,
+            machine,
+            variant: text("variant"),
+        })
+    }
+
+    /// Whether programs for `other` run here.
+    pub fn runs(&self, other: &Platform) -> bool {
+        let machine =
+            self.machine == other.machine || (self.machine == "amd64" && other.machine == "386");
+        let variant =
+            self.variant.is_empty() || other.variant.is_empty() || self.variant == other.variant;
+        self.os == other.os && machine && variant
+    }
+}
+
+impl fmt::Display for Platform {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.os, self.machine)?;
+        if self.variant.is_empty() { Ok(()) } else { write!(f, "/{}", self.variant) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn platforms() {
+        let parse = |t: &str| Platform::parse(t).expect(t);
+        assert!(parse("linux/amd64").runs(&parse("linux/386")));
+        assert!(!parse("linux/386").runs(&parse("linux/amd64")));
+        assert!(!parse("linux/amd64").runs(&parse("windows/amd64")));
+        assert!(parse("linux/arm64").runs(&parse("linux/arm64/v8")));
+        assert_eq!(parse("linux/arm/v7").to_string(), "linux/arm/v7");
+        for bad in ["", "linux", "linux/", "a/b/c/d"] {
+            assert_eq!(Platform::parse(bad), None);
+        }
+    }
+}

@@ -1,0 +1,126 @@
+//! `launch export`: what a container would see at its start, as one archive.
+
+use crate::archive::pack::{self, Failure, Owners, Style};
+use crate::error::{Error, Result};
+use crate::host::Host;
+use crate::image::{self, Found, Wishes, owner};
+use crate::sys::ns;
+use rustix::fd::{AsFd, OwnedFd};
+use rustix::fs::{Mode, OFlags};
+use rustix::mount::{MountFlags, MountPropagationFlags};
+use std::ffi::{CString, OsStr};
+use std::fs::File;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+
+/// `rootfs` is a directory, an archive, a name; on top of it may be what `--keep` has kept.
+pub fn export(
+    rootfs: &Path,
+    keep: Option<&Path>,
+    out: OwnedFd,
+    host: &Host,
+    wishes: &Wishes,
+) -> Result<()> {
+    let lowers = lowers(rootfs, keep, host, wishes)?;
+    let ids = owner::ids(host)?;
+    let single = matches!(owner::power(ids.as_ref()), crate::unpack::Power::Single);
+    let owners = if single { Owners::CallerIsRoot } else { Owners::AsTheyAre };
+    let style = Style { owners, layer: false };
+    let userns = ids.is_some();
+    let one = lowers.len() == 1;
+    let namespaces = if one { 0 } else { ns::NEWNS };
+    owner::work(ids.as_ref(), namespaces, || {
+        let root = if one { open(&lowers[0])? } else { merged(&lowers, userns)? };
+        let out = std::io::BufWriter::with_capacity(256 << 10, File::from(out));
+        let written = pack::pack(root.as_fd(), out, style);
+        written.map(|_| String::new()).map_err(|f| failed(&f))
+    })
+    .map(drop)
+}
+
+/// To a file that gets its name when it is whole, or to standard output.
+pub fn to_file(rootfs: &Path, keep: Option<&Path>, file: Option<&Path>, host: &Host) -> Result<()> {
+    let wishes = Wishes::default();
+    let Some(file) = file.filter(|f| *f != Path::new("-")) else {
+        let out = rustix::io::dup(rustix::stdio::stdout());
+        let out = out.map_err(|e| Error::os("write standard output", e))?;
+        return export(rootfs, keep, out, host, &wishes);
+    };
+    let mut new = file.as_os_str().to_owned();
+    new.push(".new");
+    let new = PathBuf::from(new);
+    let failed = |e| Error::os(format!("write {}", file.display()), e);
+    let out = rustix::fs::open(&new, crate::tree::NEW_FILE, Mode::from_raw_mode(0o644));
+    let written = export(rootfs, keep, out.map_err(failed)?, host, &wishes);
+    let written = written.and_then(|()| rustix::fs::rename(&new, file).map_err(failed));
+    if written.is_err() {
+        let _ = std::fs::remove_file(&new);
+    }
+    written
+}
+
+pub fn failed(f: &Failure) -> Error {
+    Error::os(format!("export, at {}", OsStr::from_bytes(&f.path).display()), f.errno)
+}
+
+/// Directories, the topmost one first.
+fn lowers(
+    rootfs: &Path,
+    keep: Option<&Path>,
+    host: &Host,
+    wishes: &Wishes,
+) -> Result<Vec<PathBuf>> {
+    let mut out: Vec<PathBuf> = keep.iter().map(|dir| dir.join("upper")).collect();
+    let layout = rootfs.join("oci-layout").exists();
+    let record = if rootfs.is_dir() && !layout {
+        out.push(rootfs.to_owned());
+        return Ok(out);
+    } else if rootfs.exists() || rootfs == Path::new("-") {
+        let mut progress = |done, total| (host.progress)(done, total);
+        match image::open(rootfs, host, wishes, &mut progress)?.found {
+            Found::Image(record) => *record,
+            Found::Disk { .. } => {
+                let said = format!("export {}: a file system image", rootfs.display());
+                return Err(Error::new(said).hint("unsquashfs and its like read it"));
+            }
+        }
+    } else {
+        let named = image::by_name(&rootfs.to_string_lossy())?;
+        named.ok_or_else(|| {
+            Error::os(format!("export {}", rootfs.display()), rustix::io::Errno::NOENT)
+                .hint("a directory, an archive, or an image that 'launch images' lists")
+        })?
+    };
+    let (_, dir) = image::directories(&record)?;
+    out.extend(record.layers.iter().rev().map(|id| dir.join(id).join("fs")));
+    Ok(out)
+}
+
+fn open(path: &Path) -> Result<OwnedFd> {
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let dir = rustix::fs::open(path, flags, Mode::empty());
+    dir.map_err(|e| Error::os(format!("open {}", path.display()), e))
+}
+
+/// The kernel's own view, read-only, in a mount namespace that ends with this process.
+fn merged(lowers: &[PathBuf], userns: bool) -> Result<OwnedFd> {
+    let failed = |what: &str| {
+        let what = what.to_owned();
+        move |e| Error::os(what, e)
+    };
+    let private = MountPropagationFlags::PRIVATE | MountPropagationFlags::REC;
+    rustix::mount::mount_change(c"/", private).map_err(failed("keep mounts private"))?;
+    let paths = lowers.iter().map(|p| {
+        std::fs::canonicalize(p).map_err(|e| Error::os(format!("open {}", p.display()), e))
+    });
+    let paths = paths.collect::<Result<Vec<_>>>()?;
+    let at = crate::layers::scratch_beside(&paths)?;
+    let escaped: Vec<Vec<u8>> =
+        paths.iter().map(|p| crate::layers::escaped(p.as_os_str().as_bytes())).collect();
+    let xattr: &[u8] = if userns { b",userxattr" } else { b"" };
+    let data = [b"lowerdir=", escaped.join(&b':').as_slice(), xattr].concat();
+    let data = CString::new(data).map_err(|_| Error::new("a NUL byte in a path"))?;
+    rustix::mount::mount(c"overlay", at, c"overlay", MountFlags::RDONLY, data.as_c_str())
+        .map_err(failed("put the layers together"))?;
+    open(Path::new(at))
+}

@@ -1,0 +1,132 @@
+//! One layer into the store: read once, checked, unpacked, and given its name when whole.
+
+use crate::archive::input::Part;
+use crate::archive::read::Reader;
+use crate::error::{Error, Result};
+use crate::image::decompress::{Compression, decompress};
+use crate::image::digest::{Digest, Hashed};
+use crate::image::store::Lock;
+use crate::unpack::{self, Limits, Options, Power, Skipped, Stack};
+use rustix::fs::Mode;
+use std::io::BufRead;
+
+/// What is to be unpacked, and what it must turn out to be.
+pub struct Source<'a> {
+    pub part: Part,
+    /// For messages: `image.tar: blobs/sha256/...`.
+    pub shown: &'a str,
+    /// Of the file as it is.
+    pub digest: Option<Digest>,
+    /// Of its contents.
+    pub diff: Option<Digest>,
+    /// A layer of an image, with whiteouts; else a whole root.
+    pub layer: bool,
+}
+
+pub struct Ways<'a> {
+    pub power: Power,
+    pub limits: &'a Limits,
+    /// Hears how many bytes of the file are done.
+    pub report: &'a mut dyn FnMut(u64),
+}
+
+pub struct Unpacked {
+    /// The store's name for it.
+    pub id: String,
+    pub diff: Digest,
+    pub bytes: u64,
+    pub skipped: Skipped,
+}
+
+/// What the whole stack up to a layer is called (OCI image specification, config.md).
+pub fn chain(below: Option<&Digest>, diff: &Digest) -> Digest {
+    match below {
+        None => *diff,
+        Some(below) => Digest::of(format!("{below} {diff}").as_bytes()),
+    }
+}
+
+/// Unpacks on top of the layers `below` (the lowest one first), which are `parent` together.
+pub fn unpack(
+    lock: &Lock<'_>,
+    mut source: Source<'_>,
+    below: &[String],
+    parent: Option<&Digest>,
+    ways: &mut Ways<'_>,
+) -> Result<Unpacked> {
+    let shown = source.shown;
+    lock.new_directory("layer")?;
+    let fs = lock.new_directory("layer/fs")?;
+    rustix::fs::fchmod(&fs, Mode::RWXU).map_err(|e| Error::os("unpack", e))?;
+    let stack =
+        below.iter().rev().map(|id| lock.store.layer(id)).collect::<std::result::Result<_, _>>();
+    let stack = Stack::new(stack.map_err(|e| Error::os("open the layers below", e))?);
+    let read = |e: std::io::Error| Error::new(format!("{shown}: {e}"));
+    let compression = Compression::of(source.part.fill_buf().map_err(read)?);
+    let mut file = Hashed::new(source.part);
+    let done = file.count();
+    let mut contents = Hashed::new(decompress(compression, &mut file).map_err(read)?);
+    let mut reader = Reader::new(&mut contents);
+    let options = Options { power: ways.power, layer: source.layer, limits: ways.limits.clone() };
+    let report = &mut *ways.report;
+    let below = (!stack.is_empty()).then_some(&stack);
+    let skipped = unpack::unpack(&mut reader, fs, below, &options, &mut |_| report(done.get()));
+    let skipped = match skipped {
+        Ok(skipped) => skipped,
+        Err(f) => {
+            drop(contents);
+            return Err(damaged(shown, file, source.digest).unwrap_or_else(|| failed(shown, &f)));
+        }
+    };
+    let bytes = reader.offset();
+    reader.drain(ways.limits.bytes).map_err(|p| crate::image::blobs::problem(shown, p))?;
+    let diff = contents.digest();
+    if let Some(wanted) = source.diff.filter(|wanted| *wanted != diff) {
+        return Err(Error::new(format!(
+            "{shown}: damaged: its contents' digest is {diff}, not {wanted}"
+        )));
+    }
+    if let Some(error) = damaged(shown, file, source.digest) {
+        return Err(error);
+    }
+    let chain = chain(parent, &diff);
+    lock.write_new(
+        "layer/meta",
+        format!("chain {chain}\ndiff {diff}\nbytes {bytes}\n").as_bytes(),
+    )?;
+    let id = chain.short();
+    if lock.store.has_layer(&id) {
+        lock.discard("layer")?;
+    } else {
+        lock.put("layer", "layers", &id)?;
+    }
+    Ok(Unpacked { id, diff, bytes, skipped })
+}
+
+/// None where the file is what it should be, whatever else is wrong. Reads it to its end.
+fn damaged(shown: &str, mut file: Hashed<Part>, wanted: Option<Digest>) -> Option<Error> {
+    let wanted = wanted?;
+    loop {
+        match file.fill_buf().map(<[u8]>::len) {
+            Ok(0) => break,
+            Ok(n) => file.consume(n),
+            Err(e) => return Some(Error::new(format!("{shown}: {e}"))),
+        }
+    }
+    let found = file.digest();
+    let said = format!("{shown}: damaged: its digest is {found}, not {wanted}");
+    (found != wanted).then(|| Error::new(said))
+}
+
+fn failed(shown: &str, f: &unpack::Failure) -> Error {
+    let entry = if f.path.is_empty() {
+        String::new()
+    } else {
+        format!(", entry {}", unpack::shown(&f.path))
+    };
+    let error = Error::new(format!("{shown}: offset {}{entry}: {}", f.offset, f.why));
+    match &f.hint {
+        Some(hint) => error.hint(hint.as_str()),
+        None => error,
+    }
+}

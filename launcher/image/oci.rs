@@ -1,0 +1,171 @@
+//! An OCI image layout: index.json, manifests, blobs by digest (image-layout.md).
+
+use crate::error::{Error, Result};
+use crate::image::blobs::{Blobs, blob_name};
+use crate::image::digest::Digest;
+use crate::image::document::{self, Document, LayerBlob, Platform};
+use serde_json::Value;
+
+/// Indexes may hold indexes; more deeply than this nobody writes them.
+const DEPTH_MOST: u32 = 4;
+
+/// What was asked for, of several images.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Choice {
+    pub platform: Option<Platform>,
+    /// The name the layout gives to one of its images.
+    pub reference: Option<String>,
+}
+
+/// One image of an index.
+struct Candidate {
+    digest: Digest,
+    media: String,
+    platform: Option<Platform>,
+    name: Option<String>,
+}
+
+pub fn read(blobs: &Blobs, shown: &str, choice: &Choice) -> Result<Document> {
+    let text = blobs.read("index.json", shown)?;
+    let index = document::parse(&text, "index.json", shown)?;
+    let found = candidates(&index, "index.json", shown)?;
+    let one = choose(found, blobs, shown, choice, 0)?;
+    let name = blob_name(&one.digest);
+    let text = blobs.blob(&one.digest, shown)?;
+    let manifest = document::parse(&text, &name, shown)?;
+    let config = descriptor(&manifest["config"], &name, ".config", shown)?;
+    let media = manifest["config"]["mediaType"].as_str().unwrap_or_default();
+    if !media.is_empty()
+        && !media.ends_with(".image.config.v1+json")
+        && !media.contains("container.image.v1")
+    {
+        return Err(Error::new(format!("{shown}: not an image but an artifact of type {media}")));
+    }
+    let layers = manifest["layers"].as_array();
+    let layers = layers.ok_or_else(|| wrong(shown, &name, ".layers", "expected a list"))?;
+    let layers = layers.iter().enumerate().map(|(n, layer)| {
+        let at = format!(".layers[{n}]");
+        let digest = descriptor(layer, &name, &at, shown)?;
+        let media = layer["mediaType"].as_str().unwrap_or_default();
+        check_layer(media).map_err(|why| wrong(shown, &name, &format!("{at}.mediaType"), &why))?;
+        Ok(LayerBlob { name: blob_name(&digest), digest: Some(digest) })
+    });
+    let layers = layers.collect::<Result<Vec<_>>>()?;
+    let config_text = blobs.blob(&config, shown)?;
+    let names = one.name.into_iter().collect();
+    document::describe(config_text, &blob_name(&config), layers, names, shown, choice)
+}
+
+fn wrong(shown: &str, name: &str, at: &str, why: &str) -> Error {
+    Error::new(format!("{shown}: {name}: at {at}: {why}"))
+}
+
+fn descriptor(value: &Value, name: &str, at: &str, shown: &str) -> Result<Digest> {
+    let digest = value["digest"]
+        .as_str()
+        .ok_or_else(|| wrong(shown, name, &format!("{at}.digest"), "expected a string"))?;
+    if digest.contains(':') && !digest.starts_with("sha256:") {
+        let said = format!("digest {digest}: only sha256 is understood");
+        return Err(wrong(shown, name, at, &said));
+    }
+    Digest::parse(digest).ok_or_else(|| wrong(shown, name, at, "not a digest"))
+}
+
+fn check_layer(media: &str) -> std::result::Result<(), String> {
+    if media.contains("encrypted") {
+        return Err(format!("an encrypted layer ({media}), which cannot be read without its key"));
+    }
+    let known = media.contains(".image.layer.")
+        || media.contains(".image.rootfs.diff.tar")
+        || media.contains(".image.rootfs.foreign.diff.tar");
+    if known || media.is_empty() {
+        Ok(())
+    } else {
+        Err(format!("a layer of the unknown type {media}"))
+    }
+}
+
+fn candidates(index: &Value, name: &str, shown: &str) -> Result<Vec<Candidate>> {
+    let list = index["manifests"].as_array();
+    let list = list.ok_or_else(|| wrong(shown, name, ".manifests", "expected a list"))?;
+    let mut found = Vec::new();
+    for (n, value) in list.iter().enumerate() {
+        let notes = &value["annotations"];
+        // Signatures and the like stand beside the image they are about.
+        if notes["vnd.docker.reference.type"].is_string() {
+            continue;
+        }
+        let digest = descriptor(value, name, &format!(".manifests[{n}]"), shown)?;
+        let reference = ["io.containerd.image.name", "org.opencontainers.image.ref.name"];
+        let reference = reference.iter().find_map(|key| notes[*key].as_str());
+        found.push(Candidate {
+            digest,
+            media: value["mediaType"].as_str().unwrap_or_default().to_owned(),
+            platform: Platform::of(&value["platform"]),
+            name: reference.map(str::to_owned),
+        });
+    }
+    Ok(found)
+}
+
+/// By name first, then by platform; what is left must be one.
+fn choose(
+    found: Vec<Candidate>,
+    blobs: &Blobs,
+    shown: &str,
+    choice: &Choice,
+    depth: u32,
+) -> Result<Candidate> {
+    let found = if depth == 0 { named(found, shown, choice)? } else { found };
+    let one = for_platform(found, shown, choice)?;
+    if one.media.contains("docker.distribution.manifest.v1") {
+        let said = format!("{shown}: a manifest of docker's schema 1, which is no longer read");
+        return Err(Error::new(said));
+    }
+    if !one.media.contains("image.index") && !one.media.contains("manifest.list") {
+        return Ok(one);
+    }
+    if depth >= DEPTH_MOST {
+        return Err(Error::new(format!("{shown}: indexes in indexes without end")));
+    }
+    let name = blob_name(&one.digest);
+    let text = blobs.blob(&one.digest, shown)?;
+    let inner = candidates(&document::parse(&text, &name, shown)?, &name, shown)?;
+    let mut chosen = choose(inner, blobs, shown, choice, depth + 1)?;
+    chosen.name = one.name.or(chosen.name);
+    Ok(chosen)
+}
+
+fn named(mut found: Vec<Candidate>, shown: &str, choice: &Choice) -> Result<Vec<Candidate>> {
+    let Some(wanted) = &choice.reference else { return Ok(found) };
+    let names: Vec<String> = found.iter().filter_map(|c| c.name.clone()).collect();
+    let is = |n: &String| n == wanted || n.rsplit(['/', ':']).next() == Some(wanted);
+    found.retain(|c| c.name.as_ref().is_some_and(is));
+    if found.is_empty() {
+        return Err(Error::new(format!("{shown}: no image of it is called '{wanted}'"))
+            .hint(format!("it has: {}", names.join(", "))));
+    }
+    Ok(found)
+}
+
+fn for_platform(mut found: Vec<Candidate>, shown: &str, choice: &Choice) -> Result<Candidate> {
+    let wanted = choice.platform.clone().unwrap_or_else(Platform::host);
+    let there: Vec<String> =
+        found.iter().filter_map(|c| c.platform.as_ref().map(ToString::to_string)).collect();
+    found.retain(|c| c.platform.as_ref().is_none_or(|p| wanted.runs(p)));
+    // The exact one before one that also runs.
+    if found.iter().any(|c| c.platform.as_ref() == Some(&wanted)) {
+        found.retain(|c| c.platform.as_ref() == Some(&wanted));
+    }
+    found.dedup_by(|a, b| a.digest == b.digest);
+    if found.len() > 1 {
+        let names: Vec<String> =
+            found.iter().map(|c| c.name.clone().unwrap_or_else(|| c.digest.to_string())).collect();
+        return Err(Error::new(format!("{shown}: it has {} images", found.len()))
+            .hint(format!("launch import --ref NAME takes one: {}", names.join(", "))));
+    }
+    found.pop().ok_or_else(|| {
+        Error::new(format!("{shown}: no image for {wanted} in it"))
+            .hint(format!("it has {}; --platform takes another one", there.join(", ")))
+    })
+}

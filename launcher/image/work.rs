@@ -1,0 +1,276 @@
+//! One archive, opened, looked through, and unpacked layer by layer.
+
+use super::blobs::{self, Blobs, Contents};
+use super::decompress::{self, Compression};
+use super::digest::Digest;
+use super::document::{Document, LayerBlob};
+use super::kind::{self, Kind};
+use super::oci::Choice;
+use super::record::Record;
+use super::store::{self, Lock};
+use super::{Progress, Wishes, config, docker, keep, known, layer, now, oci};
+use crate::archive::input::Part;
+use crate::error::{Error, Result};
+use crate::unpack::{Limits, Skipped};
+use rustix::fd::{AsFd, OwnedFd};
+use rustix::fs::FileType;
+use std::fs::File;
+use std::io::{Seek, SeekFrom};
+use std::os::unix::fs::FileExt;
+use std::path::Path;
+
+/// One archive on its way into the store.
+pub struct Work<'a> {
+    pub lock: &'a Lock<'a>,
+    pub shown: &'a str,
+    pub path: &'a Path,
+    pub wishes: &'a Wishes,
+    pub power: crate::unpack::Power,
+    pub progress: Progress<'a>,
+    pub skipped: Skipped,
+}
+
+impl Work<'_> {
+    pub fn image(&mut self, file: OwnedFd) -> Result<(Record, Vec<String>)> {
+        let stat =
+            rustix::fs::fstat(&file).map_err(|e| Error::os(format!("read {}", self.shown), e))?;
+        if FileType::from_raw_mode(stat.st_mode) == FileType::Directory {
+            let blobs = Blobs::Directory(file);
+            let document = oci::read(&blobs, self.shown, &self.wishes.choice)?;
+            return self.layers(&blobs, document);
+        }
+        // Whoever had the lock before may have unpacked the same.
+        if let Some(record) = known(&file, self.wishes)? {
+            let names = record.names.clone();
+            return Ok((record, names));
+        }
+        let regular = FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile;
+        let (key, size) = store::source_key(file.as_fd())?;
+        let mut file = File::from(file);
+        if !regular {
+            file = self.spool(&mut file, Compression::None)?;
+        }
+        let (record, names) = self.archive(file)?;
+        if regular && size > 0 && self.wishes.choice == Choice::default() {
+            self.forget_older(&key)?;
+            self.lock.write("sources", &key, record.id.to_string().as_bytes())?;
+        }
+        Ok((record, names))
+    }
+
+    /// The same file in an older state is no more.
+    fn forget_older(&self, key: &str) -> Result<()> {
+        let mut parts = key.splitn(3, '-');
+        let same =
+            format!("{}-{}-", parts.next().unwrap_or_default(), parts.next().unwrap_or_default());
+        for name in self.lock.store.list("sources")? {
+            if name.starts_with(&same) {
+                self.lock.remove("sources", &name)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn archive(&mut self, file: File) -> Result<(Record, Vec<String>)> {
+        let shown = self.shown;
+        let failed = |e| Error::os(format!("read {shown}"), e);
+        let mut head = [0; kind::HEAD];
+        let n = file.read_at(&mut head, 0).map_err(failed)?;
+        let Kind::Tar(compression) = kind::of(&head[..n], self.shown)? else {
+            return Err(Error::new(format!(
+                "{}: a file system image cannot be read from a pipe",
+                self.shown
+            )));
+        };
+        let part = || file.try_clone().and_then(Part::whole).map_err(failed);
+        let contents = if compression == Compression::None {
+            blobs::look(part()?, self.shown)?
+        } else {
+            let input = decompress::decompress(compression, part()?).map_err(failed)?;
+            blobs::look(input, self.shown)?
+        };
+        let (file, index) = match (contents, compression) {
+            (Contents::Root, _) => return self.root(part()?),
+            (Contents::Image(index), Compression::None) => (file, index),
+            // An archive of archives must be read in any order.
+            (Contents::Image(_), _) => {
+                let mut file = file;
+                let plain = self.spool(&mut file, compression)?;
+                match blobs::look(
+                    plain.try_clone().and_then(Part::whole).map_err(failed)?,
+                    self.shown,
+                )? {
+                    Contents::Image(index) => (plain, index),
+                    Contents::Root => {
+                        return Err(Error::new(format!("{}: it changed meanwhile", self.shown)));
+                    }
+                }
+            }
+        };
+        let blobs = Blobs::Archive { file, index };
+        let choice = &self.wishes.choice;
+        let document = match blobs.has("manifest.json") {
+            true => docker::read(&blobs, self.shown, choice)?,
+            false => oci::read(&blobs, self.shown, choice)?,
+        };
+        self.layers(&blobs, document)
+    }
+
+    /// A copy below the store's `new`, decompressed.
+    fn spool(&mut self, from: &mut File, compression: Compression) -> Result<File> {
+        let shown = self.shown;
+        let failed = |e: std::io::Error| Error::new(format!("{shown}: {}", words(&e)));
+        let mut to = self.lock.create("spool")?;
+        let size = from.metadata().map_or(0, |m| m.len());
+        let most = self.wishes.limits.for_size(size.max(1 << 30)).bytes;
+        let input = std::io::BufReader::with_capacity(256 << 10, &mut *from);
+        let mut input = decompress::decompress(compression, input).map_err(failed)?;
+        let mut taken = std::io::Read::take(&mut input, most + 1);
+        let bytes = std::io::copy(&mut taken, &mut to).map_err(failed)?;
+        if bytes > most {
+            let said = format!("{shown}: unpacks to more than {}", crate::size::human(most));
+            return Err(Error::new(said).hint("--max-size raises it"));
+        }
+        to.seek(SeekFrom::Start(0)).map_err(failed)?;
+        Ok(to)
+    }
+
+    /// A plain archive is an image of one layer.
+    fn root(&mut self, part: Part) -> Result<(Record, Vec<String>)> {
+        let total = part.length();
+        let limits = self.wishes.limits.for_size(total);
+        let source =
+            layer::Source { part, shown: self.shown, digest: None, diff: None, layer: false };
+        let unpacked = self.unpack(source, &[], None, &limits, 0, total)?;
+        let record = Record {
+            id: unpacked.diff,
+            layers: vec![unpacked.id],
+            diff_ids: vec![unpacked.diff],
+            names: Vec::new(),
+            config: config::Config::default(),
+            platform: String::new(),
+            bytes: unpacked.bytes,
+            made: now(),
+            source: self.path.display().to_string(),
+        };
+        keep(self.lock, &record)?;
+        Ok((record, Vec::new()))
+    }
+
+    fn layers(&mut self, blobs: &Blobs, document: Document) -> Result<(Record, Vec<String>)> {
+        let names = document.names.clone();
+        if let Some(record) = self.lock.store.image(&document.id)?
+            && record.layers.iter().all(|l| self.lock.store.has_layer(l))
+        {
+            return Ok((record, names));
+        }
+        let open = |blob: &LayerBlob| blobs.open(&blob.name, self.shown);
+        let parts =
+            document.layers.iter().map(|(blob, _)| open(blob)).collect::<Result<Vec<_>>>()?;
+        let total: u64 = parts.iter().map(Part::length).sum();
+        let mut limits = self.wishes.limits.for_size(total);
+        let (mut ids, mut parent, mut bytes, mut done) = (Vec::new(), None, 0, 0);
+        for (part, (blob, diff)) in parts.into_iter().zip(&document.layers) {
+            let chain = layer::chain(parent.as_ref(), diff);
+            let length = part.length();
+            if self.lock.store.has_layer(&chain.short()) {
+                let (id, size) = self.there(&chain)?;
+                ids.push(id);
+                bytes += size;
+            } else {
+                let shown = format!("{}: {}", self.shown, blob.name);
+                let source = layer::Source {
+                    part,
+                    shown: &shown,
+                    digest: blob.digest,
+                    diff: Some(*diff),
+                    layer: true,
+                };
+                let unpacked = self.unpack(source, &ids, parent.as_ref(), &limits, done, total)?;
+                limits.bytes = limits.bytes.saturating_sub(unpacked.bytes);
+                bytes += unpacked.bytes;
+                ids.push(unpacked.id);
+            }
+            done += length;
+            parent = Some(chain);
+        }
+        let record = Record {
+            id: document.id,
+            layers: ids,
+            diff_ids: document.layers.iter().map(|(_, diff)| *diff).collect(),
+            names: names.clone(),
+            config: document.config,
+            platform: document.platform,
+            bytes,
+            made: now(),
+            source: self.path.display().to_string(),
+        };
+        keep(self.lock, &record)?;
+        Ok((record, names))
+    }
+
+    /// A layer of the store that is really this one, and its size.
+    fn there(&self, chain: &Digest) -> Result<(String, u64)> {
+        let id = chain.short();
+        let meta = self.lock.store.read(&format!("layers/{id}/meta"))?.unwrap_or_default();
+        let meta = String::from_utf8_lossy(&meta).into_owned();
+        let field = |key: &str| meta.lines().find_map(|l| l.strip_prefix(key)).map(str::trim);
+        if field("chain ") != Some(chain.to_string().as_str()) {
+            return Err(Error::new(format!("the store's layer {id} is another one than {chain}")));
+        }
+        Ok((id, field("bytes ").and_then(|n| n.parse().ok()).unwrap_or(0)))
+    }
+
+    fn unpack(
+        &mut self,
+        source: layer::Source<'_>,
+        below: &[String],
+        parent: Option<&Digest>,
+        limits: &Limits,
+        done: u64,
+        total: u64,
+    ) -> Result<layer::Unpacked> {
+        let progress = &mut *self.progress;
+        let mut report = |bytes| progress(done + bytes, total);
+        let mut ways = layer::Ways { power: self.power, limits, report: &mut report };
+        let unpacked = layer::unpack(self.lock, source, below, parent, &mut ways)?;
+        self.skipped.devices += unpacked.skipped.devices;
+        self.skipped.owners += unpacked.skipped.owners;
+        self.skipped.attributes += unpacked.skipped.attributes;
+        Ok(unpacked)
+    }
+
+    pub fn warnings(&self) -> Vec<String> {
+        let Skipped { devices, owners, attributes } = self.skipped;
+        let mut said = Vec::new();
+        if devices > 0 {
+            said.push(format!(
+                "{}: {devices} devices left out, which only root can make",
+                self.shown
+            ));
+        }
+        if owners > 0 {
+            let range = match self.power {
+                crate::unpack::Power::Single => {
+                    "there are no subordinate ids for you in /etc/subuid"
+                }
+                _ => "your subordinate ids do not reach that far",
+            };
+            said.push(format!(
+                "{}: {owners} files are yours instead of their owners': {range}",
+                self.shown
+            ));
+        }
+        if attributes > 0 {
+            said.push(format!("{}: {attributes} extended attributes could not be set", self.shown));
+        }
+        said
+    }
+}
+
+fn words(e: &std::io::Error) -> String {
+    match e.raw_os_error() {
+        Some(n) => crate::error::describe(rustix::io::Errno::from_raw_os_error(n)),
+        None => e.to_string(),
+    }
+}

@@ -1,0 +1,131 @@
+//! The layers below the one that is being unpacked, read as overlayfs would show them.
+
+use super::attributes::Meta;
+use crate::archive::pack::{is_opaque, travels};
+use crate::tree;
+use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
+use rustix::fs::{self, FileType, Mode, OFlags, Stat};
+use rustix::io::Errno;
+
+/// Directories of layers, the topmost one first.
+pub struct Stack {
+    layers: Vec<OwnedFd>,
+}
+
+/// Something of a lower layer: its directory there, by descriptor, and its attributes.
+pub struct Node {
+    pub dir: OwnedFd,
+    pub stat: Stat,
+}
+
+impl Stack {
+    pub fn new(layers: Vec<OwnedFd>) -> Stack {
+        Stack { layers }
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.layers.is_empty()
+    }
+
+    /// What is at `names`, the names before the last being directories. None for what is not
+    /// there or was deleted.
+    pub fn find(&self, names: &[Vec<u8>]) -> Option<Node> {
+        for layer in &self.layers {
+            match find_in(layer.as_fd(), names) {
+                Look::Found(node) => return Some(node),
+                Look::Ends => return None,
+                Look::GoesOn => {}
+            }
+        }
+        None
+    }
+
+    /// The attributes of a directory, so that a layer that only passes through it can repeat
+    /// them.
+    pub fn meta(&self, names: &[Vec<u8>]) -> Option<Meta> {
+        let fd = match names.split_last() {
+            None => {
+                let top = self.layers.first()?;
+                fs::openat(top, c".", tree::DIRECTORY, Mode::empty()).ok()?
+            }
+            Some((name, _)) => {
+                let node = self.find(names)?;
+                fs::openat(&node.dir, name.as_slice(), tree::DIRECTORY, Mode::empty()).ok()?
+            }
+        };
+        let stat = fs::fstat(&fd).ok()?;
+        Some(Meta {
+            mode: stat.st_mode & 0o7777,
+            uid: stat.st_uid,
+            gid: stat.st_gid,
+            mtime: Some((stat.st_mtime, stat.st_mtime_nsec as u32)),
+            xattrs: xattrs(fd.as_fd()).unwrap_or_default(),
+            opaque: false,
+        })
+    }
+
+    /// Contents of a small file at a path without links, for what is looked up in images.
+    pub fn open(&self, names: &[Vec<u8>]) -> Option<OwnedFd> {
+        let node = self.find(names)?;
+        let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+        fs::openat(&node.dir, names.last()?.as_slice(), flags, Mode::empty()).ok()
+    }
+}
+
+enum Look {
+    Found(Node),
+    /// The layers below may have it.
+    GoesOn,
+    /// They may not: deleted, or hidden.
+    Ends,
+}
+
+fn find_in(root: BorrowedFd<'_>, names: &[Vec<u8>]) -> Look {
+    let Ok(mut dir) = fs::openat(root, c".", tree::DIRECTORY, Mode::empty()) else {
+        return Look::Ends;
+    };
+    let mut opaque = false;
+    for (n, name) in names.iter().enumerate() {
+        let stat = match tree::look(dir.as_fd(), name) {
+            Ok(Some(stat)) => stat,
+            Ok(None) if !opaque => return Look::GoesOn,
+            _ => return Look::Ends,
+        };
+        if is_whiteout(&stat) {
+            return Look::Ends;
+        }
+        if n + 1 == names.len() {
+            return Look::Found(Node { dir, stat });
+        }
+        if tree::kind(&stat) != FileType::Directory {
+            return Look::Ends;
+        }
+        match fs::openat(&dir, name.as_slice(), tree::DIRECTORY, Mode::empty()) {
+            Ok(next) => dir = next,
+            Err(_) => return Look::Ends,
+        }
+        opaque |= is_opaque(dir.as_fd());
+    }
+    Look::GoesOn
+}
+
+pub fn is_whiteout(stat: &Stat) -> bool {
+    tree::kind(stat) == FileType::CharacterDevice && stat.st_rdev == 0
+}
+
+pub fn xattrs(fd: BorrowedFd<'_>) -> tree::Result<Vec<(Vec<u8>, Vec<u8>)>> {
+    let mut list = vec![0u8; 4096];
+    let n = match fs::flistxattr(fd, &mut list) {
+        Ok(n) => n,
+        Err(Errno::OPNOTSUPP) => 0,
+        Err(e) => return Err(e),
+    };
+    let mut found = Vec::new();
+    for name in list[..n].split(|b| *b == 0).filter(|n| travels(n)) {
+        let mut value = vec![0u8; 64 << 10];
+        let n = fs::fgetxattr(fd, name, &mut value)?;
+        value.truncate(n);
+        found.push((name.to_vec(), value));
+    }
+    Ok(found)
+}

@@ -1,0 +1,61 @@
+//! Archives that are damaged, for somebody else, too large, or hostile.
+
+use super::images::{Images, TOOLS, tools, umoci_image};
+use crate::common::*;
+
+#[test]
+fn what_is_damaged_is_named() {
+    let (Some(()), Some(())) = (need_root(), tools(&TOOLS)) else { return };
+    let Some(i) = Images::new() else { return };
+    umoci_image(&i);
+    i.tar("root.tar");
+    i.shell("gzip -kc root.tar >root.gz; head -c 100000 root.tar >cut.tar; head -c 50000 root.gz >cut.gz
+        head -c 300000 root.gz >bad.gz; head -c 100000 /dev/urandom >>bad.gz
+        cp -r oci flip; b=$(ls -S flip/blobs/sha256/* | head -1); printf x | dd of=$b bs=1 seek=5000 conv=notrunc 2>/dev/null
+        cp -r oci arm; cp -r oci enc; cp -r oci odd; cp -r oci old
+        cat > edit.py <<'E'
+import json, sys, hashlib, os
+d, what = sys.argv[1:]
+blob = lambda digest: d + '/blobs/sha256/' + digest[7:]
+def put(value):
+    text = json.dumps(value).encode(); digest = 'sha256:' + hashlib.sha256(text).hexdigest()
+    open(blob(digest), 'wb').write(text); return digest
+index = json.load(open(d + '/index.json')); one = index['manifests'][0]
+manifest = json.load(open(blob(one['digest']))); config = json.load(open(blob(manifest['config']['digest'])))
+if what == 'arm': config['architecture'] = 'arm64'; one['platform'] = {'os': 'linux', 'architecture': 'arm64'}
+if what == 'enc': manifest['layers'][1]['mediaType'] = 'application/vnd.oci.image.layer.v1.tar+gzip+encrypted'
+if what == 'odd': manifest['layers'][1]['mediaType'] = 'application/x-what'
+if what == 'old': one['mediaType'] = 'application/vnd.docker.distribution.manifest.v1+prettyjws'
+manifest['config']['digest'] = put(config); one['digest'] = put(manifest)
+json.dump(index, open(d + '/index.json', 'w'))
+E
+        for d in arm enc odd old; do python3 edit.py $d $d; done; echo '#!/bin/sh' >script; bzip2 -k root.tar 2>/dev/null || printf BZh9 >root.tar.bz2");
+    for (file, words) in [
+        ("cut.tar", &["./cut.tar: offset ", "the archive is cut off"][..]),
+        ("cut.gz", &["./cut.gz: offset "]),
+        ("bad.gz", &["./bad.gz: offset "]),
+        ("flip", &["./flip: blobs/sha256/", "damaged"]),
+        ("arm", &["./arm: no image for linux/amd64 in it", "hint: it has linux/arm64; --platform"]),
+        ("enc", &["./enc: blobs/sha256/", ".layers[1].mediaType: an encrypted layer"]),
+        ("odd", &[".layers[1].mediaType: a layer of the unknown type application/x-what"]),
+        ("old", &["docker's schema 1"]),
+        ("script", &["./script: neither a directory nor an archive"]),
+        ("root.tar.bz2", &["bzip2 is not read"]),
+    ] {
+        i.launch(&["--entrypoint", "", &format!("./{file}"), "true"]).fails(125, words);
+        assert!(
+            i.names("layers").is_empty() || file == "flip" || file == "enc",
+            "{file}: {:?}",
+            i.names("layers")
+        );
+        assert!(i.names("new").is_empty() || file != "x");
+    }
+    assert!(i.names("images").is_empty(), "{:?}", i.names("images"));
+    // Limits of one's own.
+    i.launch(&["--max-size", "100K", "root.tar", "true"])
+        .fails(125, &["unpacks to more than 100K", "hint: --max-size raises it"]);
+    i.launch(&["--max-entries", "5", "root.tar", "true"]).fails(125, &["more than 5 entries"]);
+    i.launch(&["--max-depth", "1", "root.tar", "true"])
+        .fails(125, &["2 directories deep, at most 1"]);
+    assert!(i.names("images").is_empty());
+}
