@@ -51,7 +51,7 @@ pub fn work(
     let (go_read, go_write) = pipe().map_err(failed)?;
     let (read, write) = pipe().map_err(failed)?;
     // Its end is ours to see.
-    sys::default_disposition(libc::SIGCHLD);
+    sys::default_disposition(libc::SIGCHLD).map_err(failed)?;
     match sys::fork(namespaces | user).map_err(failed)? {
         None => {
             drop((go_write, read));
