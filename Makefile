@@ -37,6 +37,13 @@ test: target
 install:
 	test -x $(BIN) || $(MAKE) build
 	install -D -m 755 $(BIN) $(DESTDIR)$(PREFIX)/bin/launch
+	for d in man/man1 man/man8 bash-completion/completions zsh/site-functions \
+		fish/vendor_completions.d; do install -d $(DESTDIR)$(PREFIX)/share/$$d; done
+	$(BIN) man > $(DESTDIR)$(PREFIX)/share/man/man1/launch.1
+	install -m 644 docs/init.8 $(DESTDIR)$(PREFIX)/share/man/man8/launch-init.8
+	$(BIN) completions bash > $(DESTDIR)$(PREFIX)/share/bash-completion/completions/launch
+	$(BIN) completions zsh > $(DESTDIR)$(PREFIX)/share/zsh/site-functions/_launch
+	$(BIN) completions fish > $(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d/launch.fish
 
 bench: target
 	benches/launch

@@ -6,7 +6,9 @@
 
 mod harness;
 
-use harness::{Error, Options, Result, Section, bench::Bench, latency, load, memory, peers, rate};
+use harness::{
+    Error, Options, Result, Section, bench::Bench, latency, living, load, memory, peers, rate,
+};
 use std::process::ExitCode;
 
 const HELP: &str = "\
@@ -18,7 +20,7 @@ Usage: benches/launch [OPTIONS]      (as root)
   --also PATH    measure another build of launch, too (also, also-free)
   --only A,B     only these: floor-full floor-free launch launch-free launch-no-init
                  crun runc bwrap unshare unshare-dev nspawn true (and the floor)
-  --section S,T  only these: latency, rate, memory, smallest; load (1,000 starts in a
+  --section S,T  only these: latency, rate, memory, smallest, living; load (1,000 starts in a
                  row and 1,008 sixteen at a time; not among what is done without asking)
   --quick        few rounds: a look, not a result
 ";
@@ -75,6 +77,7 @@ fn run(options: &Options) -> Result<()> {
             Section::Memory => memory::while_running(&bench, &ready)?,
             Section::Load => load::run(&bench, &ready, options)?,
             Section::Smallest => memory::smallest_limit(&bench, &ready)?,
+            Section::Living => living::run(&bench, options)?,
         }
     }
     Ok(())

@@ -6,6 +6,7 @@
 //! thing each, so that the caller's list of steps is the only order there is.
 
 mod end;
+pub mod freeze;
 mod limits;
 mod probe;
 mod usage;
@@ -15,7 +16,7 @@ mod v2;
 pub use end::{
     MemoryReport, RETRIES, clear_left_over, memory_report, oom_kills, remove, switch_off,
 };
-pub use probe::{Layout, probe};
+pub use probe::{Layout, is_cgroup, probe};
 pub use usage::Usage;
 
 use crate::error::{Error, Result};

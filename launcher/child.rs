@@ -4,6 +4,7 @@
 //! number and errno; the parent, which holds the same plan, finds the words.
 
 mod harden;
+mod living;
 mod seal;
 pub mod verify;
 
@@ -26,6 +27,8 @@ pub struct Context {
     pub channel: Channel,
     /// Ours is a copy that would keep the parent's death from being seen.
     pub parent_end: RawFd,
+    /// The record, whose lock is the launcher's alone; -1 where there is none yet.
+    pub record: RawFd,
     /// The launcher, as a pidfd.
     pub launcher: RawFd,
     /// The cgroup of version 2, and whether we were born in it.
@@ -66,6 +69,9 @@ pub struct Done {
 /// Runs the steps; never returns. `first` is the number of the first one in the whole plan.
 pub fn run(steps: &[ChildStep], mut cx: Context, first: usize) -> sys::Never {
     sys::close(cx.parent_end);
+    if cx.record >= 0 {
+        sys::close(cx.record);
+    }
     for (index, step) in steps.iter().enumerate() {
         let before = cx.times.as_ref().map(|_| now());
         let result = match cx.fault {
@@ -249,7 +255,7 @@ impl Context {
                 sys::set_signal_mask(0)?;
                 Err(exec_first(candidates, argv, self.channel.env()))
             }
-            _ => Err(Errno::NOSYS),
+            other => self.living_step(other),
         }
     }
 
@@ -301,6 +307,10 @@ impl Context {
     fn open_terminal(&mut self, owner: rustix::process::Uid) -> Result<()> {
         let flags = OFlags::RDWR | OFlags::NOCTTY | OFlags::CLOEXEC;
         let master = rustix::fs::open(c"/dev/pts/ptmx", flags, Mode::empty())?;
+        // In a container that runs, something else may be called so by now.
+        if !living::is_ptmx(&master)? {
+            return Err(Errno::NODEV);
+        }
         rustix::pty::unlockpt(&master)?;
         let peer = crate::tty::peer(master.as_fd())?;
         if !owner.is_root() {

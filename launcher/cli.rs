@@ -1,12 +1,16 @@
 //! The command line: argv to a Command. No look at the host, no output.
 
 pub mod caps;
+mod completions;
 mod containers;
+mod exec;
 mod flags;
 mod given;
 mod help;
 mod images;
 mod limits;
+mod live;
+mod man;
 mod mounts;
 mod process;
 pub mod signal;
@@ -15,6 +19,7 @@ pub mod suggest;
 mod sysctl;
 #[cfg(test)]
 mod tests;
+pub mod time;
 mod topics;
 pub mod ulimit;
 mod userns;
@@ -23,7 +28,6 @@ mod verbs;
 use crate::command::{Command, Mode};
 use crate::error::{Error, Result};
 use crate::quote::quote;
-use crate::spec::Spec;
 use flags::{Draft, Flag};
 use given::Given;
 use lexopt::{Arg, Parser};
@@ -35,7 +39,26 @@ type Words = std::vec::IntoIter<OsString>;
 type Verb = fn(Words) -> Result<Command>;
 
 /// First words that are not a ROOTFS; a directory of that name is written `./run`.
+/// The same, with one line each.
+pub const SIMPLE: &[(&str, &str)] = &[
+    ("run", "start a container, as without a command"),
+    ("inject", "put launch's init into ROOTFS, to stay there"),
+    ("stage", "make a ROOTFS of programs of this machine"),
+    ("import", "keep an image or archive by a name"),
+    ("images", "list what is kept"),
+    ("rmi", "forget images"),
+    ("prune", "forget what no image needs"),
+    ("export", "write an image or a directory as an archive"),
+    ("commit", "make an image of a directory"),
+    ("help", "more about a command, an option or a topic"),
+    ("version", "the version"),
+    ("completions", "completions for bash, zsh or fish"),
+    ("man", "the manual page"),
+];
+
 const VERBS: &[(&str, Verb)] = &[
+    ("completions", completions::parse),
+    ("man", man),
     ("run", run),
     ("inject", inject),
     ("stage", stage::parse),
@@ -71,7 +94,7 @@ pub fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Command> {
 fn run(words: Words) -> Result<Command> {
     let asked = words.as_slice().to_vec();
     let mut words = Parser::from_args(words);
-    let mut draft = Draft { spec: Spec::new(), explain: false, trace: false, json: false };
+    let mut draft = Draft::new();
     let rootfs = loop {
         let name = match words.next().map_err(unexpected)? {
             None => return Err(Error::new("ROOTFS and COMMAND are missing").hint(USAGE)),
@@ -230,18 +253,9 @@ fn finish(mut draft: Draft, words: Vec<OsString>) -> Result<Command> {
     mounts::check(&draft)?;
     process::settle(&mut draft)?;
     sysctl::check(&draft.spec)?;
+    process::detached(&mut draft)?;
     userns::check(&draft.spec)?;
-    let mode = match (draft.explain, draft.trace) {
-        (true, true) => {
-            return Err(Error::new("--explain changes nothing and --trace runs: give one of them"));
-        }
-        (true, false) => Mode::Explain,
-        (false, true) => Mode::Trace,
-        (false, false) => Mode::Run,
-    };
-    if draft.json && mode == Mode::Run {
-        return Err(Error::new("--json needs --explain or --trace"));
-    }
+    let mode = Mode::of(draft.explain, draft.trace, draft.json)?;
     Ok(Command::Run { spec: Box::new(draft.spec), words, mode, json: draft.json })
 }
 
@@ -293,6 +307,14 @@ fn help(mut words: Words) -> Result<Command> {
         }
         Some(word) => help::about(&word.to_string_lossy())?,
     }))
+}
+
+fn man(mut words: Words) -> Result<Command> {
+    match words.next() {
+        None => Ok(Command::Print(man::page())),
+        Some(word) => Err(Error::new(format!("one word too many: {}", quote(&word)))
+            .hint("launch man | man -l -")),
+    }
 }
 
 fn version(mut words: Words) -> Result<Command> {

@@ -1,7 +1,9 @@
 //! What one call of `launch` is to do.
 
+use crate::cli::time::When;
+use crate::error::{Error, Result};
 use crate::image::Wishes;
-use crate::spec::Spec;
+use crate::spec::{Limits, Spec};
 use crate::stage::Order;
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -12,6 +14,11 @@ pub enum Command {
         spec: Box<Spec>,
         /// The command line that says the same, without `launch`.
         words: Vec<OsString>,
+        mode: Mode,
+        json: bool,
+    },
+    Exec {
+        exec: Box<Exec>,
         mode: Mode,
         json: bool,
     },
@@ -38,6 +45,29 @@ pub enum Command {
     },
     Wait {
         names: Vec<String>,
+    },
+    Logs {
+        name: String,
+        follow: bool,
+        /// Lines.
+        tail: Option<u64>,
+        since: Option<When>,
+    },
+    Stats {
+        names: Vec<String>,
+        once: bool,
+        json: bool,
+    },
+    Top {
+        name: String,
+    },
+    Pause {
+        names: Vec<String>,
+        on: bool,
+    },
+    Update {
+        names: Vec<String>,
+        limits: Limits,
     },
     Rm {
         names: Vec<String>,
@@ -80,6 +110,13 @@ pub enum Command {
     Print(String),
 }
 
+/// One more process for a container. Of the Spec only what `launch exec` has options for.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Exec {
+    pub name: String,
+    pub spec: Spec,
+}
+
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Mode {
     #[default]
@@ -88,4 +125,23 @@ pub enum Mode {
     Explain,
     /// Run, then print the microseconds of each step.
     Trace,
+}
+
+impl Mode {
+    pub fn of(explain: bool, trace: bool, json: bool) -> Result<Mode> {
+        let mode = match (explain, trace) {
+            (true, true) => {
+                return Err(Error::new(
+                    "--explain changes nothing and --trace runs: give one of them",
+                ));
+            }
+            (true, false) => Mode::Explain,
+            (false, true) => Mode::Trace,
+            (false, false) => Mode::Run,
+        };
+        if json && mode == Mode::Run {
+            return Err(Error::new("--json needs --explain or --trace"));
+        }
+        Ok(mode)
+    }
 }

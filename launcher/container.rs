@@ -28,6 +28,7 @@ impl Found {
             Life::Ended => "ended",
             Life::Elsewhere => "elsewhere",
             Life::Running if self.entry.process.is_none() => "starting",
+            Life::Running if self.is_paused() => "paused",
             Life::Running => "running",
         }
     }

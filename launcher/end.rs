@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Does `one` for each name, tells each that went well, and gives the first error.
-fn each(
+pub fn each(
     names: &[String],
     out: &mut dyn Write,
     mut one: impl FnMut(&str) -> Result<()>,
@@ -49,7 +49,7 @@ pub fn stop(
         let Some(told) = told.next() else { return Ok(()) };
         let Some((found, pidfd, timeout)) = told? else { return Ok(()) };
         if !ended(pidfd.as_fd(), Some(now + Duration::from_secs(timeout.into())))? {
-            let _ = rustix::process::pidfd_send_signal(&pidfd, Signal::KILL);
+            send(&found, pidfd.as_fd(), libc::SIGKILL)?;
         }
         gone(&found, pidfd.as_fd())
     })
@@ -62,10 +62,7 @@ fn ask(
     timeout: Option<u32>,
 ) -> Result<Option<(Found, OwnedFd, u32)>> {
     let found = record::find(name.as_ref())?;
-    if found.life == Life::Ended {
-        return Ok(None);
-    }
-    let (_, pidfd) = found.process()?;
+    let Some((_, pidfd)) = found.try_process()? else { return Ok(None) };
     let timeout = timeout.or_else(|| found.spec().ok().map(|s| s.stop_timeout)).unwrap_or(10);
     send(&found, pidfd.as_fd(), signal.unwrap_or(libc::SIGTERM))?;
     Ok(Some((found, pidfd, timeout)))
@@ -75,9 +72,14 @@ fn send(found: &Found, pidfd: BorrowedFd<'_>, signal: i32) -> Result<()> {
     let what = || format!("signal container {}", quote(&found.name));
     let signal = sys::signal(signal).ok_or_else(|| Error::os(what(), Errno::INVAL))?;
     match rustix::process::pidfd_send_signal(pidfd, signal) {
-        Ok(()) | Err(Errno::SRCH) => Ok(()),
-        Err(e) => Err(Error::os(what(), e)),
+        Ok(()) | Err(Errno::SRCH) => {}
+        Err(e) => return Err(Error::os(what(), e)),
     }
+    // What stands still cannot end.
+    if [Signal::KILL, Signal::TERM].contains(&signal) && found.is_paused() {
+        found.thaw();
+    }
+    Ok(())
 }
 
 /// Waits until process 1 has ended; false when the time was up before.
@@ -195,7 +197,12 @@ pub fn remove(names: &[String], force: bool, all: bool, out: &mut dyn Write) -> 
             .collect(),
         false => names.to_vec(),
     };
-    each(&every, out, |name| {
+    each(&every, out, |name| remove_one(name, force, all))
+}
+
+fn remove_one(name: &str, force: bool, all: bool) -> Result<()> {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
         let Some(found) = record::find::look_for(name)? else {
             return if force || all { Ok(()) } else { record::find(name.as_ref()).map(drop) };
         };
@@ -207,12 +214,21 @@ pub fn remove(names: &[String], force: bool, all: bool, out: &mut dyn Write) -> 
             return Err(Error::new(format!("container {} runs as process {pid}", quote(name)))
                 .hint(format!("launch stop {name} ends it; launch rm -f {name} kills it")));
         }
-        let (_, pidfd) = found.process()?;
-        send(&found, pidfd.as_fd(), libc::SIGKILL)?;
-        gone(&found, pidfd.as_fd())?;
-        match record::find::look_for(name)? {
-            Some(left) if left.entry.process == found.entry.process => left.remove(),
-            _ => Ok(()),
+        match found.try_process() {
+            Ok(Some((_, pidfd))) => {
+                send(&found, pidfd.as_fd(), libc::SIGKILL)?;
+                ended(pidfd.as_fd(), Some(deadline))?;
+            }
+            Ok(None) => {}
+            // It may be on the way in.
+            Err(e) if found.life == Life::Elsewhere || Instant::now() >= deadline => return Err(e),
+            Err(_) => {}
         }
-    })
+        if Instant::now() >= deadline {
+            return Err(Error::new(format!("container {}: not all of it is gone", quote(name)))
+                .hint(format!("its record is {}", found.place.join(name).display())));
+        }
+        // Its launcher clears up, or has to die first.
+        std::thread::sleep(Duration::from_micros(500));
+    }
 }

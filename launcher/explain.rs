@@ -1,11 +1,13 @@
 //! The plan in words and as shell commands.
 
 pub mod harden;
+mod host;
 mod ids;
 
 use crate::plan::Plan;
-use crate::step::{ChildStep, HostStep};
+use crate::step::ChildStep;
 use crate::sys::ns;
+pub use host::host_words;
 use std::ffi::{CStr, CString};
 use std::path::Path;
 
@@ -46,56 +48,13 @@ pub fn names(plan: &Plan) -> Vec<String> {
 type Row = (bool, String, Vec<String>);
 
 fn rows(plan: &Plan) -> Vec<Row> {
-    let outside = plan.host.iter().map(|s| (false, host_words(s), host_shell(s)));
+    let outside = plan.host.iter().map(|s| (false, host_words(s), host::host_shell(s)));
     let inside = plan.child.iter().map(|s| (true, child_words(s), child_shell(s, plan)));
     outside.chain(inside).collect()
 }
 
-pub fn host_words(step: &HostStep) -> String {
-    match step {
-        HostStep::Record { id, .. } => {
-            format!("record container {id}, so that others find it and can clear up")
-        }
-        HostStep::NoteProcess => "note its process 1 in the record".into(),
-        HostStep::MakeCgroup(dir) => format!("make cgroup {}", dir.display()),
-        HostStep::WriteCgroup(w) => limit_words(w),
-        HostStep::NewNetwork => "make a network namespace for it, loopback up".into(),
-        HostStep::Clone { flags, cgroup } => match cgroup {
-            Some(dir) => format!(
-                "clone into new namespaces ({}) and cgroup {}",
-                flag_names(*flags),
-                dir.display()
-            ),
-            None => format!("clone into new namespaces ({})", flag_names(*flags)),
-        },
-        HostStep::MapIds(map) => ids::words(map),
-        HostStep::SendTree(tree) => ids::tree_words(tree),
-        HostStep::Go => "let the child go on".into(),
-    }
-}
-
 fn limit_words(w: &crate::cgroup::Write) -> String {
     format!("limit {}: {} = {}", w.option, file_name(&w.file), w.value)
-}
-
-fn host_shell(step: &HostStep) -> Vec<String> {
-    match step {
-        HostStep::MakeCgroup(dir) => vec![format!("mkdir {}", quote_path(dir))],
-        HostStep::WriteCgroup(w) => {
-            vec![format!("echo {} > {}", quote(w.value.as_bytes()), quote_path(&w.file))]
-        }
-        HostStep::Clone { flags, cgroup } => {
-            let mut out = vec![format!("unshare {}--fork ...", unshare_options(*flags))];
-            if let Some(dir) = cgroup {
-                out.insert(0, format!("echo $$ > {}", quote_path(&dir.join("cgroup.procs"))));
-            }
-            out
-        }
-        HostStep::NewNetwork => vec!["unshare --net ...; ip link set lo up".into()],
-        HostStep::MapIds(map) => ids::shell(map),
-        HostStep::SendTree(tree) => ids::tree_shell(tree),
-        HostStep::Record { .. } | HostStep::NoteProcess | HostStep::Go => Vec::new(),
-    }
 }
 
 pub fn child_words(step: &ChildStep) -> String {
@@ -152,6 +111,11 @@ pub fn child_words(step: &ChildStep) -> String {
         ChildStep::RootAttributes { read_only: false } => "make the root's devices unusable".into(),
         ChildStep::JoinCgroup { tasks } => format!("join the cgroup by {}", lossy(tasks)),
         ChildStep::NewCgroupNamespace => "make the cgroup the root of a cgroup namespace".into(),
+        ChildStep::JoinOpenedCgroup { .. } => "join the container's cgroup".into(),
+        ChildStep::JoinNamespaces { kinds, .. } => {
+            format!("enter the namespace ({}) of the container", flag_names(*kinds))
+        }
+        ChildStep::EnterRoot { .. } => "enter the container's root".into(),
         ChildStep::LoopbackUp => "bring loopback up".into(),
         ChildStep::Hostname(name) => format!("set hostname {}", lossy(name)),
         ChildStep::Chdir(dir) => format!("enter {}", lossy(dir)),
@@ -165,7 +129,11 @@ pub fn child_words(step: &ChildStep) -> String {
         ChildStep::DieWithParentAgain => {
             "die when the launcher dies (changing ids cleared it)".into()
         }
-        ChildStep::ExecInit { argv } => format!("run init with {}", command(&argv.list()[3..])),
+        ChildStep::Outlive => "do not die when the launcher does".into(),
+        ChildStep::Redirect { fd: 0, .. } => "read from /dev/null".into(),
+        ChildStep::Redirect { fd, .. } => format!("write descriptor {fd} to the log"),
+        ChildStep::Inherit { .. } => "keep the descriptor for reports open".into(),
+        ChildStep::ExecInit { argv } => format!("run init with {}", command(behind(argv.list()))),
         ChildStep::ExecPayload { argv, .. } => format!("run {}", command(argv.list())),
     }
 }
@@ -287,13 +255,19 @@ fn late_shell(step: &ChildStep, plan: &Plan) -> Vec<String> {
         ChildStep::ExecInit { argv } => one(format!(
             "exec env -i {}/sbin/init -- {}",
             environment(plan),
-            command(&argv.list()[3..])
+            command(behind(argv.list()))
         )),
         ChildStep::ExecPayload { argv, .. } => {
             one(format!("exec env -i {}{}", environment(plan), command(argv.list())))
         }
         _ => Vec::new(),
     }
+}
+
+/// The payload's words of init's command line.
+fn behind(argv: &[CString]) -> &[CString] {
+    let at = argv.iter().position(|a| a.as_c_str() == c"--").map_or(0, |at| at + 1);
+    &argv[at..]
 }
 
 fn environment(plan: &Plan) -> String {
@@ -308,6 +282,7 @@ fn flag_names(flags: u64) -> String {
         (ns::NEWUTS, "uts"),
         (ns::NEWIPC, "ipc"),
         (ns::NEWNET, "net"),
+        (ns::NEWCGROUP, "cgroup"),
     ];
     let set: Vec<_> = names.iter().filter(|(f, _)| flags & f != 0).map(|(_, n)| *n).collect();
     set.join(" ")

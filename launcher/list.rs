@@ -4,6 +4,7 @@ use crate::cgroup::Usage;
 use crate::quote::quote;
 use crate::record::{self, Found, Life};
 use crate::{age, report};
+use rustix::fd::AsFd;
 use serde_json::{Value, json};
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStrExt;
@@ -98,9 +99,14 @@ pub fn facts(f: &Found) -> Value {
         "ended": ended.map(|e| age::stamp(e.at)),
         "uptime_seconds": end.saturating_sub(f.entry.facts.started) as f64 / 1000.0,
         "detached": f.entry.facts.detached,
+        "restarts": f.entry.facts.detached.then(|| report_of(f)),
         "memory": usage.map(|(used, _)| used),
         "memory_limit": usage.and_then(|(_, limit)| limit),
         "rootfs": spec.as_ref().map(|s| s.rootfs.to_string_lossy().into_owned()),
         "command": spec.as_ref().map(|s| s.command.iter().map(lossy).collect::<Vec<_>>()),
     })
+}
+
+fn report_of(f: &Found) -> u32 {
+    record::report::restarts(f.dir.as_fd(), &f.name)
 }

@@ -10,9 +10,11 @@ mod child;
 mod cli;
 mod command;
 mod container;
+mod detach;
 mod end;
 mod env;
 mod error;
+mod exec;
 mod explain;
 mod failure;
 #[cfg(test)]
@@ -26,8 +28,11 @@ mod inject;
 mod inspect;
 mod layers;
 mod list;
+mod logs;
 mod lookup;
+mod members;
 mod mount;
+mod pause;
 mod plan;
 mod program;
 mod quote;
@@ -40,6 +45,7 @@ mod seccomp;
 mod size;
 mod spec;
 mod stage;
+mod stats;
 mod step;
 mod supervise;
 mod sync;
@@ -47,6 +53,7 @@ mod sys;
 mod tree;
 mod tty;
 mod unpack;
+mod update;
 mod user;
 
 #[path = "../init/src/binfmt.rs"]
@@ -85,15 +92,12 @@ fn start(args: Vec<OsString>) -> ! {
 fn dispatch(command: Command) -> Result<i32> {
     match command {
         Command::Print(text) => print(&text),
-        Command::Ps { all, quiet, whole, json } => print(&list::ps(all, quiet, whole, json)),
-        Command::Inspect { names } => print(&inspect::inspect(&names)?),
-        Command::Stop { names, signal, timeout } => {
-            end::stop(&names, signal, timeout, &mut std::io::stdout())
-        }
-        Command::Kill { names, signal } => end::kill(&names, signal, &mut std::io::stdout()),
-        Command::Wait { names } => end::wait(&names, &mut std::io::stdout()),
-        Command::Rm { names, force, all } => {
-            end::remove(&names, force, all, &mut std::io::stdout())
+        Command::Exec { exec, mode, json } => {
+            let (spec, plan) = exec::plan(&exec)?;
+            if mode == Mode::Explain {
+                return print(&if json { explain::json(&plan) } else { explain::text(&plan) });
+            }
+            run_plan(&spec, plan, mode == Mode::Trace, json)
         }
         Command::Inject { rootfs } => {
             let lines = inject::inject(&rootfs, child::INIT)?;
@@ -128,6 +132,43 @@ fn dispatch(command: Command) -> Result<i32> {
         Command::Run { spec, words, mode, json } => {
             run_container(&spec, words, mode == Mode::Trace, json)
         }
+        other => about(other),
+    }
+}
+
+/// Commands about containers that are there.
+fn about(command: Command) -> Result<i32> {
+    match command {
+        Command::Ps { all, quiet, whole, json } => print(&list::ps(all, quiet, whole, json)),
+        Command::Inspect { names } => print(&inspect::inspect(&names)?),
+        Command::Stop { names, signal, timeout } => {
+            end::stop(&names, signal, timeout, &mut std::io::stdout())
+        }
+        Command::Kill { names, signal } => end::kill(&names, signal, &mut std::io::stdout()),
+        Command::Logs { name, follow, tail, since } => {
+            let since = since.map(|when| when.before(record::now()));
+            logs::logs(&name, &logs::Wanted { follow, tail, since }, &mut std::io::stdout())
+        }
+        Command::Stats { names, once, json } => {
+            let live = !once && !json && std::io::IsTerminal::is_terminal(&std::io::stdout());
+            stats::stats(&names, live, json, &mut std::io::stdout())
+        }
+        Command::Top { name } => print(&stats::top(&name)?),
+        Command::Pause { names, on } => {
+            end::each(&names, &mut std::io::stdout(), |name| match on {
+                true => pause::pause(name),
+                false => pause::unpause(name),
+            })
+        }
+        Command::Update { names, limits } => {
+            end::each(&names, &mut std::io::stdout(), |name| update::update(name, &limits))
+        }
+        Command::Wait { names } => end::wait(&names, &mut std::io::stdout()),
+        Command::Rm { names, force, all } => {
+            end::remove(&names, force, all, &mut std::io::stdout())
+        }
+        // All others are a start's.
+        _ => Err(error::Error::new("no such command")),
     }
 }
 
@@ -163,6 +204,10 @@ fn run_container(
     let mut plan = plan::plan(spec, &host())?;
     plan.asked_for(words);
     warn(&plan.warnings);
+    run_plan(spec, plan, timed, json)
+}
+
+fn run_plan(spec: &Spec, plan: plan::Plan, timed: bool, json: bool) -> Result<i32> {
     let names = timed.then(|| explain::names(&plan));
     let (status, timings) = run::run(spec, plan, timed)?;
     if let Some(names) = names {
@@ -173,6 +218,9 @@ fn run_container(
     }
     if let Some(line) = report::memory(spec, &status) {
         say(&line);
+    }
+    if let Some(name) = &status.name {
+        print(&format!("{name}\n"))?;
     }
     Ok(status.code)
 }

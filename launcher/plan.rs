@@ -1,6 +1,8 @@
 //! Spec and host facts to steps: the last place that may look things up or allocate for
 //! the child. Nothing on the host has been changed when it returns.
 
+mod detach;
+pub mod enter;
 mod harden;
 mod ids;
 mod mounts;
@@ -29,6 +31,10 @@ pub struct Plan {
     pub child: &'static [ChildStep],
     /// Descriptors the child opens on its way.
     pub slots: usize,
+    /// Those that the child has from the beginning, in the first slots.
+    pub opened: Vec<OwnedFd>,
+    /// A cgroup of version 2 in which the child is born, opened before.
+    pub birthplace: Option<OwnedFd>,
     pub warnings: Vec<String>,
     pub cgroups: Option<cgroup::Cgroups>,
     pub env: Vec<CString>,
@@ -56,8 +62,10 @@ pub fn plan(spec: &Spec, host: &Host) -> Result<Plan> {
     let id = spec.name.clone().unwrap_or_else(record::name::invent);
     let (ids, ids_lock) = ids::choose(spec, host)?;
     let terminal = host.wants_terminal(spec.tty);
+    let opened = if spec.detach { detach::places()? } else { Vec::new() };
     let mut build = Builder::new(spec, host, fd.as_fd(), &root);
     (build.ids, build.warnings, build.host_root) = (ids.clone(), warnings, host_root);
+    build.slots = opened.len();
     let cgroups = build.cgroups(&id)?;
     let hostname = spec.hostname.clone().unwrap_or_else(|| id.clone());
     let who = build.user()?;
@@ -83,26 +91,24 @@ pub fn plan(spec: &Spec, host: &Host) -> Result<Plan> {
     build.network()?;
     build.cgroup_view()?;
     build.finish(&hostname, &who, &workdir)?;
-    build.exec(candidates, &env)?;
-    let facts = facts(&env);
+    build.exec(candidates, &env, spec.no_init, opened.get(detach::REPORT))?;
+    let facts = record::Facts { detached: spec.detach, ..facts(&env) };
     let host_steps = build.host_steps(&id, cgroups.as_ref(), facts);
     let Builder { child, slots, warnings, tree_slot, .. } = build;
-    let (rootless, child, host) = (host.rootless, child.leak(), host_steps);
-    let tree = match root {
-        Root::Disk(tree) => tree_slot.map(|slot| (slot, tree)),
-        _ => None,
-    };
+    let tree = tree_slot.zip(root.disk());
     Ok(Plan {
-        host,
-        child,
+        host: host_steps,
+        child: child.leak(),
         slots,
+        opened,
+        birthplace: None,
         warnings,
         cgroups,
         env,
         rootfs: fd,
         tree,
         _held: held,
-        rootless,
+        rootless: host.rootless,
         ids,
         ids_lock,
     })
@@ -264,7 +270,7 @@ impl<'a> Builder<'a> {
         self.give_up(who)
     }
 
-    /// Ids, capabilities, system calls; and the look back.
+    /// Ids, capabilities, system calls; and the look back. The same for `launch exec`.
     fn give_up(&mut self, who: &user::Resolved) -> Result<()> {
         let keep = kept_capabilities(&self.spec.caps);
         let mut filter = self.filter(keep.unwrap_or(u64::MAX))?;
@@ -287,8 +293,16 @@ impl<'a> Builder<'a> {
             self.child.push(ChildStep::NoNewPrivileges);
         }
         self.child.push(ChildStep::CloseOnExec);
-        self.child.push(ChildStep::DieWithParentAgain);
+        if self.spec.detach {
+            self.redirect();
+            self.child.push(ChildStep::Outlive);
+        } else {
+            self.child.push(ChildStep::DieWithParentAgain);
+        }
         self.verify_process();
+        if self.spec.detach && !self.spec.no_init {
+            self.child.push(ChildStep::Inherit { slot: detach::REPORT });
+        }
         if let Some(filter) = filter {
             look = self.load(filter);
         }
@@ -298,18 +312,25 @@ impl<'a> Builder<'a> {
         Ok(())
     }
 
-    fn exec(&mut self, candidates: Vec<CString>, env: &[CString]) -> Result<()> {
+    fn exec(
+        &mut self,
+        candidates: Vec<CString>,
+        env: &[CString],
+        bare: bool,
+        report: Option<&OwnedFd>,
+    ) -> Result<()> {
         let command: Vec<CString> =
             self.spec.command.iter().map(|a| c_os(a)).collect::<Result<_>>()?;
         env::check_sizes(&command, env)?;
-        self.child.push(if self.spec.no_init {
+        self.child.push(if bare {
             ChildStep::ExecPayload { candidates, argv: CStrings::new(command) }
         } else {
-            let mut argv: Vec<CString> =
-                vec![c"/sbin/init".into(), c"--launched".into(), c"--".into()];
+            let mut argv: Vec<CString> = vec![c"/sbin/init".into(), c"--launched".into()];
             if let Some(signal) = self.spec.stop_signal.filter(|n| *n != libc::SIGTERM) {
-                argv.insert(2, c_str(format!("--rewrite={}:{signal}", libc::SIGTERM))?);
+                argv.push(c_str(format!("--rewrite={}:{signal}", libc::SIGTERM))?);
             }
+            argv.extend(self.init_options(report)?);
+            argv.push(c"--".into());
             argv.extend(command);
             ChildStep::ExecInit { argv: CStrings::new(argv) }
         });

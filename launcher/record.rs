@@ -8,8 +8,10 @@
 
 pub mod find;
 mod lines;
+pub mod log;
 pub mod name;
 pub mod place;
+pub mod report;
 mod sweep;
 
 pub use find::{Found, Life, all, find};
@@ -18,7 +20,7 @@ pub use sweep::sweep;
 use crate::cgroup;
 use crate::error::{Error, Result};
 use crate::idmap::Ids;
-use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
+use rustix::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use rustix::fs::{AtFlags, FlockOperation, Mode, OFlags};
 use rustix::io::Errno;
 use std::ffi::{CString, OsString};
@@ -47,12 +49,21 @@ pub struct Facts {
     pub detached: bool,
     /// How it ended is kept for those who ask.
     pub keep: bool,
+    /// The most bytes its log may have; 0 where nothing was said of that.
+    pub log_size: u64,
     /// The command line without `launch`, from which the same Spec can be made again.
     pub argv: Vec<OsString>,
     /// Where its relative paths begin.
     pub cwd: PathBuf,
     /// The container's environment.
     pub env: Vec<OsString>,
+}
+
+/// A file that belongs to a record.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum File {
+    Log,
+    Report,
 }
 
 /// Process 1 of a container.
@@ -82,6 +93,8 @@ pub struct Entry {
     pub items: Vec<(RecordItem, u64)>,
     pub facts: Facts,
     pub process: Option<Process>,
+    /// When the log was how long.
+    pub marks: Vec<(u64, u64)>,
     pub ended: Option<Ended>,
     /// False where a later version has written what this one does not know.
     pub understood: bool,
@@ -148,6 +161,47 @@ impl Record {
         write_all(self.file.as_fd(), line.as_bytes()).map_err(|e| {
             Error::os(format!("write the container's record {}", self.path.display()), e)
         })
+    }
+
+    /// Its payload runs, and it is on its own. `keep`: how it ends is kept.
+    pub fn let_go(self, keep: bool, log_size: u64) -> Result<()> {
+        let line = lines::detached(keep, log_size);
+        write_all(self.file.as_fd(), line.as_bytes()).map_err(|e| {
+            Error::os(format!("write the container's record {}", self.path.display()), e)
+        })
+    }
+
+    /// The descriptor that holds the lock.
+    pub fn lock_fd(&self) -> RawFd {
+        self.file.as_raw_fd()
+    }
+
+    pub fn name(&self) -> &str {
+        &self.id
+    }
+
+    /// The file for its output, or for its init's reports; new and empty.
+    pub fn make_file(&self, file: File) -> Result<OwnedFd> {
+        let [log, exit] = files_of(&self.id);
+        let (name, mut flags) = match file {
+            File::Log => (log, OFlags::APPEND),
+            File::Report => (exit, OFlags::empty()),
+        };
+        flags |= OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC;
+        // Of one that was killed at this very point.
+        let _ = rustix::fs::unlinkat(&self.dir, &name, AtFlags::empty());
+        rustix::fs::openat(&self.dir, &name, flags, Mode::RUSR | Mode::WUSR).map_err(|e| {
+            let path = self.path.with_file_name(name);
+            Error::os(format!("make {}", path.display()), e)
+        })
+    }
+
+    /// All that was written to the log.
+    pub fn log_text(&self) -> Option<Vec<u8>> {
+        let [log, _] = files_of(&self.id);
+        let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let file = rustix::fs::openat(&self.dir, log, flags, Mode::empty()).ok()?;
+        read_all(file.as_fd()).ok()
     }
 
     /// To be called when everything the record names is gone.
@@ -246,9 +300,10 @@ fn create_locked(dir: BorrowedFd<'_>, id: &str) -> std::result::Result<OwnedFd, 
     Err(Errno::AGAIN)
 }
 
-/// Beside the record, and removed with it.
-fn files_of(id: &str) -> [String; 3] {
-    ["log", "log.1", "exit"].map(|kind| format!(".{id}.{kind}"))
+/// Beside the record, and removed with it: what a detached container writes, and what
+/// its init reports.
+fn files_of(id: &str) -> [String; 2] {
+    ["log", "exit"].map(|kind| format!(".{id}.{kind}"))
 }
 
 /// Not being there is fine.
@@ -295,6 +350,11 @@ fn read_all(fd: BorrowedFd<'_>) -> rustix::io::Result<Vec<u8>> {
         match retry(|| rustix::io::read(fd, &mut buffer))? {
             0 => break,
             n => text.extend_from_slice(&buffer[..n]),
+        }
+        // Only what is longer than a page needs to be asked again; a file of ours never
+        // gives less than there is.
+        if text.len() % buffer.len() != 0 {
+            break;
         }
     }
     Ok(text)

@@ -50,6 +50,7 @@ fn what_is_written_is_read() {
         started: 1_700_000_000_123,
         detached: true,
         keep: true,
+        log_size: 77,
         argv: ["--mem", "", "a\nb\\n", "\\"].map(OsString::from).to_vec(),
         cwd: "/x y".into(),
         env: vec!["A=1 2".into(), "B=\n".into()],
@@ -66,7 +67,7 @@ fn what_is_written_is_read() {
     let entry = lines::decode(&text);
     assert_eq!((&entry.items, &entry.facts, entry.understood), (&read, &facts, true));
     assert_eq!((entry.process, entry.ended), (Some(process), Some(ended)));
-    let none = Facts { keep: false, argv: vec![], env: vec![], ..facts };
+    let none = Facts { keep: false, log_size: 0, argv: vec![], env: vec![], ..facts };
     let again = lines::decode(&lines::facts(&none));
     assert_eq!((again.facts, again.understood), (none, true));
     let nothing = lines::decode(b"");

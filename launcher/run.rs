@@ -5,15 +5,15 @@ use crate::child::{self, Context};
 use crate::error::{Error, Result};
 use crate::plan::Plan;
 use crate::record::Record;
-use crate::spec::{Fault, Spec};
+use crate::spec::{Fault, Log, Spec};
 use crate::step::{ChildStep, HostStep};
 use crate::supervise::{self, Status};
 use crate::sync::{self, Channel, Report};
 use crate::sys::{self, CStrings, SharedTimes};
-use crate::{explain, failure, idmap};
+use crate::{detach, explain, failure, idmap};
 use rustix::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use rustix::fs::{Mode, OFlags};
-use rustix::io::Errno;
+use rustix::io::{DupFlags, Errno};
 use rustix::process::{Pid, Signal};
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
@@ -24,6 +24,8 @@ use std::path::{Path, PathBuf};
 struct Made {
     record: Option<Record>,
     cgroups: Vec<PathBuf>,
+    /// Of --pidfile and --cidfile; they stay if the payload runs.
+    files: Vec<PathBuf>,
     written: Vec<cgroup::Write>,
     parent_end: Option<OwnedFd>,
     child: Option<Pid>,
@@ -48,8 +50,12 @@ pub fn run(spec: &Spec, mut plan: Plan, timed: bool) -> Result<(Status, Vec<Timi
     let times = timed.then(|| SharedTimes::new(plan.child.len())).transpose();
     let times = times.map_err(|e| Error::os("map memory for --trace", e))?;
     let mut timings = Vec::new();
-    let result = start(spec, &mut plan, &mut made, times, &mut timings)
-        .and_then(|terminal| supervise(spec, &plan, &mut made, terminal));
+    let result = start(spec, &mut plan, &mut made, times, &mut timings).and_then(|terminal| {
+        match spec.detach {
+            true => let_go(spec, &mut made),
+            false => supervise(spec, &plan, &mut made, terminal),
+        }
+    });
     let cleaned = undo(&mut made, result.is_err());
     let status = result?;
     cleaned?;
@@ -83,7 +89,7 @@ fn start(
                 clone(spec, plan, made, *flags, cgroup.as_deref(), times.take(), first)?;
             }
             other => {
-                let done = host_step(other, made, plan.rootfs.as_fd());
+                let done = host_step(other, &mut plan.opened, made, plan.rootfs.as_fd());
                 done.map_err(|e| first_cause(plan, made, e))?;
             }
         }
@@ -120,7 +126,12 @@ fn first_cause(plan: &Plan, made: &mut Made, error: Error) -> Error {
     await_exec(plan, made).err().unwrap_or(error)
 }
 
-fn host_step(step: &HostStep, made: &mut Made, rootfs: BorrowedFd<'_>) -> Result<()> {
+fn host_step(
+    step: &HostStep,
+    opened: &mut [OwnedFd],
+    made: &mut Made,
+    rootfs: BorrowedFd<'_>,
+) -> Result<()> {
     match step {
         HostStep::Record { id, items, facts, required } => {
             let pid = made.child.map(Pid::as_raw_pid);
@@ -129,6 +140,33 @@ fn host_step(step: &HostStep, made: &mut Made, rootfs: BorrowedFd<'_>) -> Result
                 Err(e) if *required => return Err(e),
                 Err(_) => {}
             }
+        }
+        HostStep::Enter { pidfd, kinds, .. } => {
+            // From now on processes inside may see ours: not its memory, descriptors, program.
+            let hidden = rustix::process::DumpableBehavior::NotDumpable;
+            rustix::process::set_dumpable_behavior(hidden)
+                .and_then(|()| sys::join(pidfd.as_raw_fd(), *kinds))
+                .map_err(|e| Error::os(explain::host_words(step), e))?;
+        }
+        HostStep::MakeFile { file, slot } => {
+            if let (Some(record), Some(place)) = (&made.record, opened.get_mut(*slot)) {
+                rustix::io::dup3(record.make_file(*file)?, place, DupFlags::CLOEXEC)
+                    .map_err(|e| Error::os(explain::host_words(step), e))?;
+            }
+        }
+        HostStep::ToJournal { id, slot } => {
+            let stream = detach::journal(id).map_err(|e| {
+                Error::os(explain::host_words(step), e).hint("is systemd-journald there?")
+            })?;
+            if let Some(place) = opened.get_mut(*slot) {
+                rustix::io::dup3(stream, place, DupFlags::CLOEXEC)
+                    .map_err(|e| Error::os(explain::host_words(step), e))?;
+            }
+        }
+        HostStep::WriteFile { path, name, .. } => {
+            detach::write_file(path, name.as_deref(), made.child)
+                .map_err(|e| Error::os(explain::host_words(step), e))?;
+            made.files.push(path.clone());
         }
         HostStep::NoteProcess => {
             if let (Some(record), Some(child)) = (&made.record, made.child) {
@@ -188,7 +226,8 @@ fn clone(
     first: usize,
 ) -> Result<()> {
     let (parent_end, child_end) = sync::pair().map_err(|e| Error::os("socketpair", e))?;
-    let cgroup_fd = cgroup.map(open_cgroup).transpose()?;
+    let own_fd = cgroup.map(open_cgroup).transpose()?;
+    let cgroup_fd = own_fd.as_ref().or(plan.birthplace.as_ref());
     // Without one (before Linux 5.3) the child makes a network of its own.
     let own = plan.child.iter().any(|s| matches!(s, ChildStep::JoinNetwork)).then(|| {
         let own = rustix::process::getpid();
@@ -201,9 +240,10 @@ fn clone(
     let context = Context {
         channel: Channel::new(sys::borrow(child_end.as_raw_fd()), CStrings::new(plan.env.clone())),
         parent_end: parent_end.as_raw_fd(),
+        record: made.record.as_ref().map_or(-1, Record::lock_fd),
         launcher: own.as_ref().map_or(-1, AsRawFd::as_raw_fd),
         init: -1,
-        cgroup: cgroup_fd.as_ref().map_or(-1, AsRawFd::as_raw_fd),
+        cgroup: cgroup_fd.map_or(-1, AsRawFd::as_raw_fd),
         born: false,
         slots: slots(plan),
         old_root: -1,
@@ -222,7 +262,9 @@ fn clone(
     // And what is written to oom_score_adj holds for all who share memory.
     let tight =
         spec.limits.memory.is_some_and(|bytes| bytes < 16 << 20) || spec.oom_score_adj.is_some();
-    let pid = sys::clone(flags, cgroup_fd.as_ref().map(AsFd::as_fd), !tight, body)
+    // Where others could trace the child, it must not have our memory.
+    let share = !tight && (flags != 0 || !plan.traceable());
+    let pid = sys::clone(flags, cgroup_fd.map(AsFd::as_fd), share, body)
         .map_err(|e| failure::clone_error(e, flags, plan.rootless))?;
     made.child = Pid::from_raw(pid);
     for step in steps {
@@ -236,7 +278,8 @@ fn clone(
 
 /// The child's descriptors, most of which it opens itself.
 fn slots(plan: &Plan) -> Vec<RawFd> {
-    let mut slots = vec![-1; plan.slots];
+    let mut slots: Vec<RawFd> = plan.opened.iter().map(AsRawFd::as_raw_fd).collect();
+    slots.resize(plan.slots, -1);
     if let Some((slot, tree)) = &plan.tree {
         slots[*slot] = tree.as_raw_fd();
     }
@@ -289,6 +332,25 @@ fn supervise(
     Ok(status)
 }
 
+/// The container is on its own from here on; nothing of it is ours to undo.
+fn let_go(spec: &Spec, made: &mut Made) -> Result<Status> {
+    let (Some(record), Some(child)) = (&made.record, made.child) else {
+        return Err(Error::new("no child was made"));
+    };
+    // Without init the end of file on the socket was the payload's exec.
+    if !spec.no_init && !detach::await_payload(record, child)? {
+        made.child = None;
+        return Err(detach::why_not(record, supervise::reap(child)));
+    }
+    let record = std::mem::take(made).record;
+    let name = record.as_ref().map(|r| r.name().to_owned());
+    if let Some(record) = record {
+        let most = if let Log::File { most } = spec.log { most } else { 0 };
+        record.let_go(!spec.remove, most)?;
+    }
+    Ok(Status { code: 0, name, memory: None })
+}
+
 /// Everything back, last made first. The first failure is reported, after all were tried.
 fn undo(made: &mut Made, failed: bool) -> Result<()> {
     drop(made.parent_end.take());
@@ -296,6 +358,9 @@ fn undo(made: &mut Made, failed: bool) -> Result<()> {
         // Process 1: the kernel takes all the others with it.
         let _ = rustix::process::kill_process(child, Signal::KILL);
         supervise::reap(child);
+    }
+    if failed {
+        made.files.drain(..).for_each(|file| drop(std::fs::remove_file(file)));
     }
     let mut result = Ok(());
     for write in made.written.iter().rev() {

@@ -30,6 +30,15 @@ pub struct Spec {
     pub name: Option<String>,
     /// At most 64 bytes (HOST_NAME_MAX); the container's name where absent.
     pub hostname: Option<String>,
+    /// Outlive the launcher, with output to a log.
+    pub detach: bool,
+    /// Keep nothing of a detached container that has ended.
+    pub remove: bool,
+    pub restart: Restart,
+    pub log: Log,
+    /// Host files for the number of process 1 and for the name.
+    pub pidfile: Option<PathBuf>,
+    pub cidfile: Option<PathBuf>,
     pub read_only: bool,
     /// Writes go to a layer that vanishes with the container.
     pub ephemeral: bool,
@@ -66,6 +75,33 @@ pub struct Spec {
     pub stop_signal: Option<i32>,
     /// What stands in the way of a start on purpose (for tests of failure).
     pub fault: Option<Fault>,
+}
+
+/// Where the output of a detached container goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Log {
+    /// A file beside the record, of at most so many bytes.
+    File {
+        most: u64,
+    },
+    Journal,
+    None,
+}
+
+impl Default for Log {
+    fn default() -> Log {
+        Log::File { most: crate::record::log::SIZE }
+    }
+}
+
+/// What the init does when the command has ended.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Restart {
+    #[default]
+    No,
+    /// When it failed, at most so often.
+    OnFailure(Option<u32>),
+    Always,
 }
 
 #[derive(Clone, Debug, PartialEq)]

@@ -7,9 +7,10 @@ pub use harden::{Check, Done, Harden, Hidden, Setting};
 
 use crate::cgroup::Write;
 use crate::idmap::IdMap;
-use crate::record::{Facts, RecordItem};
+use crate::record::{Facts, File, RecordItem};
 use crate::sys::CStrings;
-use rustix::process::{Gid, Uid};
+use rustix::fd::OwnedFd;
+use rustix::process::{Gid, Pid, Uid};
 use std::ffi::CString;
 use std::path::PathBuf;
 
@@ -24,6 +25,22 @@ pub enum HostStep {
         /// a name, can do without.
         required: bool,
     },
+    /// A file beside the record, in the place of an opened descriptor.
+    MakeFile {
+        file: File,
+        slot: usize,
+    },
+    /// A stream to the journal, in the place of an opened descriptor.
+    ToJournal {
+        id: String,
+        slot: usize,
+    },
+    /// `--pidfile` or `--cidfile`; `name`: what is written, or else the number of process 1.
+    WriteFile {
+        option: &'static str,
+        path: PathBuf,
+        name: Option<String>,
+    },
     /// Its process 1, in the record.
     NoteProcess,
     MakeCgroup(PathBuf),
@@ -32,6 +49,14 @@ pub enum HostStep {
     Clone {
         flags: u64,
         cgroup: Option<PathBuf>,
+    },
+    /// All of a container's namespaces of these kinds at once; the pid namespace is that
+    /// of the next child.
+    Enter {
+        name: String,
+        pid: Pid,
+        pidfd: OwnedFd,
+        kinds: u64,
     },
     MapIds(IdMap),
     /// A tree of the host's as a mount of its own, sent to the child (root's user namespaces).
@@ -153,6 +178,18 @@ pub enum ChildStep {
         tasks: CString,
     },
     NewCgroupNamespace,
+    /// By a `tasks` file that was opened before.
+    JoinOpenedCgroup {
+        slot: usize,
+    },
+    JoinNamespaces {
+        slot: usize,
+        kinds: u64,
+    },
+    /// The container's own root, whatever that of its mount namespace is.
+    EnterRoot {
+        slot: usize,
+    },
     LoopbackUp,
     Hostname(CString),
     Chdir(CString),
@@ -171,6 +208,17 @@ pub enum ChildStep {
     CloseOnExec,
     /// Changing ids cleared it (prctl(2)).
     DieWithParentAgain,
+    /// A detached container does not die with its launcher, from here on.
+    Outlive,
+    /// An opened descriptor as 0, 1 or 2.
+    Redirect {
+        slot: usize,
+        fd: i32,
+    },
+    /// An opened descriptor stays open, for init.
+    Inherit {
+        slot: usize,
+    },
     ExecInit {
         argv: CStrings,
     },

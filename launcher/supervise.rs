@@ -15,6 +15,8 @@ use std::time::{Duration, Instant};
 pub struct Status {
     /// Exit code as a shell has it: the payload's own, or 128 + signal.
     pub code: i32,
+    /// Of a container that has been let go.
+    pub name: Option<String>,
     pub memory: Option<MemoryReport>,
 }
 
@@ -56,7 +58,7 @@ pub fn supervise(child: Pid, master: Option<OwnedFd>, stop_timeout: u32) -> Resu
             if let Some(t) = &mut terminal {
                 t.drain();
             }
-            return Ok(Status { code, memory: None });
+            return Ok(Status { code, name: None, memory: None });
         }
         wait(&signals, terminal.as_mut(), stop.deadline.or(trim))?;
         if trim.is_some_and(|t| Instant::now() >= t) {
@@ -141,8 +143,8 @@ fn try_reap(child: Pid, options: WaitOptions) -> Result<Option<i32>> {
 }
 
 /// Waits for a child that was killed.
-pub fn reap(child: Pid) {
-    let _ = try_reap(child, WaitOptions::empty());
+pub fn reap(child: Pid) -> i32 {
+    try_reap(child, WaitOptions::empty()).ok().flatten().unwrap_or(Code::Ours as i32)
 }
 
 fn exit_code(status: WaitStatus) -> i32 {

@@ -9,6 +9,7 @@ use rustix::io::Errno;
 use rustix::termios::{OptionalActions, Termios};
 
 const BUFFER: usize = 4096;
+const OUTPUT: usize = 16 << 10;
 
 /// Copies both ways; raw mode while it lives, the old mode restored when dropped.
 pub struct Terminal {
@@ -20,6 +21,8 @@ pub struct Terminal {
     input_open: bool,
     output_open: bool,
     hangup: bool,
+    /// Standard output takes no more: `| head`, a full disk.
+    reader_gone: bool,
 }
 
 /// Gives a pty the size of the caller's terminal, if there is one.
@@ -60,6 +63,7 @@ impl Terminal {
             input_open: true,
             output_open: true,
             hangup: false,
+            reader_gone: false,
         };
         terminal.resume();
         Ok(terminal)
@@ -157,22 +161,34 @@ impl Terminal {
         }
     }
 
-    /// False when there is nothing more.
+    /// False when there is nothing more. A pty gives a page at a time: as many as there
+    /// are go out together.
     fn read_master(&mut self) -> bool {
-        let mut buffer = [0u8; BUFFER];
-        match rustix::io::read(&self.master, &mut buffer) {
-            Ok(n) if n > 0 => {
-                self.output_open = write_all(rustix::stdio::stdout(), &buffer[..n]);
-                true
-            }
-            Err(Errno::INTR) => true,
-            Err(Errno::AGAIN) => false,
-            // EIO: nobody has the other end open any more.
-            _ => {
-                self.output_open = false;
-                false
+        let mut buffer = [0u8; OUTPUT];
+        let mut len = 0;
+        while len < buffer.len() {
+            match rustix::io::read(&self.master, &mut buffer[len..]) {
+                Ok(n) if n > 0 => len += n,
+                Err(Errno::INTR) => {}
+                Err(Errno::AGAIN) => break,
+                // EIO: nobody has the other end open any more.
+                _ => {
+                    self.output_open = false;
+                    break;
+                }
             }
         }
+        let whole = len == buffer.len();
+        if self.reader_gone || len == 0 {
+            return whole;
+        }
+        if !write_all(rustix::stdio::stdout(), &buffer[..len]) {
+            // As when a terminal is closed; what it still writes is read all the same, or
+            // it could not end.
+            self.reader_gone = true;
+            self.hangup = true;
+        }
+        whole
     }
 
     /// What the payload wrote last.

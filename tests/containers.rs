@@ -11,10 +11,14 @@ mod archives;
 mod bad_files;
 #[path = "containers/bad_options.rs"]
 mod bad_options;
+#[path = "containers/detached.rs"]
+mod detached;
 #[path = "containers/devices.rs"]
 mod devices;
 #[path = "containers/env.rs"]
 mod env;
+#[path = "containers/exec.rs"]
+mod exec;
 #[path = "containers/explain.rs"]
 mod explain;
 #[path = "containers/faults.rs"]

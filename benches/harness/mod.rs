@@ -2,6 +2,7 @@
 
 pub mod bench;
 pub mod latency;
+pub mod living;
 pub mod load;
 pub mod memory;
 pub mod peers;
@@ -21,6 +22,7 @@ pub enum Section {
     Memory,
     Smallest,
     Load,
+    Living,
 }
 
 impl Section {
@@ -31,6 +33,7 @@ impl Section {
             "memory" => Self::Memory,
             "smallest" => Self::Smallest,
             "load" => Self::Load,
+            "living" => Self::Living,
             _ => return Err(format!("unknown section {name}").into()),
         })
     }
@@ -51,7 +54,13 @@ pub struct Options {
 
 impl Default for Options {
     fn default() -> Self {
-        let sections = vec![Section::Latency, Section::Rate, Section::Memory, Section::Smallest];
+        let sections = vec![
+            Section::Latency,
+            Section::Rate,
+            Section::Memory,
+            Section::Smallest,
+            Section::Living,
+        ];
         let payload = "/bin/true".into();
         Self {
             payload,

@@ -88,6 +88,9 @@ impl Init {
             }
             // From now on we must not die: whatever fails is left out.
             self.settle();
+            if status == ALIVE {
+                self.tell(status, 0);
+            }
             while status == ALIVE {
                 status = self.next_status();
             }
@@ -96,9 +99,7 @@ impl Init {
                 code = 0;
             }
             let pause = self.pause(started, code);
-            if self.report >= 0 {
-                sys::write_record(self.report, [self.pid, status, self.restarted, pause]);
-            }
+            self.tell(status, pause);
             self.take_terminal();
             self.end_leftovers();
             if pause < 0 || self.stopped_within(pause) {
@@ -119,6 +120,14 @@ impl Init {
             }
             self.receive(left);
             self.reap();
+        }
+    }
+
+    /// A record for whoever wants to know that the payload runs, or how it has ended.
+    #[inline(never)]
+    fn tell(&self, status: Status, pause: i32) {
+        if self.report >= 0 {
+            sys::write_record(self.report, [self.pid, status, self.restarted, pause]);
         }
     }
 

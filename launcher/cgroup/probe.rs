@@ -239,7 +239,7 @@ impl Mount {
 }
 
 /// Some(true) for cgroup version 2, Some(false) for 1, None for anything else.
-pub(super) fn is_cgroup(dir: &Path) -> Option<bool> {
+pub fn is_cgroup(dir: &Path) -> Option<bool> {
     kind(dir).map(|(v2, _)| v2)
 }
 

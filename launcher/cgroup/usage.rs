@@ -13,6 +13,11 @@ pub struct Usage {
     pub cpu: Option<u64>,
     pub pids: Option<u64>,
     pub pids_limit: Option<u64>,
+    /// Bytes from and to block devices.
+    pub io_read: Option<u64>,
+    pub io_written: Option<u64>,
+    /// Percent of the last ten seconds in which something waited for memory.
+    pub pressure: Option<f64>,
 }
 
 /// Version 1 says "no limit" with a number near 2^63.
@@ -27,6 +32,30 @@ fn number(dir: &Path, file: &str) -> Option<u64> {
 fn field(dir: &Path, file: &str, name: &str) -> Option<u64> {
     let text = read(&dir.join(file)).ok()?;
     super::end::field(&String::from_utf8_lossy(&text), name)
+}
+
+/// Of all devices together: version 2's `rbytes=N`, version 1's `MAJOR:MINOR Read N`.
+fn bytes(dir: &Path, key: &str, word: &str) -> Option<u64> {
+    if let Ok(text) = read(&dir.join("io.stat")) {
+        let text = String::from_utf8_lossy(&text).into_owned();
+        let of = |w: &str| w.strip_prefix(key)?.parse::<u64>().ok();
+        return Some(text.split_whitespace().filter_map(of).sum());
+    }
+    let text = read(&dir.join("blkio.throttle.io_service_bytes")).ok()?;
+    let text = String::from_utf8_lossy(&text).into_owned();
+    let of = |line: &str| {
+        let mut words = line.split(' ').skip(1);
+        (words.next()? == word).then(|| words.next()?.parse::<u64>().ok())?
+    };
+    Some(text.lines().filter_map(of).sum())
+}
+
+/// `some avg10=0.12 ...`
+fn pressure(dir: &Path) -> Option<f64> {
+    let text = read(&dir.join("memory.pressure")).ok()?;
+    let text = String::from_utf8_lossy(&text).into_owned();
+    let line = text.lines().find_map(|l| l.strip_prefix("some avg10="))?;
+    line.split(' ').next()?.parse().ok()
 }
 
 impl Usage {
@@ -56,6 +85,9 @@ impl Usage {
             cpu: cpu.or_else(|| first("cpuacct.usage").map(|ns| ns / 1000)),
             pids: first("pids.current"),
             pids_limit: first("pids.max"),
+            io_read: dirs.clone().find_map(|d| bytes(d, "rbytes=", "Read")),
+            io_written: dirs.clone().find_map(|d| bytes(d, "wbytes=", "Write")),
+            pressure: dirs.clone().find_map(pressure),
         }
     }
 }

@@ -1,7 +1,7 @@
 //! Commands that list containers, and those that end them.
 
 use crate::cli::signal;
-use crate::cli::verbs::{Opt, Taken, Verb};
+use crate::cli::verbs::{Opt, Parse, Taken, Verb};
 use crate::command::Command;
 use crate::error::Result;
 
@@ -19,11 +19,12 @@ pub static PS: Verb = Verb {
         Opt { names: "--no-trunc", value: "", help: "whole commands" },
         JSON,
     ],
-    parse: |t| {
+    flags: &[],
+    parse: Parse::Taken(|t| {
         t.no_words()?;
         let (all, quiet) = (t.is_on("--all"), t.is_on("--quiet"));
         Ok(Command::Ps { all, quiet, whole: t.is_on("--no-trunc"), json: t.is_on("--json") })
-    },
+    }),
 };
 
 pub static INSPECT: Verb = Verb {
@@ -32,7 +33,8 @@ pub static INSPECT: Verb = Verb {
     help: "all that is known of containers, as JSON",
     doc: "A list, an object for each: what was asked for, and the facts of the moment.",
     options: &[],
-    parse: |t| Ok(Command::Inspect { names: t.names()? }),
+    flags: &[],
+    parse: Parse::Taken(|t| Ok(Command::Inspect { names: t.names()? })),
 };
 
 pub static STOP: Verb = Verb {
@@ -48,11 +50,12 @@ pub static STOP: Verb = Verb {
         },
         Opt { names: "-s --signal", value: "SIG", help: "instead of SIGTERM" },
     ],
-    parse: |t| {
+    flags: &[],
+    parse: Parse::Taken(|t| {
         let signal = t.given("--signal").map(signal::parse).transpose()?;
         let timeout = t.given("--timeout").map(|g| g.number(0, 1_000_000)).transpose()?;
         Ok(Command::Stop { names: t.names()?, signal, timeout: timeout.map(|n| n as u32) })
-    },
+    }),
 };
 
 pub static KILL: Verb = Verb {
@@ -62,10 +65,11 @@ pub static KILL: Verb = Verb {
     doc: "SIGKILL ends every process of it at once. Any other signal goes to its command,\n\
           through its init. Does not wait.",
     options: &[Opt { names: "-s --signal", value: "SIG", help: "name or number" }],
-    parse: |t| {
+    flags: &[],
+    parse: Parse::Taken(|t| {
         let signal = t.given("--signal").map(signal::parse).transpose()?;
         Ok(Command::Kill { names: t.names()?, signal: signal.unwrap_or(9) })
-    },
+    }),
 };
 
 pub static WAIT: Verb = Verb {
@@ -74,7 +78,8 @@ pub static WAIT: Verb = Verb {
     help: "wait until they end; print and return their exit status",
     doc: "A line for each. The status of the last one is launch's own.",
     options: &[],
-    parse: |t| Ok(Command::Wait { names: t.names()? }),
+    flags: &[],
+    parse: Parse::Taken(|t| Ok(Command::Wait { names: t.names()? })),
 };
 
 pub static RM: Verb = Verb {
@@ -87,7 +92,8 @@ pub static RM: Verb = Verb {
         Opt { names: "-f --force", value: "", help: "kill it if it runs" },
         Opt { names: "-a --all", value: "", help: "all that have ended; with -f all" },
     ],
-    parse: remove,
+    flags: &[],
+    parse: Parse::Taken(remove),
 };
 
 fn remove(t: Taken) -> Result<Command> {

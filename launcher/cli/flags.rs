@@ -12,6 +12,23 @@ pub struct Draft {
     pub explain: bool,
     pub trace: bool,
     pub json: bool,
+    /// --rm=false or --rm.
+    pub keep: Option<bool>,
+    /// --log-opt max-size
+    pub log_size: Option<u64>,
+}
+
+impl Draft {
+    pub fn new() -> Draft {
+        Draft {
+            spec: Spec::new(),
+            explain: false,
+            trace: false,
+            json: false,
+            keep: None,
+            log_size: None,
+        }
+    }
 }
 
 pub struct Flag {
@@ -43,6 +60,8 @@ pub enum Group {
     Look,
     /// In the longer help only.
     Images,
+    /// Named in the overview; what they do is in the longer help.
+    Further,
     /// Taken for the sake of docker's users: already so.
     Accepted,
     /// For our own tests.
@@ -282,6 +301,54 @@ pub static FLAGS: &[Flag] = &[
         doc: "The command then gets your descriptors 0, 1 and 2 as they are.",
     },
     Flag {
+        names: "-d --detach",
+        arg: Switch(|d, on| set(&mut d.spec.detach, on)),
+        group: Process,
+        help: "let it run on its own, print its name",
+        doc: "Returns when the command runs, or with the reason why it does not. Nothing of\n\
+              launch stays behind. Its input is /dev/null, its output goes to a log (launch\n\
+              logs NAME); launch ps, exec, stop and wait find it by its name. How it ended is\n\
+              kept for a day, unless --rm says otherwise.",
+    },
+    Flag {
+        names: "--restart",
+        arg: Value("POLICY", process::restart),
+        group: Further,
+        help: "no, on-failure[:N] or always: start it again",
+        doc: "Done by the init inside, after 0.1 seconds at first, twice as long each time, up\n\
+              to a minute; from 0.1 again when it has run for ten seconds. launch stop ends it\n\
+              for good. unless-stopped is the same as always.",
+    },
+    Flag {
+        names: "--log-driver",
+        arg: Value("KIND", process::log_driver),
+        group: Further,
+        help: "with -d, output to: file, journald or none",
+        doc: "file: beside the container's record, see launch help logs. journald: to the journal\n\
+              of systemd, under the container's name (journalctl -t NAME). none: to /dev/null.",
+    },
+    Flag {
+        names: "--log-opt",
+        arg: Value("max-size=N", process::log_opt),
+        group: Further,
+        help: "the log's size from which its beginning is cut off",
+        doc: "1M where not given. The log is where the record is, in /run, which is memory.",
+    },
+    Flag {
+        names: "--pidfile",
+        arg: Value("FILE", process::pidfile),
+        group: Further,
+        help: "write the number of its process 1 to FILE",
+        doc: "As the host has it, and a newline. FILE is replaced.",
+    },
+    Flag {
+        names: "--cidfile",
+        arg: Value("FILE", process::cidfile),
+        group: Further,
+        help: "write its name to FILE, which must not exist",
+        doc: "For those who let launch make up the name.",
+    },
+    Flag {
         names: "--name",
         arg: Value("NAME", process::name),
         group: Process,
@@ -432,10 +499,10 @@ pub static FLAGS: &[Flag] = &[
     },
     Flag {
         names: "--rm",
-        arg: Switch(|_, on| always(on, "nothing of a container is ever left behind")),
-        group: Accepted,
-        help: "nothing of a container is ever left behind",
-        doc: "What it wrote into ROOTFS is: see --ephemeral.",
+        arg: Switch(|d, on| set(&mut d.keep, Some(!on))),
+        group: Further,
+        help: "with -d: do not keep how it ended, nor its log",
+        doc: "Without -d nothing is ever kept. What it wrote into ROOTFS is: see --ephemeral.",
     },
     Flag {
         names: "--fault",

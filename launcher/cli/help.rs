@@ -15,17 +15,17 @@ Usage: launch [OPTIONS] ROOTFS [--] COMMAND [ARG...]
        launch inject ROOTFS         put launch's init into ROOTFS, to stay there
        launch stage DIR PROGRAM...  make a ROOTFS of programs of this machine
        launch import|images|rmi|prune|export|commit   see launch help images
-       launch version
        launch help [COMMAND|OPTION|TOPIC]
 ";
 
-const EXAMPLES: &str = "
+pub const ABOUT: &str = "\
 ROOTFS is the directory that becomes / inside; or a tar archive, what docker
 save writes, an OCI layout, a squashfs or erofs image, an image's name, - for an
 archive on standard input, scratch for nothing. COMMAND is looked up in it.
+";
 
-Examples:
-  launch --mem 200M ./rootfs /app             a program with at most 200 MiB
+pub const SHOWN: &str =
+    "  launch --mem 200M ./rootfs /app             a program with at most 200 MiB
   launch --ephemeral / sh                     a shell on this machine's files;
                                               what it writes vanishes at the end
   launch -v ./src:/src:ro ./rootfs ls /src    with a directory of the host's
@@ -37,7 +37,7 @@ Exit status: COMMAND's own, 128+N if signal N killed it; 125 launch failed and
 COMMAND did not run, 126 COMMAND cannot be executed, 127 it is not in ROOTFS.
 ";
 
-const HEADINGS: [(Group, &str); 5] = [
+pub const HEADINGS: [(Group, &str); 5] = [
     (Group::Limits, "Limits"),
     (Group::Files, "Files"),
     (Group::Process, "Process"),
@@ -54,7 +54,7 @@ pub fn overview() -> String {
     let mut text = INTRO.to_owned();
     fill(&mut text, "Topics:", topics);
     fill(&mut text, "Containers that are there:", verbs::VERBS.iter().map(|v| v.name));
-    text += EXAMPLES;
+    let _ = write!(text, "\n{ABOUT}\nExamples:\n{SHOWN}");
     for (group, heading) in HEADINGS {
         let _ = writeln!(text, "\n{heading}:");
         for flag in FLAGS.iter().filter(|f| f.group == group) {
@@ -64,10 +64,13 @@ pub fn overview() -> String {
     let images = FLAGS.iter().filter(|f| f.group == Group::Images);
     let names: Vec<&str> = images.map(|f| f.names).collect();
     let _ = writeln!(text, "\nArchives (launch help images): {}", names.join(" "));
+    let first = |f: &'static Flag| f.names.split(' ').next().unwrap_or_default();
+    let further = FLAGS.iter().filter(|f| f.group == Group::Further).map(first);
+    fill(&mut text, "Further, see launch help OPTION:", further);
     let accepted = FLAGS.iter().filter(|f| f.group == Group::Accepted);
     let names: Vec<&str> =
         accepted.map(|f| f.names.split(' ').next().unwrap_or_default()).collect();
-    let _ = writeln!(text, "\nAccepted, being so anyway: {}", names.join(" "));
+    let _ = writeln!(text, "Accepted, being so anyway: {}", names.join(" "));
     text + CODES
 }
 
@@ -84,7 +87,7 @@ fn fill<'a>(text: &mut String, heading: &str, words: impl Iterator<Item = &'a st
     let _ = writeln!(text, "{line}");
 }
 
-fn row(flag: &Flag) -> String {
+pub fn row(flag: &Flag) -> String {
     let mut head = String::from("  ");
     // The first short and the first long name; other spellings are in the longer help.
     let mut names = flag.names.split(' ');
@@ -174,7 +177,7 @@ mod tests {
     #[test]
     fn examples_are_taken() {
         let mut taken = 0;
-        for line in EXAMPLES.lines().filter_map(|l| l.strip_prefix("  launch ")) {
+        for line in SHOWN.lines().filter_map(|l| l.strip_prefix("  launch ")) {
             let command = line.split("  ").next().unwrap_or_default();
             let words = command.split(' ').map(OsString::from);
             assert!(crate::cli::parse(words).is_ok(), "{command}");

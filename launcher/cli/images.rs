@@ -7,7 +7,6 @@ use crate::command::Command;
 use crate::error::{Error, Result};
 use crate::image::manage::is_name;
 use crate::quote::quote;
-use crate::spec::Spec;
 use lexopt::{Arg, Parser};
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -33,7 +32,7 @@ user's below ~/.local/share/launch; LAUNCH_STORE names another place.
 ";
 
 pub fn import(words: Words) -> Result<Command> {
-    let mut draft = Draft { spec: Spec::new(), explain: false, trace: false, json: false };
+    let mut draft = Draft::new();
     let mut plain = Vec::new();
     let mut words = Parser::from_args(words);
     while let Some(word) = words.next().map_err(super::unexpected)? {

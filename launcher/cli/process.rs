@@ -4,7 +4,7 @@ use crate::cli::caps;
 use crate::cli::flags::Draft;
 use crate::cli::given::Given;
 use crate::error::{Error, Result};
-use crate::spec::{EnvItem, Fault, Id, Net, Seccomp, UserSpec};
+use crate::spec::{EnvItem, Fault, Id, Log, Net, Restart, Seccomp, Tty, UserSpec};
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
@@ -90,6 +90,88 @@ pub fn hostname(draft: &mut Draft, given: Given) -> Result<()> {
         return Err(given.bad("a host name has only letters, digits, '.', '-' and '_', and begins with a letter or digit"));
     }
     draft.spec.hostname = Some(text.to_owned());
+    Ok(())
+}
+
+/// `no`, `on-failure`, `on-failure:N`, `always`
+pub fn restart(draft: &mut Draft, given: Given) -> Result<()> {
+    let wrong = || given.bad("unknown policy (no, on-failure, on-failure:N or always)");
+    let (policy, count) = match given.text()?.split_once(':') {
+        Some((policy, count)) => (policy, Some(count)),
+        None => (given.text()?, None),
+    };
+    let digits = |c: &str| !c.is_empty() && c.bytes().all(|b| b.is_ascii_digit());
+    draft.spec.restart = match (policy, count) {
+        ("no", None) => Restart::No,
+        ("always" | "unless-stopped", None) => Restart::Always,
+        ("on-failure", None) => Restart::OnFailure(None),
+        ("on-failure", Some(count)) if digits(count) => {
+            Restart::OnFailure(Some(count.parse().map_err(|_| wrong())?))
+        }
+        _ => return Err(wrong()),
+    };
+    Ok(())
+}
+
+pub fn log_driver(draft: &mut Draft, given: Given) -> Result<()> {
+    draft.spec.log = match given.text()? {
+        "file" | "json-file" | "k8s-file" | "local" => Log::default(),
+        "journald" => Log::Journal,
+        "none" => Log::None,
+        _ => return Err(given.bad("unknown log driver (file, journald or none)")),
+    };
+    Ok(())
+}
+
+/// `max-size=SIZE`; what docker's other drivers have is refused.
+pub fn log_opt(draft: &mut Draft, given: Given) -> Result<()> {
+    let size = given.text()?.strip_prefix("max-size=");
+    let size = size.ok_or_else(|| given.bad("unknown (max-size=SIZE)"))?;
+    let most = Given { value: OsStr::new(size), ..given }.size()?;
+    if most < 16 << 10 {
+        return Err(given.bad("at least 16K"));
+    }
+    draft.log_size = Some(most);
+    Ok(())
+}
+
+pub fn pidfile(draft: &mut Draft, given: Given) -> Result<()> {
+    draft.spec.pidfile = Some(given.path()?);
+    Ok(())
+}
+
+pub fn cidfile(draft: &mut Draft, given: Given) -> Result<()> {
+    draft.spec.cidfile = Some(given.path()?);
+    Ok(())
+}
+
+/// What goes with a detached container only, and what does not go with one.
+pub fn detached(draft: &mut Draft) -> Result<()> {
+    let spec = &mut draft.spec;
+    if let Some(size) = draft.log_size {
+        match &mut spec.log {
+            Log::File { most } => *most = size,
+            _ => return Err(Error::new("--log-opt max-size is for --log-driver file")),
+        }
+    }
+    if !spec.detach {
+        if spec.log != Log::default() {
+            return Err(
+                Error::new("--log-driver and --log-opt are for detached containers").hint("add -d")
+            );
+        }
+        if draft.keep == Some(true) {
+            return Err(Error::new("--rm=false: only of a detached container something is kept")
+                .hint("add -d"));
+        }
+        return Ok(());
+    }
+    if spec.tty == Tty::Always {
+        return Err(Error::new("-d and -t: a detached container has nobody at its terminal")
+            .hint("launch exec -t NAME sh gives a terminal in it later"));
+    }
+    spec.tty = Tty::Never;
+    spec.remove = draft.keep == Some(false);
     Ok(())
 }
 

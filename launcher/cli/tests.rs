@@ -3,6 +3,7 @@
 mod refused;
 
 use super::*;
+use crate::spec::Spec;
 use crate::spec::{
     EnvItem, Fault, Id, MapLine, MountOp, Net, Owners, Swap, TmpfsFlags, Tty, UserNs, UserSpec,
 };
@@ -305,4 +306,13 @@ fn user_namespaces() {
     let line = |inside, outside, absolute, count| MapLine { inside, outside, absolute, count };
     assert_eq!(map.uid_map, [line(0, 5, true, 10), line(10, 15, false, 1)]);
     assert_eq!(map.gid_map, [line(0, 4_294_967_294, false, 1)]);
+}
+
+#[test]
+fn every_command_has_its_line() {
+    let mut names: Vec<&str> = VERBS.iter().map(|(name, _)| *name).collect();
+    let mut told: Vec<&str> = SIMPLE.iter().map(|(name, _)| *name).collect();
+    names.sort_unstable();
+    told.sort_unstable();
+    assert_eq!(names, told);
 }

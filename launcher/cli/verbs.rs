@@ -1,7 +1,7 @@
 //! Commands about containers that are there: one row each, from which parser, help, man
 //! page and completions are made.
 
-use crate::cli::{containers, given::Given, value};
+use crate::cli::{containers, exec, flags, given::Given, live, value};
 use crate::command::Command;
 use crate::error::{Error, Result};
 use crate::quote::quote;
@@ -17,7 +17,16 @@ pub struct Verb {
     /// What `launch help VERB` adds.
     pub doc: &'static str,
     pub options: &'static [Opt],
-    pub parse: fn(Taken) -> Result<Command>,
+    /// Options it shares with a start.
+    pub flags: &'static [&'static str],
+    pub parse: Parse,
+}
+
+pub enum Parse {
+    /// Options anywhere, then this.
+    Taken(fn(Taken) -> Result<Command>),
+    /// All of it.
+    Own(fn(super::Words) -> Result<Command>),
 }
 
 pub struct Opt {
@@ -36,12 +45,19 @@ pub struct Taken {
 }
 
 pub static VERBS: &[&Verb] = &[
+    &exec::EXEC,
     &containers::PS,
     &containers::INSPECT,
     &containers::STOP,
     &containers::KILL,
     &containers::WAIT,
     &containers::RM,
+    &live::LOGS,
+    &live::STATS,
+    &live::TOP,
+    &live::PAUSE,
+    &live::UNPAUSE,
+    &live::UPDATE,
 ];
 
 pub fn find(name: &std::ffi::OsStr) -> Option<&'static Verb> {
@@ -49,6 +65,10 @@ pub fn find(name: &std::ffi::OsStr) -> Option<&'static Verb> {
 }
 
 pub fn parse(verb: &'static Verb, words: super::Words) -> Result<Command> {
+    let finish = match verb.parse {
+        Parse::Own(parse) => return parse(words),
+        Parse::Taken(finish) => finish,
+    };
     let mut words = Parser::from_args(words);
     let mut taken = Taken { verb, options: Vec::new(), words: Vec::new() };
     while let Some(word) = words.next().map_err(super::unexpected)? {
@@ -74,7 +94,7 @@ pub fn parse(verb: &'static Verb, words: super::Words) -> Result<Command> {
         };
         taken.options.push((option.names, name, given));
     }
-    (verb.parse)(taken)
+    finish(taken)
 }
 
 impl Verb {
@@ -90,16 +110,25 @@ impl Verb {
         })
     }
 
+    /// Whether it takes this option of a start.
+    pub fn has(&self, flag: &flags::Flag) -> bool {
+        self.flags.iter().any(|own| flag.names.split(' ').any(|n| n == *own))
+    }
+
     pub fn usage(&self) -> String {
-        let options = if self.options.is_empty() { "" } else { " [OPTIONS]" };
+        let none = self.options.is_empty() && self.flags.is_empty();
+        let options = if none { "" } else { " [OPTIONS]" };
         format!("launch {}{options} {}", self.name, self.words).trim_end().to_owned()
     }
 
     /// `launch help VERB`
     pub fn text(&self) -> String {
         let mut text = format!("{}\n    {}\n\n{}\n", self.usage(), self.help, self.doc);
-        if !self.options.is_empty() {
-            text.push('\n');
+        text.push('\n');
+        for flag in self.flags.iter().filter_map(|name| flags::find(name)) {
+            if flag.group != flags::Group::Hidden {
+                text.push_str(&super::help::row(flag));
+            }
         }
         for option in self.options {
             let names = option.names.replace(' ', ", ");

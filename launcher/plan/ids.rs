@@ -1,6 +1,6 @@
 //! The user namespace's part of a plan: who is who, and how trees come in.
 
-use super::{Builder, absolute, c_path};
+use super::{Builder, absolute, c_path, detach};
 use crate::error::{Error, Result};
 use crate::host::Host;
 use crate::idmap::{self, IdMap, Writer, subid, taken};
@@ -148,15 +148,20 @@ impl Builder<'_> {
         items.extend(groups.iter().flat_map(|g| record::items_of(g)));
         let by_child = groups.is_some_and(|g| self.child_makes(g));
         // Nobody else's name may be taken, and nothing made before it is written down.
-        let first = self.spec.name.is_some() || !items.is_empty() && !by_child;
+        let named = self.spec.name.is_some() || self.spec.detach;
+        let first = named || !items.is_empty() && !by_child;
         let required = first || by_child;
         let record = HostStep::Record { id: id.into(), items, facts: Box::new(facts), required };
         if first {
             steps.push(record);
+            if self.spec.detach {
+                steps.extend(detach::make_files(self.spec, id));
+            }
             late.push(HostStep::NoteProcess);
         } else {
             late.push(record);
         }
+        late.extend(detach::files_for_others(self.spec, id));
         if by_child {
             late.push(HostStep::Go);
         }

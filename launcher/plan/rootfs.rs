@@ -26,6 +26,15 @@ pub enum Root {
     Empty,
 }
 
+impl Root {
+    pub fn disk(self) -> Option<OwnedFd> {
+        match self {
+            Root::Disk(tree) => Some(tree),
+            _ => None,
+        }
+    }
+}
+
 /// What ROOTFS turned out to be.
 pub struct Found<'a> {
     /// The user's words, with the image's where the user has none.

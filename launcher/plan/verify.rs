@@ -106,6 +106,8 @@ fn process_checks(step: &ChildStep, checks: &mut Vec<Check>) {
         ChildStep::CloseOnExec => {
             checks.extend([Check::Umask, Check::Descriptors { more: 0 }, Check::ParentDeath]);
         }
+        // No longer so.
+        ChildStep::Outlive => checks.retain(|c| !matches!(c, Check::ParentDeath)),
         ChildStep::Harden(Harden::Keyring) => checks.push(Check::Done(Done::Keyring)),
         ChildStep::Harden(Harden::Limits(limits)) => {
             checks.extend(limits.iter().copied().map(Check::Limit));

@@ -9,6 +9,8 @@ use rustix::process::{Pid, PidfdFlags};
 use std::ffi::{CStr, CString, OsStr};
 use std::mem::MaybeUninit;
 use std::path::{Path, PathBuf};
+use std::rc::Rc;
+use std::sync::OnceLock;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Life {
@@ -27,7 +29,7 @@ pub struct Found {
     pub life: Life,
     /// The directory of the record.
     pub place: PathBuf,
-    pub dir: OwnedFd,
+    pub dir: Rc<OwnedFd>,
 }
 
 /// The container of this name. Errors: a bad name, or none is called so.
@@ -43,7 +45,8 @@ pub fn look_for(name: &str) -> Result<Option<Found>> {
     for path in place::places() {
         let Ok(dir) = place::open(&path, false) else { continue };
         if let Some((entry, life)) = read(dir.as_fd(), &file)? {
-            return Ok(Some(Found { name: name.to_owned(), entry, life, place: path, dir }));
+            let (name, dir) = (name.to_owned(), Rc::new(dir));
+            return Ok(Some(Found { name, entry, life, place: path, dir }));
         }
     }
     Ok(None)
@@ -61,6 +64,14 @@ fn nearest(name: &str) -> String {
 /// Every container of this user, the oldest first.
 pub fn all() -> Vec<Found> {
     let mut found: Vec<Found> = place::places().iter().flat_map(|p| all_in(p)).collect();
+    // Whoever comes by clears up after what has ended.
+    for f in found
+        .extract_if(.., |f| f.life == Life::Ended && f.entry.ended.is_none())
+        .collect::<Vec<_>>()
+    {
+        let _ = f.collect();
+        found.extend(look_for(&f.name).ok().flatten());
+    }
     found.sort_by(|a, b| (a.entry.facts.started, &a.name).cmp(&(b.entry.facts.started, &b.name)));
     found
 }
@@ -68,12 +79,11 @@ pub fn all() -> Vec<Found> {
 fn all_in(path: &Path) -> Vec<Found> {
     let Ok(dir) = place::open(path, false) else { return Vec::new() };
     let mut found = Vec::new();
+    let dir = Rc::new(dir);
     for file in names(&dir) {
         let name = file.to_string_lossy().into_owned();
-        if let Ok(Some((entry, life))) = read(dir.as_fd(), &file)
-            && let Ok(dir) = dir.try_clone()
-        {
-            found.push(Found { name, entry, life, place: path.to_owned(), dir });
+        if let Ok(Some((entry, life))) = read(dir.as_fd(), &file) {
+            found.push(Found { name, entry, life, place: path.to_owned(), dir: dir.clone() });
         }
     }
     found
@@ -96,7 +106,8 @@ pub(super) fn names(dir: &OwnedFd) -> Vec<CString> {
 fn read(dir: BorrowedFd<'_>, name: &CStr) -> Result<Option<(Entry, Life)>> {
     let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
     let Ok(file) = rustix::fs::openat(dir, name, flags, Mode::empty()) else { return Ok(None) };
-    if !rustix::fs::fstat(&file).is_ok_and(|s| s.st_nlink > 0 && is_ours(&s)) {
+    let Ok(stat) = rustix::fs::fstat(&file) else { return Ok(None) };
+    if stat.st_nlink == 0 || !is_ours(&stat) {
         return Ok(None);
     }
     let locked = rustix::fs::flock(&file, FlockOperation::NonBlockingLockShared).is_err();
@@ -128,7 +139,8 @@ pub(super) fn is_ours(s: &Stat) -> bool {
 
 /// The number of a pid namespace; 0 where /proc is missing.
 pub(super) fn own_namespace() -> u64 {
-    rustix::fs::stat("/proc/self/ns/pid").map_or(0, |s| s.st_ino)
+    static OWN: OnceLock<u64> = OnceLock::new();
+    *OWN.get_or_init(|| rustix::fs::stat("/proc/self/ns/pid").map_or(0, |s| s.st_ino))
 }
 
 /// The same process still, and not merely waiting to be reaped.
@@ -139,7 +151,11 @@ fn is_alive(p: &Process) -> bool {
 /// When a process was started, in clock ticks after boot; None when there is none, or
 /// nothing but its status is left.
 pub fn started(pid: i32) -> Option<u64> {
-    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    let flags = OFlags::RDONLY | OFlags::CLOEXEC;
+    let file = rustix::fs::open(format!("/proc/{pid}/stat"), flags, Mode::empty()).ok()?;
+    let mut buffer = [0; 1024];
+    let n = rustix::io::read(&file, &mut buffer).ok()?;
+    let stat = String::from_utf8_lossy(&buffer[..n]);
     let mut fields = stat.rsplit_once(") ")?.1.split(' ');
     let state = fields.next()?;
     // The 22nd field of proc_pid_stat(5); the state is the third.
@@ -150,26 +166,35 @@ pub fn started(pid: i32) -> Option<u64> {
 impl Found {
     /// Its process 1, as a number and as a descriptor that never means another process.
     pub fn process(&self) -> Result<(Pid, OwnedFd)> {
-        let gone = |why: &str| Error::new(format!("container {} {why}", quote(&self.name)));
+        self.try_process()?.ok_or_else(|| self.cannot("has ended"))
+    }
+
+    fn cannot(&self, why: &str) -> Error {
+        Error::new(format!("container {} {why}", quote(&self.name)))
+    }
+
+    /// None: it has ended.
+    pub fn try_process(&self) -> Result<Option<(Pid, OwnedFd)>> {
         match self.life {
             Life::Running => {}
-            Life::Ended => return Err(gone("has ended")),
+            Life::Ended => return Ok(None),
             Life::Elsewhere => {
-                return Err(gone("runs in another pid namespace")
+                return Err(self
+                    .cannot("runs in another pid namespace")
                     .hint("use the launch there, whose process numbers mean something"));
             }
         }
-        let process = self.entry.process.as_ref().ok_or_else(|| gone("is only being started"))?;
-        let pid = Pid::from_raw(process.pid).ok_or_else(|| gone("has a damaged record"))?;
-        let fd = rustix::process::pidfd_open(pid, PidfdFlags::empty());
-        let fd = fd.map_err(|_| gone("has ended"))?;
+        let Some(process) = &self.entry.process else {
+            return Err(self.cannot("is only being started"));
+        };
+        let pid = Pid::from_raw(process.pid).ok_or_else(|| self.cannot("has a damaged record"))?;
+        let Ok(fd) = rustix::process::pidfd_open(pid, PidfdFlags::empty()) else {
+            return Ok(None);
+        };
         // Of all this the record may be older than the descriptor: look again.
-        match look_for(&self.name)? {
-            Some(now) if now.life == Life::Running && now.entry.process == self.entry.process => {
-                Ok((pid, fd))
-            }
-            _ => Err(gone("has ended")),
-        }
+        let now = look_for(&self.name)?;
+        let same = |f: &Found| f.life == Life::Running && f.entry.process == self.entry.process;
+        Ok(now.is_some_and(|f| same(&f)).then_some((pid, fd)))
     }
 
     /// Clears up after one that has ended, and notes how it did.
@@ -185,6 +210,17 @@ impl Found {
         sweep::clear(&self.entry.items)?;
         sweep::forget(self.dir.as_fd(), &name);
         Ok(())
+    }
+
+    /// Written down before it is made.
+    pub fn note_cgroup(&self, dir: &Path) -> Result<()> {
+        let flags = OFlags::WRONLY | OFlags::APPEND | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let failed = |e| Error::os(format!("write the record of {}", self.name), e);
+        let items = [super::RecordItem::Cgroup(dir.to_owned())];
+        let text = lines::encode(&items, super::parent_inode)
+            .ok_or_else(|| failed(rustix::io::Errno::INVAL))?;
+        let file = rustix::fs::openat(&self.dir, self.name.as_str(), flags, Mode::empty());
+        super::write_all(file.map_err(failed)?.as_fd(), &text).map_err(failed)
     }
 
     /// The cgroups it was put into, one for each hierarchy.

@@ -36,20 +36,28 @@ pub fn encode(items: &[RecordItem], parent: impl Fn(&Path) -> u64) -> Option<Vec
 }
 
 pub fn facts(facts: &Facts) -> Vec<u8> {
-    let life = match (facts.detached, facts.keep) {
-        (false, _) => "",
-        (true, false) => "detached rm\n",
-        (true, true) => "detached keep\n",
-    };
-    let mut text = format!("started {}\n{life}", facts.started).into_bytes();
+    let mut text = format!("started {}\n", facts.started);
+    if facts.detached {
+        text += &detached(facts.keep, facts.log_size);
+    }
+    let mut text = text.into_bytes();
     words(&mut text, "argv", &facts.argv);
     words(&mut text, "cwd", &[facts.cwd.clone().into_os_string()]);
     words(&mut text, "env", &facts.env);
     text
 }
 
+pub fn detached(keep: bool, log_size: u64) -> String {
+    format!("detached {} {log_size}\n", if keep { "keep" } else { "rm" })
+}
+
 pub fn process(p: &Process) -> String {
     format!("process {} {} {}\n", p.pid, p.start, p.namespace)
+}
+
+/// When the log was how long.
+pub fn mark(time: u64, length: u64) -> String {
+    format!("mark {time} {length}\n")
 }
 
 pub fn ended(e: &Ended) -> String {
@@ -119,12 +127,18 @@ fn decode_line(line: &[u8], entry: &mut Entry) -> Option<()> {
         b"env" => entry.facts.env = rest.map_or(Some(Vec::new()), unwords)?,
         b"detached" => {
             entry.facts.detached = true;
-            entry.facts.keep = rest? == b"keep";
+            let (keep, size) = std::str::from_utf8(rest?).ok()?.split_once(' ')?;
+            entry.facts.keep = keep == "keep";
+            entry.facts.log_size = size.parse().ok()?;
         }
         b"process" => {
             let [pid, start, namespace] = numbers(rest?)?;
             let pid = i32::try_from(pid).ok().filter(|pid| *pid > 0)?;
             entry.process = Some(Process { pid, start, namespace });
+        }
+        b"mark" => {
+            let [time, length] = numbers(rest?)?;
+            entry.marks.push((time, length));
         }
         b"ended" => {
             let rest = rest?;

@@ -1,7 +1,7 @@
 //! Clearing what the dead left behind.
 
 use super::find::{self, Life};
-use super::{Ended, Entry, RecordItem, lines, parent_inode, place, read_all, write_all};
+use super::{Entry, RecordItem, lines, log, parent_inode, place, read_all, write_all};
 use crate::cgroup;
 use crate::error::{Error, Result};
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -44,7 +44,10 @@ pub(super) fn sweep_one(dir: BorrowedFd<'_>, name: &CStr) -> Result<()> {
     let entry = lines::decode(&text);
     match find::unlocked_life(&entry) {
         Life::Ended => {}
-        _ => return Ok(()),
+        _ => {
+            log::tend_named(dir, name, &entry);
+            return Ok(());
+        }
     }
     if let Some(ended) = &entry.ended {
         if super::now() > ended.at.saturating_add(KEPT) {
@@ -77,10 +80,8 @@ fn collect(dir: BorrowedFd<'_>, name: &CStr, file: &OwnedFd, entry: &Entry) -> R
         forget(dir, name);
         return Ok(());
     }
-    // Without a report it was killed together with its init.
-    let report = report(dir, name);
-    let (code, at) = report.unwrap_or((128 + libc::SIGKILL, super::now()));
-    let line = lines::ended(&Ended { code, at, out_of_memory, known: report.is_some() });
+    let ended = super::report::end_of(dir, &name.to_string_lossy(), out_of_memory);
+    let line = lines::ended(&ended);
     write_all(file.as_fd(), line.as_bytes()).map_err(|e| Error::os("write", e))
 }
 
@@ -89,12 +90,6 @@ fn killed_for_memory(entry: &Entry) -> bool {
         RecordItem::Cgroup(dir) => cgroup::oom_kills(dir) > 0,
         _ => false,
     })
-}
-
-/// What process 1 said of the end, and when.
-fn report(dir: BorrowedFd<'_>, name: &CStr) -> Option<(i32, u64)> {
-    let _ = (dir, name);
-    None
 }
 
 /// The record, and the files that belong to it.

@@ -131,7 +131,7 @@ const FORMS: &[Row] = &[
         &["--mem", "--read-only"],
         "--mem needs a value: --mem SIZE\nhint: --read-only follows where the value should be",
     ),
-    (&["--rm=false"], "nothing of a container is ever left behind"),
+    (&["--rm=false"], "only of a detached container something is kept"),
     (&["--fault", "fail:0"], "--fault 'fail:0': not fail:N, kill:N or skip:N, N from 1"),
     (&["--fault", "explode:1"], "--fault 'explode:1': "),
 ];

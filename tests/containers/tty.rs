@@ -4,6 +4,7 @@
 use crate::common::*;
 use crate::terminal::{Terminal, lines};
 use rustix::termios::{LocalModes, Termios};
+use std::process::Command;
 use std::time::Duration;
 
 const NONE: &[&str] = &[];
@@ -273,4 +274,36 @@ fn a_stop_from_outside_and_a_continue_keep_the_terminal() {
     t.type_in("word\r");
     t.expect("got word");
     assert_eq!(t.end().0, 0);
+}
+
+/// Nobody reads any more, or nothing can be written: as when a terminal is closed.
+#[test]
+fn output_that_goes_nowhere_ends_it() {
+    let Some(s) = Sandbox::new() else { return };
+    let call = |behind: &str| {
+        let mut c = Command::new("sh");
+        let (launch, rootfs) = (launch(), s.rootfs());
+        c.arg("-c").arg(format!("{} -t {} yes {behind}", launch.display(), rootfs.display()));
+        c.stdin(std::process::Stdio::null());
+        Run::within(std::time::Duration::from_secs(9), c)
+    };
+    assert_eq!(call("| head -1").expect(0).out.trim_end(), "y");
+    call(">/dev/full").expect(129);
+}
+
+#[test]
+fn exec_has_a_terminal_like_a_start() {
+    let Some(s) = Sandbox::new() else { return };
+    let mut child = super::living::started(&s, "tt", &[], &["sleep", "60"]);
+    let mut c = Command::new(launch());
+    c.args(["exec", "tt", "sh", "-c", "tty; stty size; read x; echo got $x; stty size; exit 6"]);
+    let mut t = Terminal::start(&c, 31, 99).expect("busybox is there");
+    assert!(t.expect("31 99").contains("/dev/pts/"));
+    t.resize(20, 50);
+    t.type_in("word\n");
+    t.expect("got word");
+    t.expect("20 50");
+    assert_eq!(t.end().0, 6);
+    super::living::verb(&["stop", "tt"]).expect(0);
+    child.wait().unwrap();
 }

@@ -98,8 +98,9 @@ fn stopped_while_it_pauses() {
     assert!(outcome.took < Duration::from_millis(250), "{outcome:?}");
 }
 
-/// The records of a run, each pid, wait status, restarts so far and milliseconds to go.
-fn records(options: &[&str], text: &str) -> Vec<[i32; 4]> {
+/// The records of a run: of each start the restarts so far; of each end pid, wait status,
+/// restarts so far and milliseconds to go.
+fn records(options: &[&str], text: &str) -> (Vec<i32>, Vec<[i32; 4]>) {
     let dir = Dir::new("report");
     let file = dir.0.join("records");
     let mut command = Command::new("sh");
@@ -109,21 +110,25 @@ fn records(options: &[&str], text: &str) -> Vec<[i32; 4]> {
     let words: Vec<i32> =
         bytes.chunks_exact(4).map(|b| i32::from_ne_bytes(b.try_into().unwrap())).collect();
     assert_eq!(bytes.len() % 16, 0);
-    words.chunks_exact(4).map(|r| r.try_into().unwrap()).collect()
+    let all: Vec<[i32; 4]> = words.chunks_exact(4).map(|r| r.try_into().unwrap()).collect();
+    let (starts, ends): (Vec<_>, Vec<_>) = all.into_iter().partition(|r| r[1] == -1);
+    assert!(starts.iter().all(|r| r[0] > 1 && r[3] == 0), "{starts:?}");
+    (starts.iter().map(|r| r[2]).collect(), ends)
 }
 
 #[test]
 fn report() {
-    let one = records(&[], "exit 7");
-    assert_eq!(one.len(), 1);
+    let (alive, one) = records(&[], "exit 7");
+    assert_eq!((alive, one.len()), (vec![0], 1));
     assert!(one[0][0] > 1 && one[0][1..] == [7 << 8, 0, -1], "{one:?}");
-    assert_eq!(records(&["-e", "7"], "exit 7")[0][1], 7 << 8);
-    assert_eq!(records(&[], "kill -KILL $$")[0][1], libc::SIGKILL);
-    let three = records(&["--restart", "on-failure:2"], "exit 7");
+    assert_eq!(records(&["-e", "7"], "exit 7").1[0][1], 7 << 8);
+    assert_eq!(records(&[], "kill -KILL $$").1[0][1], libc::SIGKILL);
+    let (alive, three) = records(&["--restart", "on-failure:2"], "exit 7");
+    assert_eq!(alive, [0, 1, 2]);
     let rest: Vec<_> = three.iter().map(|r| &r[1..]).collect();
     assert_eq!(rest, [[7 << 8, 0, 100], [7 << 8, 1, 200], [7 << 8, 2, -1]]);
     // The payload does not have the descriptor.
-    let none = records(&[], "echo x >&9; ls /proc/self/fd/9 && exit 1; exit 2");
+    let (_, none) = records(&[], "echo x >&9; ls /proc/self/fd/9 && exit 1; exit 2");
     assert_eq!(none[0][1], 2 << 8);
     let failed = run(Command::new("sh")
         .arg("-c")

@@ -228,7 +228,7 @@ const BAD_OPTIONS: &[(&[&str], &str)] = &[
     (&["--tmpfs", "/t:uid=bob"], "not an id"),
     (&["--explain", "--trace"], "give one of them"),
     (&["--json"], "--json needs --explain or --trace"),
-    (&["--rm=false"], "nothing of a container is ever left"),
+    (&["--rm=false"], "only of a detached container something is kept"),
     (&["--read-only=1"], "--read-only '1': true or false"),
     (&["--read-only="], "--read-only '': true or false"),
     (&["-t=yes"], "-t takes no value, but has 'yes'"),

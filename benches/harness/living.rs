@@ -1,0 +1,236 @@
+//! Containers that are there: how long another command in one takes, what an idle one
+//! costs, and how long it takes to list a hundred.
+
+use super::{
+    Options, Result,
+    bench::Bench,
+    stats::{Random, median, ms, quantile},
+    sys,
+};
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+const COUNT: usize = 100;
+
+fn launch() -> &'static str {
+    env!("CARGO_BIN_EXE_launch")
+}
+
+fn quiet(program: impl AsRef<std::ffi::OsStr>, args: &[&str]) -> Command {
+    let mut command = Command::new(program);
+    command.args(args).env_clear().env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin");
+    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+    command
+}
+
+fn works(program: &str, args: &[&str]) -> bool {
+    quiet(program, args).status().is_ok_and(|s| s.success())
+}
+
+fn output(program: &str, args: &[&str]) -> Result<String> {
+    Ok(String::from_utf8(quiet(program, args).stdout(Stdio::piped()).output()?.stdout)?)
+}
+
+pub fn run(bench: &Bench, options: &Options) -> Result<()> {
+    exec(bench, options)?;
+    idle(bench)?;
+    list(bench, options)
+}
+
+fn detached(bench: &Bench, name: &str) -> Result<()> {
+    let root = bench.root.display().to_string();
+    match works(launch(), &["-d", "--rm", "--name", name, &root, "/bin/sleep", "1000"]) {
+        true => Ok(()),
+        false => Err("launch -d failed".into()),
+    }
+}
+
+fn process(name: &str) -> Result<String> {
+    let text = output(launch(), &["top", name])?;
+    let word = text.lines().nth(1).and_then(|l| l.split_whitespace().next());
+    Ok(word.ok_or("no process")?.to_owned())
+}
+
+/// Start to exit of /bin/true in a container of launch's; crun's in one of its own.
+fn exec(bench: &Bench, options: &Options) -> Result<()> {
+    let floor = bench.root.with_file_name("enter");
+    let source = concat!(env!("CARGO_MANIFEST_DIR"), "/benches/enter.c");
+    let cc = Command::new("cc").args(["-O2", "-static", "-o"]).arg(&floor).arg(source).status()?;
+    if !cc.success() {
+        return Err(format!("cc {source}: {cc}").into());
+    }
+    detached(bench, &bench.name)?;
+    let pid = process(&bench.name)?;
+    let theirs = format!("{}-crun", bench.name);
+    let bundle = bench.bundle(&["/bin/sleep", "1000"], super::LIMIT)?.display().to_string();
+    let crun = works("crun", &["run", "-d", "--bundle", &bundle, &theirs]);
+    let floor = floor.display().to_string();
+    let mut who: Vec<(&str, String, Vec<&str>)> = vec![
+        ("the floor", floor, vec![&pid, "/bin/true"]),
+        ("launch exec", launch().into(), vec!["exec", &bench.name, "/bin/true"]),
+        ("nsenter", "nsenter".into(), vec!["-a", "-t", &pid, "/bin/true"]),
+    ];
+    if crun {
+        who.push(("crun exec", "crun".into(), vec!["exec", &theirs, "/bin/true"]));
+    }
+    let mut times = vec![Vec::new(); who.len()];
+    let mut order: Vec<usize> = (0..who.len()).collect();
+    let mut random = Random::new();
+    for _ in 0..options.rounds {
+        random.shuffle(&mut order);
+        for &i in &order {
+            sys::interrupted()?;
+            let (_, program, args) = &who[i];
+            let run = sys::time(&mut quiet(program, args))?;
+            times[i].push(if run.status == 0 { ms(run.wall) } else { f64::NAN });
+        }
+    }
+    println!("### Start to exit of /bin/true in a running container, {} rounds\n", options.rounds);
+    println!("| | median ms | × floor | p25–p75 |\n|---|---|---|---|");
+    for ((name, ..), mine) in who.iter().zip(&times) {
+        let mut ratio: Vec<f64> = mine.iter().zip(&times[0]).map(|(a, b)| a / b).collect();
+        let (low, high) = (quantile(&mut ratio, 0.25), quantile(&mut ratio, 0.75));
+        println!(
+            "| {name} | {:.2} | **{:.2}** | {low:.2}–{high:.2} |",
+            median(&mut mine.clone()),
+            median(&mut ratio)
+        );
+    }
+    println!();
+    works(launch(), &["rm", "-f", &bench.name]);
+    works("crun", &["delete", "-f", &theirs]);
+    Ok(())
+}
+
+/// Proportional memory of these processes, bytes.
+fn memory(pids: &[String]) -> u64 {
+    let of = |pid: &String| -> Option<u64> {
+        let text = fs::read_to_string(format!("/proc/{pid}/smaps_rollup")).ok()?;
+        let line = text.lines().find_map(|l| l.strip_prefix("Pss:"))?;
+        line.split_whitespace().next()?.parse::<u64>().ok()
+    };
+    pids.iter().filter_map(of).sum::<u64>() << 10
+}
+
+/// Process and children below it.
+fn family(pid: &str) -> Vec<String> {
+    let mut found = vec![pid.to_owned()];
+    let mut next = 0;
+    while next < found.len() {
+        let pid = &found[next];
+        next += 1;
+        let file = format!("/proc/{pid}/task/{pid}/children");
+        let text = fs::read_to_string(file).unwrap_or_default();
+        found.extend(text.split_whitespace().map(str::to_owned));
+    }
+    found
+}
+
+fn idle(bench: &Bench) -> Result<()> {
+    println!("### One idle container, detached, of {COUNT}: proportional memory in bytes\n");
+    println!(
+        "| | all its processes | beside the payload | processes on the host |\n|---|---|---|---|"
+    );
+    let names: Vec<String> = (0..COUNT).map(|n| format!("{}-{n}", bench.name)).collect();
+    for name in &names {
+        detached(bench, name)?;
+    }
+    let all: Vec<Vec<String>> =
+        names.iter().map(|n| process(n).map(|pid| family(&pid))).collect::<Result<_>>()?;
+    let row = |who: &str, all: &[Vec<String>], outside: usize| {
+        let whole: u64 = all.iter().map(|f| memory(f)).sum();
+        // The payload is the last of each family.
+        let rest: u64 = all.iter().map(|f| memory(&f[..f.len() - 1])).sum();
+        let n = all.len().max(1) as u64;
+        println!("| {who} | {} | **{}** | {outside} |", whole / n, rest / n);
+    };
+    row("launch -d", &all, 0);
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    works(launch(), &[&["rm", "-f"], &names[..]].concat());
+    let bundle = bench.bundle(&["/bin/sleep", "1000"], super::LIMIT)?;
+    let monitored = (0..10).filter_map(|n| conmon(bench, &bundle, n)).collect::<Vec<_>>();
+    if !monitored.is_empty() {
+        let families: Vec<_> = monitored.iter().map(|pid| family(pid)).collect();
+        row("crun with conmon", &families, 1);
+    }
+    for n in 0..10 {
+        works("crun", &["delete", "-f", &format!("{}-m{n}", bench.name)]);
+    }
+    println!();
+    Ok(())
+}
+
+/// The monitor that podman runs for each container; its number.
+fn conmon(bench: &Bench, bundle: &Path, n: usize) -> Option<String> {
+    let dir: PathBuf = bundle.join(format!("m{n}"));
+    fs::create_dir_all(&dir).ok()?;
+    let id = format!("{}-m{n}", bench.name);
+    let path = |name: &str| dir.join(name).display().to_string();
+    let (log, pid, own, socket) =
+        (format!("k8s-file:{}", path("log")), path("pid"), path("conmon"), path(""));
+    let (bundle, crun) = (bundle.display().to_string(), "/usr/bin/crun");
+    let args = [
+        "--api-version",
+        "1",
+        "-c",
+        &id,
+        "-u",
+        &id,
+        "-n",
+        &id,
+        "-r",
+        crun,
+        "-b",
+        &bundle,
+        "-l",
+        &log,
+        "-p",
+        &pid,
+        "--conmon-pidfile",
+        &own,
+        "--exit-dir",
+        &socket,
+        "--socket-dir-path",
+        &socket,
+    ];
+    if !works("conmon", &args) {
+        return None;
+    }
+    for _ in 0..100 {
+        if Path::new(&pid).exists() {
+            break;
+        }
+        std::thread::sleep(std::time::Duration::from_millis(20));
+    }
+    works("crun", &["start", &id])
+        .then(|| fs::read_to_string(own).unwrap_or_default().trim().to_owned())
+}
+
+fn list(bench: &Bench, options: &Options) -> Result<()> {
+    let bundle = bench.bundle(&["/bin/sleep", "1000"], super::LIMIT)?.display().to_string();
+    let mut crun = true;
+    for n in 0..COUNT {
+        let name = format!("{}-{n}", bench.name);
+        detached(bench, &name)?;
+        crun &= works("crun", &["run", "-d", "--bundle", &bundle, &name]);
+    }
+    let (mut ours, mut theirs) = (Vec::new(), Vec::new());
+    for _ in 0..options.rounds {
+        sys::interrupted()?;
+        ours.push(ms(sys::time(&mut quiet(launch(), &["ps"]))?.wall));
+        if crun {
+            theirs.push(ms(sys::time(&mut quiet("crun", &["list"]))?.wall));
+        }
+    }
+    let mut ratio: Vec<f64> = theirs.iter().zip(&ours).map(|(a, b)| a / b).collect();
+    println!("### A list of {COUNT} containers\n\n| | median ms | × launch ps |\n|---|---|---|");
+    println!("| launch ps | **{:.2}** | 1 |", median(&mut ours));
+    println!("| crun list | {:.2} | **{:.1}** |\n", median(&mut theirs), median(&mut ratio));
+    for n in 0..COUNT {
+        let name = format!("{}-{n}", bench.name);
+        works(launch(), &["rm", "-f", &name]);
+        works("crun", &["delete", "-f", &name]);
+    }
+    Ok(())
+}

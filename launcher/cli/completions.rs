@@ -1,0 +1,241 @@
+//! Completions for bash, zsh and fish, from the same tables as the parser.
+
+use crate::cli::flags::{Arg, FLAGS, Flag, Group};
+use crate::cli::topics::TOPICS;
+use crate::cli::verbs::{self, Verb};
+use crate::command::Command;
+use crate::error::{Error, Result};
+use crate::quote::quote;
+use std::fmt::Write;
+
+const USAGE: &str = "launch completions bash|zsh|fish";
+
+pub fn parse(mut words: super::Words) -> Result<Command> {
+    let shell = words.next().ok_or_else(|| Error::new("which shell?").hint(USAGE))?;
+    if let Some(extra) = words.next() {
+        return Err(Error::new(format!("one word too many: {}", quote(&extra))).hint(USAGE));
+    }
+    Ok(Command::Print(match shell.to_str() {
+        Some("bash") => bash(),
+        Some("zsh") => zsh(),
+        Some("fish") => fish(),
+        _ => return Err(Error::new(format!("no completions for {}", quote(&shell))).hint(USAGE)),
+    }))
+}
+
+/// One option, wherever it is from.
+struct Row {
+    names: &'static str,
+    /// Empty for a switch.
+    value: &'static str,
+    help: &'static str,
+}
+
+fn row(flag: &'static Flag) -> Row {
+    let value = match flag.arg {
+        Arg::Value(value, _) => value,
+        _ => "",
+    };
+    Row { names: flag.names, value, help: flag.help }
+}
+
+fn of_start() -> Vec<Row> {
+    FLAGS.iter().filter(|f| f.group != Group::Hidden).map(row).collect()
+}
+
+fn of_verb(verb: &'static Verb) -> Vec<Row> {
+    let shared = FLAGS.iter().filter(|f| f.group != Group::Hidden && verb.has(f)).map(row);
+    let own = verb.options.iter();
+    shared.chain(own.map(|o| Row { names: o.names, value: o.value, help: o.help })).collect()
+}
+
+fn spellings(rows: &[Row]) -> String {
+    rows.iter().map(|r| r.names).collect::<Vec<_>>().join(" ")
+}
+
+/// Options whose value is the next word.
+fn with_value(rows: &[Row]) -> String {
+    let valued = rows.iter().filter(|r| !r.value.is_empty());
+    valued.flat_map(|r| r.names.split(' ')).collect::<Vec<_>>().join("|")
+}
+
+/// The first words of a command line that are not options, each with its one line.
+fn commands() -> impl Iterator<Item = (&'static str, &'static str)> {
+    let simple = super::SIMPLE.iter().copied();
+    simple.chain(verbs::VERBS.iter().map(|v| (v.name, v.help)))
+}
+
+fn of_containers() -> String {
+    let named = verbs::VERBS.iter().filter(|v| v.words.contains("NAME")).map(|v| v.name);
+    named.collect::<Vec<_>>().join("|")
+}
+
+fn help_words() -> String {
+    let topics = TOPICS.iter().map(|(name, _)| *name);
+    commands().map(|(name, _)| name).chain(topics).collect::<Vec<_>>().join(" ")
+}
+
+fn bash() -> String {
+    let all = of_start();
+    let names: Vec<&str> = commands().map(|(name, _)| name).collect();
+    let mut text = format!(
+        "# bash completion for launch, made by: launch completions bash\n\
+         _launch() {{\n\
+         \x20   local cur=${{COMP_WORDS[COMP_CWORD]}} prev=${{COMP_WORDS[COMP_CWORD-1]}}\n\
+         \x20   local verb=${{COMP_WORDS[1]}} options='{}' files=1\n\
+         \x20   COMPREPLY=()\n",
+        spellings(&all)
+    );
+    text += "    case $verb in\n";
+    for verb in verbs::VERBS {
+        let options = spellings(&of_verb(verb));
+        let _ = writeln!(text, "        {}) options='{options}' files= ;;", verb.name);
+    }
+    let _ = write!(
+        text,
+        "        help) COMPREPLY=($(compgen -W '{help}' -- \"$cur\")); return ;;\n\
+         \x20       completions) COMPREPLY=($(compgen -W 'bash zsh fish' -- \"$cur\")); return ;;\n\
+         \x20   esac\n\
+         \x20   case $cur in -*) COMPREPLY=($(compgen -W \"$options\" -- \"$cur\")); return ;; esac\n\
+         \x20   case $prev in\n\
+         \x20       {valued}) COMPREPLY=($(compgen -f -- \"$cur\")); return ;;\n\
+         \x20   esac\n\
+         \x20   case $verb in\n\
+         \x20       {named}) COMPREPLY=($(compgen -W \"$(launch ps -aq 2>/dev/null)\" -- \"$cur\")) ;;\n\
+         \x20   esac\n\
+         \x20   if [ \"$COMP_CWORD\" = 1 ]; then\n\
+         \x20       COMPREPLY=($(compgen -W '{names}' -- \"$cur\") $(compgen -d -- \"$cur\"))\n\
+         \x20   elif [ -n \"$files\" ]; then\n\
+         \x20       COMPREPLY=($(compgen -f -- \"$cur\"))\n\
+         \x20   fi\n\
+         }}\n\
+         complete -o filenames -F _launch launch\n",
+        help = help_words(),
+        valued = with_value(&all),
+        named = of_containers(),
+        names = names.join(" "),
+    );
+    text
+}
+
+/// For zsh's _arguments: what it would take for its own syntax is escaped.
+fn zsh_escaped(text: &str) -> String {
+    text.replace('\'', "'\\''").replace('[', "\\[").replace(']', "\\]").replace(':', "\\:")
+}
+
+fn zsh_options(rows: &[Row]) -> String {
+    let mut text = String::new();
+    for row in rows {
+        let value = match row.value {
+            "" => String::new(),
+            value => format!(":{}:_files", zsh_escaped(value)),
+        };
+        for name in row.names.split(' ') {
+            let _ = writeln!(text, "        '*{name}[{}]{value}' \\", zsh_escaped(row.help));
+        }
+    }
+    text
+}
+
+fn zsh() -> String {
+    let mut text = String::from(
+        "#compdef launch\n\
+         # zsh completion for launch, made by: launch completions zsh\n\
+         _launch_names() { local -a names; names=(${(f)\"$(launch ps -aq 2>/dev/null)\"}); compadd -a names }\n\
+         _launch_words() { compadd -- \"$@\" }\n\
+         _launch() {\n\
+         \x20   if (( CURRENT == 2 )) && [[ $words[2] != -* ]]; then\n\
+         \x20       local -a commands; commands=(\n",
+    );
+    for (name, help) in commands() {
+        let _ = writeln!(text, "            '{name}:{}'", zsh_escaped(help));
+    }
+    text += "        )\n        _describe command commands; _files -/; return\n    fi\n";
+    text += "    case $words[2] in\n";
+    for verb in verbs::VERBS {
+        let names = if verb.words.contains("NAME") { "'*:name:_launch_names'" } else { "" };
+        let options = zsh_options(&of_verb(verb));
+        let _ = writeln!(
+            text,
+            "    {}) shift words; (( CURRENT-- )); _arguments \\\n{options}        {names} ;;",
+            verb.name
+        );
+    }
+    let _ = write!(
+        text,
+        "    help) _launch_words {} ;;\n    completions) _launch_words bash zsh fish ;;\n    \
+         *) _arguments \\\n{}        '*:file:_files' ;;\n    esac\n}}\n_launch \"$@\"\n",
+        help_words(),
+        zsh_options(&of_start())
+    );
+    text
+}
+
+fn fish_escaped(text: &str) -> String {
+    text.replace('\\', "\\\\").replace('\'', "\\'")
+}
+
+fn fish_options(text: &mut String, condition: &str, rows: &[Row]) {
+    for row in rows {
+        let names: String = row
+            .names
+            .split(' ')
+            .map(|name| match name.strip_prefix("--") {
+                Some(long) => format!(" -l {long}"),
+                None => format!(" -s {}", name.trim_start_matches('-')),
+            })
+            .collect();
+        let value = if row.value.is_empty() { "" } else { " -r" };
+        let help = fish_escaped(row.help);
+        let _ = writeln!(text, "complete -c launch -n '{condition}'{names}{value} -d '{help}'");
+    }
+}
+
+fn fish() -> String {
+    let mut text = String::from("# fish completion for launch, made by: launch completions fish\n");
+    for (name, help) in commands() {
+        let help = fish_escaped(help);
+        let _ = writeln!(text, "complete -c launch -n __fish_is_first_arg -a {name} -d '{help}'");
+    }
+    let mut all = Vec::new();
+    for verb in verbs::VERBS {
+        all.push(verb.name);
+        let condition = format!("__fish_seen_subcommand_from {}", verb.name);
+        fish_options(&mut text, &condition, &of_verb(verb));
+        if verb.words.contains("NAME") {
+            let names = "(launch ps -aq 2>/dev/null)";
+            let _ = writeln!(text, "complete -c launch -n '{condition}' -f -a '{names}'");
+        }
+    }
+    let _ = writeln!(
+        text,
+        "complete -c launch -n '__fish_seen_subcommand_from help' -f -a '{}'\n\
+         complete -c launch -n '__fish_seen_subcommand_from completions' -f -a 'bash zsh fish'",
+        help_words()
+    );
+    let start = format!("not __fish_seen_subcommand_from {}", all.join(" "));
+    fish_options(&mut text, &start, &of_start());
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_option_and_command_is_in_each() {
+        for text in [bash(), zsh(), fish()] {
+            for row in of_start()
+                .iter()
+                .chain(verbs::VERBS.iter().flat_map(|v| of_verb(v)).collect::<Vec<_>>().iter())
+            {
+                for name in row.names.split(' ') {
+                    let bare = name.trim_start_matches('-');
+                    assert!(text.contains(name) || text.contains(&format!(" {bare} ")), "{name}");
+                }
+            }
+            assert!(commands().all(|(name, _)| text.contains(name)));
+            assert!(!text.contains("--fault"));
+        }
+    }
+}

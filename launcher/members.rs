@@ -1,0 +1,67 @@
+//! The processes of a container, as /proc on the host has them.
+
+use std::fs;
+use std::path::PathBuf;
+
+/// One process.
+#[derive(Debug, Default, PartialEq)]
+pub struct Member {
+    pub pid: i32,
+    /// Its number inside.
+    pub inner: i32,
+    /// On the host.
+    pub uid: u32,
+    /// Clock ticks of processor time.
+    pub ticks: u64,
+    /// Bytes in memory.
+    pub resident: u64,
+    pub threads: u64,
+    pub state: char,
+    pub command: String,
+}
+
+fn file(pid: i32, name: &str) -> PathBuf {
+    PathBuf::from(format!("/proc/{pid}/{name}"))
+}
+
+fn namespace(pid: i32) -> Option<u64> {
+    rustix::fs::stat(file(pid, "ns/pid")).ok().map(|s| s.st_ino)
+}
+
+/// All that are in the pid namespace of this process, itself included.
+pub fn of(first: i32) -> Vec<i32> {
+    let Some(own) = namespace(first) else { return Vec::new() };
+    let names = fs::read_dir("/proc").into_iter().flatten().flatten();
+    let pids = names.filter_map(|e| e.file_name().to_str()?.parse().ok());
+    let mut list: Vec<i32> = pids.filter(|pid| namespace(*pid) == Some(own)).collect();
+    list.sort_unstable();
+    list
+}
+
+/// None: it has ended.
+pub fn look(pid: i32, page: u64) -> Option<Member> {
+    let stat = fs::read_to_string(file(pid, "stat")).ok()?;
+    let (head, tail) = stat.rsplit_once(") ")?;
+    // From the third field of proc_pid_stat(5) on.
+    let fields: Vec<&str> = tail.split(' ').collect();
+    let number = |field: usize| fields.get(field - 3).and_then(|f| f.parse::<u64>().ok());
+    let status = fs::read_to_string(file(pid, "status")).ok()?;
+    let line = |name: &str| status.lines().find_map(|l| l.strip_prefix(name));
+    let last = |text: &str| text.split_whitespace().last().and_then(|w| w.parse().ok());
+    let words = fs::read(file(pid, "cmdline")).unwrap_or_default();
+    let words: Vec<_> = words.split(|b| *b == 0).filter(|w| !w.is_empty()).collect();
+    let command = match words.is_empty() {
+        true => format!("[{}]", head.split_once('(')?.1),
+        false => String::from_utf8_lossy(&words.join(&b' ')).into_owned(),
+    };
+    Some(Member {
+        pid,
+        inner: line("NSpid:").and_then(last).unwrap_or(0),
+        uid: line("Uid:")?.split_whitespace().next()?.parse().ok()?,
+        ticks: number(14)? + number(15)?,
+        resident: number(24)? * page,
+        threads: number(20)?,
+        state: fields.first()?.chars().next()?,
+        command: command.chars().map(|c| if c.is_control() { '?' } else { c }).collect(),
+    })
+}

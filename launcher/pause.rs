@@ -1,0 +1,61 @@
+//! `launch pause` and `launch unpause`.
+
+use crate::cgroup::{self, freeze};
+use crate::error::{Error, Result};
+use crate::members;
+use crate::quote::quote;
+use crate::record::{self, Found};
+use std::path::PathBuf;
+
+pub fn pause(name: &str) -> Result<()> {
+    let found = record::find(name.as_ref())?;
+    let (pid, _) = found.process()?;
+    let dir = match freeze::freezer(found.cgroups()) {
+        Some(dir) => dir.to_owned(),
+        None => make(&found)?,
+    };
+    if freeze::is_frozen(&dir) {
+        return Err(Error::new(format!("container {} is paused already", quote(name))));
+    }
+    if cgroup::is_cgroup(&dir) != Some(true) {
+        freeze::gather(&dir, || members::of(pid.as_raw_pid()))?;
+    }
+    freeze::freeze(&dir)
+}
+
+/// A cgroup for that alone: version 1 has a hierarchy of its own for it.
+fn make(found: &Found) -> Result<PathBuf> {
+    let layout = cgroup::probe()?;
+    let Some(dir) = freeze::place(&layout, &found.name) else {
+        return Err(Error::new(format!(
+            "container {} has no cgroup that can be frozen",
+            quote(&found.name)
+        ))
+        .hint("start it with a limit, such as --pids-limit 1000"));
+    };
+    found.note_cgroup(&dir)?;
+    cgroup::create(&dir)?;
+    Ok(dir)
+}
+
+pub fn unpause(name: &str) -> Result<()> {
+    let found = record::find(name.as_ref())?;
+    found.process()?;
+    match freeze::freezer(found.cgroups()).filter(|dir| freeze::is_frozen(dir)) {
+        Some(dir) => freeze::thaw(dir),
+        None => Err(Error::new(format!("container {} is not paused", quote(name)))),
+    }
+}
+
+impl Found {
+    pub fn is_paused(&self) -> bool {
+        freeze::freezer(self.cgroups()).is_some_and(freeze::is_frozen)
+    }
+
+    /// Whatever it was told shall happen.
+    pub fn thaw(&self) {
+        if let Some(dir) = freeze::freezer(self.cgroups()) {
+            let _ = freeze::thaw(dir);
+        }
+    }
+}

@@ -1,0 +1,71 @@
+//! What a detached container has instead of its launcher: nothing to read, a log, and a
+//! file for its init's reports.
+
+use super::{Builder, c_str};
+use crate::error::{Error, Result};
+use crate::record::File;
+use crate::spec::{Log, Restart, Spec};
+use crate::step::{ChildStep, HostStep};
+use rustix::fd::{AsRawFd, OwnedFd};
+use rustix::fs::{Mode, OFlags};
+use std::ffi::CString;
+use std::path::PathBuf;
+
+/// The slots, in this order.
+const NULL: usize = 0;
+const LOG: usize = 1;
+pub const REPORT: usize = 2;
+
+/// /dev/null in each: the files come later, when they are recorded, by the same numbers.
+pub fn places() -> Result<Vec<OwnedFd>> {
+    let open = |_| {
+        rustix::fs::open("/dev/null", OFlags::RDWR | OFlags::CLOEXEC, Mode::empty())
+            .map_err(|e| Error::os("open /dev/null", e))
+    };
+    (0..3).map(open).collect()
+}
+
+pub fn make_files(spec: &Spec, id: &str) -> Vec<HostStep> {
+    let mut steps = match spec.log {
+        Log::File { .. } => vec![HostStep::MakeFile { file: File::Log, slot: LOG }],
+        Log::Journal => vec![HostStep::ToJournal { id: id.to_owned(), slot: LOG }],
+        Log::None => Vec::new(),
+    };
+    steps.push(HostStep::MakeFile { file: File::Report, slot: REPORT });
+    steps
+}
+
+/// `--pidfile` and `--cidfile`.
+pub fn files_for_others(spec: &Spec, id: &str) -> Vec<HostStep> {
+    let file = |option, path: &Option<PathBuf>, name| {
+        let path = path.clone()?;
+        Some(HostStep::WriteFile { option, path, name })
+    };
+    let pid = file("--pidfile", &spec.pidfile, None);
+    pid.into_iter().chain(file("--cidfile", &spec.cidfile, Some(id.to_owned()))).collect()
+}
+
+impl Builder<'_> {
+    /// Input from nowhere, output to the log.
+    pub fn redirect(&mut self) {
+        for (slot, fd) in [(NULL, 0), (LOG, 1), (LOG, 2)] {
+            self.child.push(ChildStep::Redirect { slot, fd });
+        }
+    }
+
+    /// Options of init's command line.
+    pub fn init_options(&self, report: Option<&OwnedFd>) -> Result<Vec<CString>> {
+        let mut argv = Vec::new();
+        if let Some(report) = report {
+            argv.extend([c"--report".into(), c_str(report.as_raw_fd().to_string())?]);
+        }
+        let policy = match self.spec.restart {
+            Restart::No => return Ok(argv),
+            Restart::Always => "always".to_owned(),
+            Restart::OnFailure(None) => "on-failure".to_owned(),
+            Restart::OnFailure(Some(n)) => format!("on-failure:{n}"),
+        };
+        argv.extend([c"--restart".into(), c_str(policy)?]);
+        Ok(argv)
+    }
+}

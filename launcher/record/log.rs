@@ -1,0 +1,116 @@
+//! The log of a detached container. It writes there itself, so there is no process that
+//! copies and could stamp times; whoever comes by cuts off the beginning of what has grown
+//! too long, and notes how long it was when.
+
+use super::{Entry, Found, files_of, lines, write_all};
+use crate::error::{Error, Result};
+use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
+use rustix::fs::{FallocateFlags, Mode, OFlags, SeekFrom};
+use std::ffi::CStr;
+
+/// Bytes, where --log-opt max-size says nothing else.
+pub const SIZE: u64 = 1 << 20;
+/// Between two notes of the length.
+const APART: u64 = 10_000;
+
+pub fn open(found: &Found) -> Result<OwnedFd> {
+    open_file(found.dir.as_fd(), &found.name, OFlags::RDONLY).map_err(|e| {
+        Error::os(format!("open the log of {}", found.name), e)
+            .hint("it was started without one (--log-driver)")
+    })
+}
+
+fn open_file(dir: BorrowedFd<'_>, name: &str, flags: OFlags) -> rustix::io::Result<OwnedFd> {
+    let [log, _] = files_of(name);
+    let flags = flags | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+    rustix::fs::openat(dir, log, flags, Mode::empty())
+}
+
+/// Keeps it short, and notes how long it is. That it cannot is no reason to fail.
+pub fn tend(found: &Found) {
+    tend_file(found.dir.as_fd(), &found.name, &found.entry);
+}
+
+pub(super) fn tend_file(dir: BorrowedFd<'_>, name: &str, entry: &Entry) {
+    let Ok(file) = open_file(dir, name, OFlags::RDWR) else { return };
+    let Ok(stat) = rustix::fs::fstat(&file) else { return };
+    let most = if entry.facts.log_size == 0 { SIZE } else { entry.facts.log_size };
+    let size = stat.st_size as u64;
+    if stat.st_blocks as u64 * 512 > most {
+        // Whole pages, so that half of what is allowed stays.
+        let end = size.saturating_sub(most / 2) / 4096 * 4096;
+        let hole = FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE;
+        if end > 0 && rustix::fs::fallocate(&file, hole, 0, end).is_err() {
+            // A file system without holes: all of it or nothing.
+            let _ = rustix::fs::ftruncate(&file, 0);
+        }
+    }
+    let (time, length) = entry.marks.last().copied().unwrap_or((entry.facts.started, 0));
+    let now = super::now();
+    if size != length && now >= time + APART {
+        let flags = OFlags::WRONLY | OFlags::APPEND | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        if let Ok(record) = rustix::fs::openat(dir, name, flags, Mode::empty()) {
+            let _ = write_all(record.as_fd(), lines::mark(now, size).as_bytes());
+        }
+    }
+}
+
+pub(super) fn tend_named(dir: BorrowedFd<'_>, name: &CStr, entry: &Entry) {
+    tend_file(dir, &name.to_string_lossy(), entry);
+}
+
+/// Where the first byte is that may have been written at `time`.
+pub fn mark_before(entry: &Entry, time: u64) -> u64 {
+    entry.marks.iter().rev().find(|(at, _)| *at <= time).map_or(0, |(_, length)| *length)
+}
+
+/// The next byte that is not in the hole, from `at` on.
+pub fn data_from(file: BorrowedFd<'_>, at: u64) -> u64 {
+    match rustix::fs::seek(file, SeekFrom::Data(at)) {
+        Ok(data) => data,
+        // Shorter than it was: it has been emptied.
+        Err(_) => match rustix::fs::fstat(file) {
+            Ok(stat) if (stat.st_size as u64) < at => 0,
+            _ => at,
+        },
+    }
+}
+
+/// The beginning of a line, at `from` or behind it.
+pub fn first(file: BorrowedFd<'_>, from: u64) -> Result<u64> {
+    let at = data_from(file, from);
+    if at == 0 {
+        return Ok(0);
+    }
+    // Behind a hole the first line may have lost its beginning.
+    let mut buffer = vec![0; 64 << 10];
+    let before = at - 1;
+    let n = rustix::io::pread(file, &mut buffer[..], before)
+        .map_err(|e| Error::os("read the log", e))?;
+    let end = buffer[..n].iter().position(|b| *b == b'\n');
+    Ok(end.map_or(at, |end| before + end as u64 + 1))
+}
+
+/// The beginning of the last `lines` lines, not before `from`.
+pub fn last_lines(file: BorrowedFd<'_>, from: u64, lines: u64) -> Result<u64> {
+    let failed = |e| Error::os("read the log", e);
+    let end = rustix::fs::fstat(file).map_err(failed)?.st_size as u64;
+    let (mut at, mut left) = (end, lines);
+    let mut buffer = vec![0; 64 << 10];
+    while at > from {
+        let start = at.saturating_sub(buffer.len() as u64).max(from);
+        let part = &mut buffer[..(at - start) as usize];
+        let n = rustix::io::pread(file, &mut *part, start).map_err(failed)?;
+        for i in (0..n).rev() {
+            // The last byte ends the last line; it begins none.
+            if part[i] == b'\n' && start + i as u64 + 1 < end {
+                if left <= 1 {
+                    return Ok(if lines == 0 { end } else { start + i as u64 + 1 });
+                }
+                left -= 1;
+            }
+        }
+        at = start;
+    }
+    Ok(if lines == 0 { end } else { from })
+}

@@ -1,0 +1,180 @@
+//! `launch exec`: one more process, no more powerful than the first, and none of the host's.
+
+use super::living::{started, verb};
+use crate::common::*;
+use std::io::Write;
+use std::process::{Command, Stdio};
+
+/// All that a process is and may.
+const FINGERPRINT: &str = "
+    grep -E '^(Uid|Gid|Groups|Cap|NoNewPrivs|Seccomp|SigIgn|SigBlk|SigCgt|Umask|Cpus_allowed:)' /proc/self/status
+    for n in cgroup ipc mnt net pid user uts; do readlink /proc/self/ns/$n; done
+    cat /proc/self/limits /proc/self/cgroup /proc/self/oom_score_adj /proc/self/mountinfo
+    readlink /proc/self/cwd; readlink /proc/self/root
+    ls /proc/self/fd | wc -l
+    env | grep -v -e ^SHLVL -e ^PWD | sort";
+
+fn exec(s: &Sandbox, options: &[&str], name: &str, command: &[&str]) -> Run {
+    let mut c = Command::new(launch());
+    c.arg("exec").args(options).arg(name).args(command).stdin(Stdio::null());
+    c.current_dir(&s.dir);
+    Run::of(c)
+}
+
+#[test]
+fn the_same_as_a_start() {
+    let Some(s) = Sandbox::new() else { return };
+    s.file("/etc/passwd", "me:x:77:78::/home/me:/bin/sh\n", 0o644);
+    s.file("/etc/group", "more:x:79:me\n", 0o644);
+    let mut variants = vec![
+        vec![],
+        vec!["-e", "A=1 2", "--read-only", "--no-init"],
+        vec![
+            "--cap-add",
+            "SYS_PTRACE",
+            "--cap-drop",
+            "CHOWN",
+            "--security-opt",
+            "no-new-privileges=false",
+        ],
+        vec!["--net", "host"],
+        vec!["--ephemeral", "--tmpfs", "/t"],
+    ];
+    if is_root() {
+        variants.push(vec!["-u", "me", "-w", "/bin"]);
+        variants.push(vec!["--privileged"]);
+    }
+    if s.run(&["--mem", "50M", "--pids-limit", "50"], &["true"]).err.is_empty() {
+        variants.push(vec!["--mem", "50M", "--pids-limit", "50", "--cpus", "0.5"]);
+    }
+    for options in variants {
+        let _ = std::fs::remove_file(s.rootfs().join("out"));
+        let out = s.dir.join("out");
+        std::fs::create_dir_all(&out).unwrap();
+        set_mode(&out, 0o777);
+        let _ = std::fs::remove_file(out.join("fp"));
+        let volume = format!("{}:/out", out.display());
+        let script = format!("({FINGERPRINT}) >/out/new; mv /out/new /out/fp; exec sleep 60");
+        let all = [&options[..], &["-v", &volume]].concat();
+        let mut child = started(&s, "fp", &all, &["sh", "-c", &script]);
+        wait_until("the fingerprint is taken", || out.join("fp").exists());
+        let first = std::fs::read_to_string(out.join("fp")).unwrap();
+        let second = exec(&s, &[], "fp", &["sh", "-c", FINGERPRINT]).expect(0);
+        assert_eq!(second.err, "", "{options:?}");
+        assert!(first.lines().count() > 60, "{first}");
+        let differ: Vec<_> =
+            first.lines().zip(second.out.lines()).filter(|(a, b)| a != b).collect();
+        assert!(differ.is_empty(), "{options:?}: {differ:#?}");
+        assert_eq!(first, second.out, "{options:?}");
+        verb(&["stop", "-t", "0", "fp"]).expect(0);
+        child.wait().unwrap();
+    }
+}
+
+#[test]
+fn codes_users_and_streams() {
+    let Some(s) = Sandbox::new() else { return };
+    let mut child = started(&s, "box", &["-e", "A=1"], &["sleep", "60"]);
+    exec(&s, &[], "box", &["sh", "-c", "exit 7"]).expect(7);
+    exec(&s, &[], "box", &["sh", "-c", "kill -9 $$"]).expect(137);
+    exec(&s, &[], "box", &["nosuch"]).fails(127, &["nosuch: not found"]);
+    exec(&s, &[], "box", &["/bin"]).fails(126, &["/bin: is a directory"]);
+    exec(&s, &["-w", "/nowhere"], "box", &["true"]).fails(125, &["/nowhere", "(ENOENT)"]);
+    exec(&s, &["-w", "/proc/self/fd/7"], "box", &["true"]).fails(125, &["/proc/self/fd/7"]);
+    for user in ["1x", "nobody2", "-1", "4294967295", "1:", ":1"] {
+        exec(&s, &["-u", user], "box", &["true"]).fails(125, &[]);
+    }
+    let out =
+        exec(&s, &["-e", "B=2", "-w", "/bin"], "box", &["sh", "-c", "echo $A $B $(pwd) $HOSTNAME"]);
+    assert_eq!(out.ok(), "1 2 /bin box");
+    if is_root() {
+        let out = exec(&s, &["-u", "5:6"], "box", &["sh", "-c", "id; echo $HOME"]).ok();
+        assert!(out.starts_with("uid=5 gid=6") && out.ends_with("\n/"), "{out}");
+    }
+    let data: Vec<u8> = (0..300_000u32).flat_map(u32::to_le_bytes).collect();
+    let mut cat = Command::new(launch());
+    cat.args(["exec", "box", "cat"]).stdin(Stdio::piped()).stdout(Stdio::piped());
+    let mut cat = cat.spawn().unwrap();
+    let mut stdin = cat.stdin.take().unwrap();
+    let copy = data.clone();
+    let writer = std::thread::spawn(move || stdin.write_all(&copy));
+    let output = cat.wait_with_output().unwrap();
+    writer.join().unwrap().unwrap();
+    assert!(output.stdout == data && output.status.success());
+    // What exec has left behind belongs to process 1.
+    exec(&s, &[], "box", &["sh", "-c", "sleep 0.2 >/dev/null 2>&1 &"]).expect(0);
+    verb(&["stop", "box"]).expect(0);
+    child.wait().unwrap();
+    exec(&s, &[], "box", &["true"]).fails(125, &["no container 'box'"]);
+    exec(&s, &["--mem", "1M"], "box", &["true"]).fails(125, &["--mem' is for a start only"]);
+    exec(&s, &["--usr", "1"], "box", &["true"]).fails(125, &["did you mean --user?"]);
+}
+
+/// The window of CVE-2016-9962 and CVE-2019-5736: a process of the host on its way in.
+#[test]
+fn nothing_of_the_host_is_seen_on_the_way_in() {
+    let Some(s) = Sandbox::new() else { return };
+    let spy = "while :; do ls -l /proc/[0-9]*/fd /proc/[0-9]*/exe /proc/[0-9]*/cwd /proc/[0-9]*/root; \
+               cat /proc/[0-9]*/environ | tr '\\0' '\\n'; done >/seen 2>&1";
+    let mut child = started(&s, "spy", &[], &["sh", "-c", spy]);
+    let secret = s.dir.join("secret-file");
+    std::fs::write(&secret, "x").unwrap();
+    let file = std::fs::File::open(&secret).unwrap();
+    for _ in 0..rounds(40) {
+        let mut c = Command::new(launch());
+        c.args(["exec", "spy", "true"]).env("HOSTSECRET", "hostsecret");
+        c.stdin(file.try_clone().unwrap());
+        let run = Run::of(c);
+        assert_eq!(run.code, 0, "{run:?}");
+    }
+    verb(&["stop", "-t", "0", "spy"]).expect(0);
+    child.wait().unwrap();
+    let seen = std::fs::read_to_string(s.rootfs().join("seen")).unwrap();
+    assert!(seen.contains("/bin/busybox"));
+    for line in seen.lines() {
+        // Its standard input is what the caller gave it.
+        let target = line.split(" -> ").nth(1).unwrap_or_default();
+        let host = target.contains("/launch") || target.contains("target/");
+        assert!(!host && !line.contains("hostsecret"), "{line}");
+        let inside = ["/bin/busybox", "/seen", "/dev/null", "/"].contains(&target);
+        let odd = ["pipe:", "anon_inode:", "socket:", "/proc/", "/memfd:init"];
+        let fine = inside || target.is_empty() || odd.iter().any(|p| target.starts_with(p));
+        assert!(fine || line.contains(" 0 -> ") && target.ends_with("secret-file"), "{line}");
+    }
+}
+
+#[test]
+fn rootless() {
+    let Some(s) = Sandbox::new() else { return };
+    let mut start = s.as_user(&["--name", "mine", "-e", "A=1"], &["sleep", "60"]);
+    let mut child = start.stdout(Stdio::null()).spawn().unwrap();
+    let as_user = |words: &[&str]| {
+        let mut c = s.as_user::<&str>(&[], &[]);
+        let program = c.get_program().to_owned();
+        c = Command::new(program);
+        c.args(words).stdin(Stdio::null()).current_dir("/");
+        if is_root() {
+            crate::common::as_user(&mut c, USER, USER);
+        }
+        Run::of(c)
+    };
+    wait_until("it runs", || as_user(&["ps"]).out.contains(" running "));
+    let out =
+        as_user(&["exec", "mine", "sh", "-c", "id -u; echo $A; grep NoNew /proc/self/status"]);
+    assert_eq!(out.ok(), "0\n1\nNoNewPrivs:\t1");
+    let own = as_user(&[
+        "exec",
+        "mine",
+        "sh",
+        "-c",
+        "readlink /proc/self/ns/user; readlink /proc/1/ns/user",
+    ])
+    .ok();
+    let lines: Vec<&str> = own.lines().collect();
+    assert_eq!(lines[0], lines[1]);
+    if is_root() {
+        verb(&["exec", "mine", "true"]).fails(125, &["no container 'mine'"]);
+    }
+    as_user(&["stop", "mine"]).expect(0);
+    child.wait().unwrap();
+}
