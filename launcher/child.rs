@@ -213,6 +213,7 @@ impl Context {
             }
             ChildStep::Bind(bind) => mount::volume::bind(bind, sys::borrow(self.slots[bind.slot])),
             ChildStep::Harden(step) => self.harden(step),
+            ChildStep::Provide(p) => mount::volume::provide(p, &self.slots),
             ChildStep::ReadOnly { target } => mount::attributes(target, sys::attr::RDONLY),
             ChildStep::OpenTerminal { owner } => self.open_terminal(*owner),
             ChildStep::Pivot => self.pivot(),

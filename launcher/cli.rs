@@ -12,6 +12,7 @@ mod limits;
 mod live;
 mod man;
 mod mounts;
+pub mod net;
 mod process;
 pub mod signal;
 mod stage;
@@ -250,6 +251,7 @@ fn name_part(word: &str) -> &str {
 
 fn finish(mut draft: Draft, words: Vec<OsString>) -> Result<Command> {
     limits::check(&draft)?;
+    net::settle(&mut draft)?;
     mounts::check(&draft)?;
     process::settle(&mut draft)?;
     sysctl::check(&draft.spec)?;

@@ -33,6 +33,9 @@ pub enum Command {
     Inspect {
         names: Vec<String>,
     },
+    Port {
+        names: Vec<String>,
+    },
     Stop {
         names: Vec<String>,
         signal: Option<i32>,

@@ -101,6 +101,7 @@ pub fn child_words(step: &ChildStep) -> String {
             let ro = if b.read_only { ", read-only" } else { "" };
             format!("volume {} on {}{ro}", b.source.display(), lossy(&b.target))
         }
+        ChildStep::Provide(p) => format!("give it {} of its own", lossy(&p.bind.target)),
         ChildStep::Harden(step) => harden::words(step),
         ChildStep::ReadOnly { target } => format!("make {} read-only", lossy(target)),
         ChildStep::OpenTerminal { .. } => "open a pseudo-terminal".into(),
@@ -187,6 +188,18 @@ fn child_shell(step: &ChildStep, plan: &Plan) -> Vec<String> {
                 out.push(format!("mount -o remount,bind,ro {target}"));
             }
             out
+        }
+        ChildStep::Provide(p) => {
+            let target = quote(p.bind.target.to_bytes());
+            match &p.text {
+                Some(_) => {
+                    one(format!("touch {target}; cat > /dev/x; mount --bind /dev/x {target}"))
+                }
+                None => vec![
+                    format!("touch {target}; mount --bind $OLD/run/launch/.net/.../hosts {target}"),
+                    format!("mount -o remount,bind,ro {target}"),
+                ],
+            }
         }
         ChildStep::Harden(step) => harden::shell(step),
         ChildStep::AttachTree { target, .. } => {

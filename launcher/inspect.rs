@@ -79,10 +79,8 @@ fn spec(s: &Spec) -> Value {
         "ephemeral": s.ephemeral,
         "mounts": s.mounts.iter().map(mount).collect::<Value>(),
         "limits": limits(&s.limits),
-        "net": match s.net {
-            Net::None => "none",
-            Net::Host => "host",
-        },
+        "net": net(&s.net),
+        "ports": s.net_options.ports.len(),
         "init": !s.no_init,
         "tty": match s.tty {
             Tty::Auto => "auto",
@@ -95,6 +93,17 @@ fn spec(s: &Spec) -> Value {
         "new_privileges": s.new_privileges,
         "stop_timeout": s.stop_timeout,
     })
+}
+
+fn net(net: &Net) -> Value {
+    match net {
+        Net::None => "none".into(),
+        Net::Host => "host".into(),
+        Net::UserMode(program) => program.name().into(),
+        Net::Container(name) => format!("container:{name}").into(),
+        Net::Namespace(path) => format!("ns:{}", path.display()).into(),
+        Net::Bridge(names) => names.iter().map(|n| format!("bridge:{n}")).collect(),
+    }
 }
 
 fn names(set: u64) -> Value {

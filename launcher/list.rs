@@ -1,9 +1,10 @@
 //! Containers as a table and as JSON.
 
 use crate::cgroup::Usage;
+use crate::error::Result;
 use crate::quote::quote;
 use crate::record::{self, Found, Life};
-use crate::{age, report};
+use crate::{age, net, report};
 use rustix::fd::AsFd;
 use serde_json::{Value, json};
 use std::ffi::OsString;
@@ -82,6 +83,23 @@ pub fn table<const N: usize>(rows: &[[String; N]]) -> String {
 }
 
 /// What `ps --json` and `inspect` say of every container.
+/// The container's ports and where the host has them, a line each.
+fn ports(f: &Found) -> Vec<String> {
+    net::leases(&f.entry.items).iter().flat_map(|l| &l.ports).map(|p| p.words()).collect()
+}
+
+/// `launch port`; with several names each line begins with one.
+pub fn port(names: &[String]) -> Result<String> {
+    let mut text = String::new();
+    for name in names {
+        let head = if names.len() > 1 { format!("{name} ") } else { String::new() };
+        for line in ports(&record::find(name.as_ref())?) {
+            text += &format!("{head}{line}\n");
+        }
+    }
+    Ok(text)
+}
+
 pub fn facts(f: &Found) -> Value {
     let spec = f.spec().ok();
     let running = f.life == Life::Running;
@@ -100,6 +118,8 @@ pub fn facts(f: &Found) -> Value {
         "uptime_seconds": end.saturating_sub(f.entry.facts.started) as f64 / 1000.0,
         "detached": f.entry.facts.detached,
         "restarts": f.entry.facts.detached.then(|| report_of(f)),
+        "addresses": net::leases(&f.entry.items).iter().map(|l| l.ip.to_string()).collect::<Value>(),
+        "ports": ports(f),
         "memory": usage.map(|(used, _)| used),
         "memory_limit": usage.and_then(|(_, limit)| limit),
         "rootfs": spec.as_ref().map(|s| s.rootfs.to_string_lossy().into_owned()),

@@ -32,6 +32,7 @@ mod logs;
 mod lookup;
 mod members;
 mod mount;
+mod net;
 mod pause;
 mod plan;
 mod program;
@@ -140,6 +141,7 @@ fn dispatch(command: Command) -> Result<i32> {
 fn about(command: Command) -> Result<i32> {
     match command {
         Command::Ps { all, quiet, whole, json } => print(&list::ps(all, quiet, whole, json)),
+        Command::Port { names } => print(&list::port(&names)?),
         Command::Inspect { names } => print(&inspect::inspect(&names)?),
         Command::Stop { names, signal, timeout } => {
             end::stop(&names, signal, timeout, &mut std::io::stdout())

@@ -6,6 +6,8 @@ pub mod enter;
 mod harden;
 mod ids;
 mod mounts;
+mod names;
+mod network;
 mod rootfs;
 mod verify;
 
@@ -17,7 +19,8 @@ use crate::idmap::{self, IdMap};
 use crate::spec::{Caps, MountOp, Net, Owners, Spec};
 use crate::step::{ChildStep, Harden, HostStep, Tree};
 use crate::sys::CStrings;
-use crate::{cgroup, env, layers, lookup, record, user};
+use crate::{cgroup, env, layers, lookup, net, record, user};
+use mounts::parents;
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::process::Uid;
 use std::ffi::{CString, OsStr, OsString};
@@ -63,11 +66,12 @@ pub fn plan(spec: &Spec, host: &Host) -> Result<Plan> {
     let (ids, ids_lock) = ids::choose(spec, host)?;
     let terminal = host.wants_terminal(spec.tty);
     let opened = if spec.detach { detach::places()? } else { Vec::new() };
+    let hostname = spec.hostname.clone().unwrap_or_else(|| id.clone());
     let mut build = Builder::new(spec, host, fd.as_fd(), &root);
     (build.ids, build.warnings, build.host_root) = (ids.clone(), warnings, host_root);
     build.slots = opened.len();
+    build.net = network::wanted(spec, host, &id, &hostname)?;
     let cgroups = build.cgroups(&id)?;
-    let hostname = spec.hostname.clone().unwrap_or_else(|| id.clone());
     let who = build.user()?;
     let env = build.environment(&hostname, &who, terminal)?;
     let workdir = spec.workdir.clone().unwrap_or_else(|| "/".into());
@@ -83,7 +87,7 @@ pub fn plan(spec: &Spec, host: &Host) -> Result<Plan> {
     if below_sys(spec) {
         build.cgroup_view()?;
     }
-    build.user_mounts()?;
+    build.user_mounts(&hostname)?;
     if terminal {
         build.child.push(ChildStep::OpenTerminal { owner: Uid::from_raw(who.uid) });
     }
@@ -93,7 +97,7 @@ pub fn plan(spec: &Spec, host: &Host) -> Result<Plan> {
     build.finish(&hostname, &who, &workdir)?;
     build.exec(candidates, &env, spec.no_init, opened.get(detach::REPORT))?;
     let facts = record::Facts { detached: spec.detach, ..facts(&env) };
-    let host_steps = build.host_steps(&id, cgroups.as_ref(), facts);
+    let host_steps = build.host_steps(&id, cgroups.as_ref(), facts)?;
     let Builder { child, slots, warnings, tree_slot, .. } = build;
     let tree = tree_slot.zip(root.disk());
     Ok(Plan {
@@ -139,6 +143,9 @@ pub(crate) struct Builder<'a> {
     view_slot: usize,
     /// How many things are hidden so far.
     hidden: usize,
+    /// What it is to have on bridges, and the slot of its hosts file.
+    net: Option<net::Wanted>,
+    hosts_slot: Option<usize>,
 }
 
 impl<'a> Builder<'a> {
@@ -163,6 +170,8 @@ impl<'a> Builder<'a> {
             view_sources: Vec::new(),
             view_slot: 0,
             hidden: 0,
+            net: None,
+            hosts_slot: None,
         }
     }
 
@@ -223,6 +232,7 @@ impl<'a> Builder<'a> {
                 self.source(source, true, *owners)?;
             }
         }
+        self.open_hosts()?;
         if self.ids.is_some() {
             self.dev_slot = self.open_source(Path::new("/dev"))?;
             if self.spec.net == Net::Host {
@@ -260,7 +270,7 @@ impl<'a> Builder<'a> {
         if self.spec.read_only || !self.spec.caps.privileged {
             self.child.push(ChildStep::RootAttributes { read_only: self.spec.read_only });
         }
-        if self.spec.net == Net::None && !self.apart() {
+        if self.born_in_network() {
             self.child.push(ChildStep::LoopbackUp);
         }
         self.child.push(ChildStep::Hostname(c_str(hostname)?));

@@ -38,6 +38,8 @@ pub enum RecordItem {
     Subtree { file: PathBuf, value: String },
     /// Users or groups of the host that are the container's while it lives.
     Ids { users: bool, ids: Ids },
+    /// Leases, ports and names of this container in a network namespace, by its inode.
+    Network { namespace: u64, id: String },
 }
 
 /// What is known of a container before it runs.

@@ -3,6 +3,7 @@
 use crate::cgroup;
 use crate::child::{self, Context};
 use crate::error::{Error, Result};
+use crate::net;
 use crate::plan::Plan;
 use crate::record::Record;
 use crate::spec::{Fault, Log, Spec};
@@ -29,6 +30,9 @@ struct Made {
     written: Vec<cgroup::Write>,
     parent_end: Option<OwnedFd>,
     child: Option<Pid>,
+    net: Option<net::Session>,
+    /// A process of ours that ends when the child has.
+    helper: Option<Pid>,
 }
 
 /// One timed step: its number in the plan and nanoseconds.
@@ -101,6 +105,9 @@ fn start(
     let count = steps.len();
     plan.host = steps;
     let terminal = await_exec(plan, made)?;
+    if let Some(session) = &made.net {
+        session.return_home()?;
+    }
     if let Some(shared) = shared {
         for index in 0..plan.child.len() {
             timings.push(Timing { step: count + 1 + index, nanoseconds: shared.get(index) });
@@ -114,6 +121,7 @@ fn host_error(step: &HostStep, e: Errno) -> Error {
     match step {
         HostStep::MakeCgroup(dir) => cgroup::create_error(dir, e),
         HostStep::WriteCgroup(write) => cgroup::write_error(write, e),
+        HostStep::Net(step) => step.error(e),
         other => Error::os(explain::host_words(other), e),
     }
 }
@@ -183,11 +191,8 @@ fn host_step(
                 made.written.push(write.clone());
             }
         }
-        HostStep::NewNetwork => {
-            sys::unshare(sys::ns::NEWNET)
-                .and_then(|()| sys::loopback_up())
-                .map_err(|e| Error::os(explain::host_words(step), e))?;
-        }
+        HostStep::Net(step) => step.run(&mut made.net, &mut made.helper, made.child)?,
+        HostStep::NewNetwork => new_network(step, made)?,
         HostStep::MapIds(map) => {
             if let Some(child) = made.child {
                 idmap::map_ids(map, child)?;
@@ -214,6 +219,13 @@ fn host_step(
         HostStep::Clone { .. } => {}
     }
     Ok(())
+}
+
+fn new_network(step: &HostStep, made: &mut Made) -> Result<()> {
+    made.net.iter_mut().for_each(net::Session::unlock);
+    sys::unshare(sys::ns::NEWNET)
+        .and_then(|()| sys::loopback_up())
+        .map_err(|e| Error::os(explain::host_words(step), e))
 }
 
 fn clone(
@@ -359,10 +371,13 @@ fn undo(made: &mut Made, failed: bool) -> Result<()> {
         let _ = rustix::process::kill_process(child, Signal::KILL);
         supervise::reap(child);
     }
+    if let Some(helper) = made.helper.take() {
+        supervise::reap(helper);
+    }
     if failed {
         made.files.drain(..).for_each(|file| drop(std::fs::remove_file(file)));
     }
-    let mut result = Ok(());
+    let mut result = made.net.take().map_or(Ok(()), net::Session::end);
     for write in made.written.iter().rev() {
         result = result.and(cgroup::unwrite(write));
     }

@@ -7,6 +7,7 @@ pub use harden::{Check, Done, Harden, Hidden, Setting};
 
 use crate::cgroup::Write;
 use crate::idmap::IdMap;
+use crate::net::step::NetStep;
 use crate::record::{Facts, File, RecordItem};
 use crate::sys::CStrings;
 use rustix::fd::OwnedFd;
@@ -61,6 +62,7 @@ pub enum HostStep {
     MapIds(IdMap),
     /// A tree of the host's as a mount of its own, sent to the child (root's user namespaces).
     SendTree(Tree),
+    Net(NetStep),
     /// A network namespace for the child to join, loopback up, made while it mounts: of
     /// all namespaces it takes by far the longest.
     NewNetwork,
@@ -159,6 +161,8 @@ pub enum ChildStep {
         target: CString,
     },
     Bind(Box<Bind>),
+    /// A file that the container gets from us, over what the image has.
+    Provide(Box<Provided>),
     Harden(Harden),
     /// One mount, now that all mount points in it are made.
     ReadOnly {
@@ -300,4 +304,12 @@ pub struct Bind {
     pub read_only: bool,
     /// For messages.
     pub source: PathBuf,
+}
+
+pub struct Provided {
+    pub bind: Bind,
+    /// What is in it; None: a file of the host's.
+    pub text: Option<Vec<u8>>,
+    /// Asked for: it is an error when there is no place for it.
+    pub must: bool,
 }

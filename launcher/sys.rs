@@ -13,6 +13,7 @@ mod descriptors;
 mod fd;
 mod fork;
 mod loopdev;
+mod namespace;
 mod restrict;
 mod signal;
 #[cfg(not(test))]
@@ -25,6 +26,7 @@ pub use descriptors::{is_close_on_exec, none_open_but};
 pub use fd::{close_on_exec_from, fd_path, pty_path};
 pub use fork::fork;
 pub use loopdev::{loop_configure, loop_free};
+pub use namespace::{join, loopback_up, namespace_kind, unshare};
 pub use restrict::{
     get_limit, join_session_keyring, load_filter, seccomp_mode, session, session_keyring, set_limit,
 };
@@ -111,18 +113,6 @@ fn check(ret: isize) -> Result<usize> {
         return Err(Errno::from_raw_os_error(-ret as i32));
     }
     Ok(ret as usize)
-}
-
-/// unshare(2) with 64-bit flags.
-pub fn unshare(flags: u64) -> Result<()> {
-    // SAFETY: no pointer is passed; a single-threaded process may unshare any of these.
-    unsafe { call(libc::SYS_unshare, [flags as usize, 0, 0, 0, 0]) }.map(drop)
-}
-
-/// setns(2) by pidfd: joins that process's namespaces of the given kinds (Linux 5.8).
-pub fn join(pidfd: RawFd, kinds: u64) -> Result<()> {
-    // SAFETY: no pointer is passed.
-    unsafe { call(libc::SYS_setns, [pidfd as usize, kinds as usize, 0, 0, 0]) }.map(drop)
 }
 
 /// mount_setattr(2): adds attributes to the mount at `path` (Linux 5.12).
@@ -219,34 +209,6 @@ pub fn exec_path(path: &CStr, argv: &CStrings, env: &CStrings) -> Errno {
         )
     };
     ret.err().unwrap_or(Errno::IO)
-}
-
-/// Brings up the loopback interface of the current network namespace (netdevice(7)).
-pub fn loopback_up() -> Result<()> {
-    use rustix::net::{AddressFamily, SocketFlags, SocketType};
-    let socket = rustix::net::socket_with(
-        AddressFamily::INET,
-        SocketType::DGRAM,
-        SocketFlags::CLOEXEC,
-        None,
-    )?;
-    let mut request = [0u8; 40];
-    request[..2].copy_from_slice(b"lo");
-    request[16..18].copy_from_slice(&(libc::IFF_UP as u16).to_ne_bytes());
-    // SAFETY: struct ifreq is 40 bytes: a 16-byte name, then the flags.
-    unsafe {
-        call(
-            libc::SYS_ioctl,
-            [
-                socket.as_raw_fd() as usize,
-                libc::SIOCSIFFLAGS as usize,
-                request.as_ptr() as usize,
-                0,
-                0,
-            ],
-        )
-    }
-    .map(drop)
 }
 
 /// The other end of a pty by its master's descriptor, which no path can be swapped for

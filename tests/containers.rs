@@ -45,6 +45,10 @@ mod load;
 mod lookback;
 #[path = "containers/namespaces.rs"]
 mod namespaces;
+#[path = "containers/net.rs"]
+mod net;
+#[path = "containers/net_real.rs"]
+mod net_real;
 #[path = "containers/old_kernels.rs"]
 mod old_kernels;
 #[path = "containers/process.rs"]

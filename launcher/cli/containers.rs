@@ -37,6 +37,16 @@ pub static INSPECT: Verb = Verb {
     parse: Parse::Taken(|t| Ok(Command::Inspect { names: t.names()? })),
 };
 
+pub static PORT: Verb = Verb {
+    name: "port",
+    words: "NAME...",
+    help: "published ports of containers on bridges",
+    doc: "A line each: port and protocol inside, then address and port of the host.",
+    options: &[],
+    flags: &[],
+    parse: Parse::Taken(|t| Ok(Command::Port { names: t.names()? })),
+};
+
 pub static STOP: Verb = Verb {
     name: "stop",
     words: "NAME...",

@@ -2,13 +2,15 @@
 //! all made from it; an option is added here and nowhere else.
 
 use crate::cli::given::Given;
-use crate::cli::{limits, mounts, process, sysctl, ulimit, userns};
+use crate::cli::{limits, mounts, net, process, sysctl, ulimit, userns};
 use crate::error::{Error, Result};
-use crate::spec::{Spec, Tty};
+use crate::spec::{Net, Spec, Tty};
 
 /// What the options have said so far.
 pub struct Draft {
     pub spec: Spec,
+    /// Every `--net` as given.
+    pub nets: Vec<Net>,
     pub explain: bool,
     pub trace: bool,
     pub json: bool,
@@ -22,6 +24,7 @@ impl Draft {
     pub fn new() -> Draft {
         Draft {
             spec: Spec::new(),
+            nets: Vec::new(),
             explain: false,
             trace: false,
             json: false,
@@ -62,6 +65,8 @@ pub enum Group {
     Images,
     /// Named in the overview; what they do is in the longer help.
     Further,
+    /// Not in the overview: `launch help network` has them.
+    More,
     /// Taken for the sake of docker's users: already so.
     Accepted,
     /// For our own tests.
@@ -374,11 +379,79 @@ pub static FLAGS: &[Flag] = &[
     },
     Flag {
         names: "--net --network",
-        arg: Value("none|host", process::net),
+        arg: Value("NET", net::net),
         group: Isolation,
-        help: "none: only loopback (the default); host: yours",
-        doc: "With host it sees and can use every interface and listening socket of the host,\n\
-              abstract unix sockets included.",
+        help: "none (the default), host, bridge[:NAME], pasta, ...",
+        doc: "none: nothing but loopback. host: every interface and listening socket of the\n\
+              host, abstract unix sockets included. bridge: an interface eth0 with an address\n\
+              of its own, see: launch help network. Also ns:PATH, container:NAME,\n\
+              pasta and slirp4netns.",
+    },
+    Flag {
+        names: "-p --publish",
+        arg: Value("PORTS", net::publish),
+        group: Isolation,
+        help: "its PORT is reached by the host's HOST: 8080:80",
+        doc: "[IP:]HOST:PORT[/tcp|udp]; with IP only by that address of the host. Ranges are\n\
+              written 8000-8009:80-89, PORT alone takes a free one of the host. Means --net\n\
+              bridge where no --net is given. No process copies: the kernel translates.",
+    },
+    Flag {
+        names: "--dns",
+        arg: Value("IP", net::dns),
+        group: More,
+        help: "name server, in place of the host's",
+        doc: "May be given many times. Without it /etc/resolv.conf is the host's less what\n\
+              only the host itself can reach.",
+    },
+    Flag {
+        names: "--dns-search",
+        arg: Value("DOMAIN", net::search),
+        group: More,
+        help: "domain that short names are looked up in",
+        doc: "May be given many times.",
+    },
+    Flag {
+        names: "--add-host",
+        arg: Value("NAME:IP", net::add_host),
+        group: More,
+        help: "a name of its own in /etc/hosts",
+        doc: "IP may be host-gateway: the host, as seen from the bridge.",
+    },
+    Flag {
+        names: "--ip",
+        arg: Value("IP", net::ip),
+        group: More,
+        help: "this address, on its (first) bridge",
+        doc: "It must be of the bridge's range and nobody else's.",
+    },
+    Flag {
+        names: "--mac --mac-address",
+        arg: Value("MAC", net::mac),
+        group: More,
+        help: "hardware address of eth0",
+        doc: "Without it the address is made from the container's name.",
+    },
+    Flag {
+        names: "--subnet",
+        arg: Value("NET/BITS", net::subnet),
+        group: More,
+        help: "range of a bridge that is not there yet",
+        doc: "Such as 10.1.2.0/24. Without it the first free one from 10.213.0.0/22 on.",
+    },
+    Flag {
+        names: "--ipv6",
+        arg: Switch(|d, on| set(&mut d.spec.net_options.ipv6, on)),
+        group: More,
+        help: "the bridge has IPv6, too",
+        doc: "A range of its own below fd00::/8, translated on the way out.",
+    },
+    Flag {
+        names: "--internal",
+        arg: Switch(|d, on| set(&mut d.spec.net_options.internal, on)),
+        group: More,
+        help: "the bridge leads nowhere but to its containers",
+        doc: "They and the host reach each other; there is no way to the outside.",
     },
     Flag {
         names: "--hostname",

@@ -150,7 +150,11 @@ mod tests {
             let shown = flag.names.split(' ').all(|n| {
                 text.contains(n) || n == "--memory" || n == "--network" || n == "--interactive"
             });
-            assert_eq!(shown, flag.group != Group::Hidden, "{}", flag.names);
+            let hidden = matches!(flag.group, Group::Hidden | Group::More);
+            assert_eq!(shown, !hidden, "{}", flag.names);
+            let topics: String = TOPICS.iter().map(|(_, text)| *text).collect();
+            let all = flag.names.split(' ').all(|n| topics.contains(n));
+            assert!(all || flag.group != Group::More, "{} is nowhere", flag.names);
         }
     }
 

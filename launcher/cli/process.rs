@@ -1,10 +1,10 @@
-//! Options about the process inside: environment, identity, privileges, terminal, network.
+//! Options about the process inside: environment, identity, privileges, terminal.
 
 use crate::cli::caps;
 use crate::cli::flags::Draft;
 use crate::cli::given::Given;
 use crate::error::{Error, Result};
-use crate::spec::{EnvItem, Fault, Id, Log, Net, Restart, Seccomp, Tty, UserSpec};
+use crate::spec::{EnvItem, Fault, Id, Log, Restart, Seccomp, Tty, UserSpec};
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
@@ -177,15 +177,6 @@ pub fn detached(draft: &mut Draft) -> Result<()> {
 
 pub fn name(draft: &mut Draft, given: Given) -> Result<()> {
     draft.spec.name = Some(crate::record::name::check(given.value)?);
-    Ok(())
-}
-
-pub fn net(draft: &mut Draft, given: Given) -> Result<()> {
-    draft.spec.net = match given.text()? {
-        "none" => Net::None,
-        "host" => Net::Host,
-        _ => return Err(given.bad("unknown network (none or host)")),
-    };
     Ok(())
 }
 

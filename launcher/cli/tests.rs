@@ -1,11 +1,13 @@
 //! Command lines, good and bad, and what becomes of them.
 
+mod network;
 mod refused;
 
 use super::*;
 use crate::spec::Spec;
 use crate::spec::{
-    EnvItem, Fault, Id, MapLine, MountOp, Net, Owners, Swap, TmpfsFlags, Tty, UserNs, UserSpec,
+    EnvItem, Fault, Id, MapLine, MountOp, Net, Owners, Spec, Swap, TmpfsFlags, Tty, UserNs,
+    UserSpec,
 };
 use std::ffi::OsStr;
 
@@ -276,7 +278,7 @@ fn verbs() {
 fn what_is_not_there_yet() {
     for (line, said) in [
         (&["attach", "x", "sh"][..], "there is no 'launch attach' yet"),
-        (&["-p", "80:80", "./r", "sh"], "not there yet"),
+        (&["--restart", "always", "./r", "sh"], "not there yet"),
     ] {
         let error = parse(words(line)).expect_err("refused").to_string();
         assert!(error.contains(said), "{line:?}: {error}");

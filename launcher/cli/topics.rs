@@ -5,6 +5,7 @@ pub static TOPICS: &[(&str, &str)] = &[
     ("volumes", VOLUMES),
     ("users", USERS),
     ("security", SECURITY),
+    ("network", NETWORK),
     ("exit-codes", EXIT_CODES),
     ("rootless", ROOTLESS),
 ];
@@ -39,6 +40,40 @@ must exist. DST begins with /; what is missing on the way to it is made.
 
 Mounts are made in the order given. Two with the same DST are refused. Symbolic
 links in DST are followed inside ROOTFS only.
+";
+
+const NETWORK: &str = "\
+  --net none          nothing but loopback (the default)
+  --net host          the host's own network
+  --net bridge        an address on bridge launch0, made for its first container
+                      and gone with its last; others: --net bridge:NAME. Given
+                      many times: many interfaces, eth0, eth1, ...
+  --net container:NAME   the network of a container that runs
+  --net ns:PATH       a namespace that exists: ns:/run/netns/NAME
+  --net pasta, --net slirp4netns   an ordinary user's: the program of that name
+                      carries what the container sends, and -p; install it first
+
+On a bridge, containers reach each other, by address and by name (the host name,
+or the container's), those that come later, too; the outside sees the host's
+address. Containers of different bridges do not reach each other, nor does the
+outside reach them, but for published ports:
+
+  -p 8080:80          its port 80 is port 8080 of the host, by any address of
+                      the host's, for others, neighbours and the host itself
+  -p 127.0.0.1:8080:80/udp, -p 8000-8009:80-89, -p 80 (a free port of the host)
+
+  --ip 10.213.0.9                 this address on the (first) bridge
+  --mac, --mac-address 02:...     hardware address of eth0
+  --subnet 10.1.2.0/24            for a bridge that is made: its range
+  --ipv6                          ... IPv6, too, with a range below fd00::/8
+  --internal                      ... no way to the outside, and none in
+  --dns IP, --dns-search DOMAIN   in place of what the host's resolv.conf says
+  --add-host NAME:IP              in /etc/hosts
+
+/etc/hosts, /etc/hostname and /etc/resolv.conf are mounted over those of ROOTFS.
+The rules are in a table of their own, inet launch (nft list table inet launch);
+others are left alone. Where another firewall drops what is forwarded, it has to
+let the bridge through. A bridge needs root, and an ordinary user pasta.
 ";
 
 const USERS: &str = "\

@@ -48,6 +48,7 @@ pub static VERBS: &[&Verb] = &[
     &exec::EXEC,
     &containers::PS,
     &containers::INSPECT,
+    &containers::PORT,
     &containers::STOP,
     &containers::KILL,
     &containers::WAIT,

@@ -22,6 +22,7 @@ pub fn host_words(step: &HostStep) -> String {
         HostStep::MakeCgroup(dir) => format!("make cgroup {}", dir.display()),
         HostStep::WriteCgroup(w) => limit_words(w),
         HostStep::NewNetwork => "make a network namespace for it, loopback up".into(),
+        HostStep::Net(step) => step.words(),
         HostStep::Clone { flags, cgroup } => match cgroup {
             Some(dir) => format!(
                 "clone into new namespaces ({}) and cgroup {}",
@@ -54,6 +55,7 @@ pub fn host_shell(step: &HostStep) -> Vec<String> {
             }
             out
         }
+        HostStep::Net(step) => step.shell(),
         HostStep::NewNetwork => vec!["unshare --net ...; ip link set lo up".into()],
         HostStep::MapIds(map) => ids::shell(map),
         HostStep::SendTree(tree) => ids::tree_shell(tree),

@@ -2,9 +2,9 @@
 //! On the child's side of clone: nothing here allocates.
 
 use super::{clone_tree, make_directory, make_parents, remount};
-use crate::step::{Bind, Mount};
+use crate::step::{Bind, Mount, Provided};
 use crate::sys;
-use rustix::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use rustix::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use rustix::fs::{CWD, FileType, Mode, OFlags};
 use rustix::io::{Errno, Result};
 use rustix::mount::{MountFlags, MoveMountFlags, OpenTreeFlags};
@@ -62,6 +62,40 @@ pub fn bind(b: &Bind, source: BorrowedFd<'_>) -> Result<()> {
         Err(Errno::INVAL) if !b.directory && is_directory(&place)? => Err(Errno::ISDIR),
         other => other,
     }
+}
+
+/// A file in place of the image's. A text is one of the container's own, in memory, that
+/// has no other name.
+pub fn provide(p: &Provided, slots: &[RawFd]) -> Result<()> {
+    let done = match &p.text {
+        None => bind(&p.bind, sys::borrow(slots[p.bind.slot])),
+        Some(text) => {
+            let name = c"/dev/.provided";
+            let file = file_with(name, text)?;
+            let done = bind(&p.bind, file.as_fd());
+            rustix::fs::unlink(name)?;
+            done
+        }
+    };
+    match done {
+        // The rootfs has no such file, and does not let us make one.
+        Err(Errno::ROFS | Errno::ACCESS | Errno::NOTDIR | Errno::ISDIR | Errno::XDEV)
+            if !p.must =>
+        {
+            Ok(())
+        }
+        other => other,
+    }
+}
+
+fn file_with(name: &CStr, text: &[u8]) -> Result<OwnedFd> {
+    let flags = OFlags::CREATE | OFlags::EXCL | OFlags::WRONLY | OFlags::CLOEXEC;
+    let file = rustix::fs::open(name, flags, Mode::from_raw_mode(0o644))?;
+    let mut rest = text;
+    while !rest.is_empty() {
+        rest = &rest[rustix::io::write(&file, rest)?..];
+    }
+    Ok(file)
 }
 
 fn is_directory(place: &OwnedFd) -> Result<bool> {

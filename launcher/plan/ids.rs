@@ -139,16 +139,17 @@ impl Builder<'_> {
         id: &str,
         groups: Option<&cgroup::Cgroups>,
         facts: record::Facts,
-    ) -> Vec<HostStep> {
+    ) -> Result<Vec<HostStep>> {
         let mut steps = Vec::new();
         let mut late = Vec::new();
         let mut at_birth = None;
         let mut items = self.ids.as_ref().map_or_else(Vec::new, taken::items);
         let groups = groups.filter(|g| !g.dirs.is_empty());
         items.extend(groups.iter().flat_map(|g| record::items_of(g)));
+        items.extend(self.network_item()?);
         let by_child = groups.is_some_and(|g| self.child_makes(g));
         // Nobody else's name may be taken, and nothing made before it is written down.
-        let named = self.spec.name.is_some() || self.spec.detach;
+        let named = self.spec.name.is_some() || self.spec.detach || self.net.is_some();
         let first = named || !items.is_empty() && !by_child;
         let required = first || by_child;
         let record = HostStep::Record { id: id.into(), items, facts: Box::new(facts), required };
@@ -172,8 +173,9 @@ impl Builder<'_> {
             }
             at_birth = g.join.unified.clone();
         }
+        steps.extend(self.network_before()?);
         let mut flags = ns::NEWPID | ns::NEWNS | ns::NEWUTS | ns::NEWIPC;
-        if self.spec.net == Net::None && !self.apart() {
+        if self.born_in_network() {
             flags |= ns::NEWNET;
         }
         if self.ids.is_some() {
@@ -182,19 +184,18 @@ impl Builder<'_> {
         steps.push(HostStep::Clone { flags, cgroup: at_birth });
         steps.extend(self.ids.clone().map(HostStep::MapIds));
         steps.append(&mut late);
-        if self.apart() {
-            steps.push(HostStep::NewNetwork);
-        }
+        steps.extend(self.network_after(id)?);
         steps.push(HostStep::Go);
         steps.extend(std::mem::take(&mut self.trees).into_iter().map(HostStep::SendTree));
-        steps
+        Ok(steps)
     }
 
     /// The parent makes the network namespace while the child mounts; in a user namespace
     /// only the child could.
     pub fn apart(&self) -> bool {
         let Builder { spec, host, .. } = self;
-        spec.net == Net::None && self.ids.is_none() && host.modern && !super::below_sys(spec)
+        let own = matches!(spec.net, Net::None | Net::Bridge(_));
+        own && self.ids.is_none() && host.modern && !super::below_sys(spec)
     }
 
     /// Cgroups of version 1 can be joined late, so the child makes them while the parent is

@@ -161,7 +161,8 @@ impl Builder<'_> {
         }
     }
 
-    pub fn user_mounts(&mut self) -> Result<()> {
+    /// In the user's order, and then what the container has of the host's names.
+    pub fn user_mounts(&mut self, hostname: &str) -> Result<()> {
         let mut slot = self.source_slot;
         for op in &self.spec.mounts {
             match op {
@@ -188,6 +189,7 @@ impl Builder<'_> {
                 }
             }
         }
+        self.names(hostname)?;
         self.hide_others()
     }
 
@@ -216,7 +218,7 @@ fn tmpfs_flags(f: TmpfsFlags) -> MountFlags {
 }
 
 /// `/a/b/c` gives `/a` and `/a/b`.
-fn parents(target: &Path) -> Result<Vec<CString>> {
+pub(super) fn parents(target: &Path) -> Result<Vec<CString>> {
     let mut path = PathBuf::from("/");
     let mut out = Vec::new();
     let names: Vec<_> = target.components().filter(|c| matches!(c, Component::Normal(_))).collect();

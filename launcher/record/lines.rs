@@ -15,6 +15,10 @@ pub fn encode(items: &[RecordItem], parent: impl Fn(&Path) -> u64) -> Option<Vec
     let mut text = Vec::new();
     for item in items {
         let (head, path) = match item {
+            RecordItem::Network { namespace, id } => {
+                text.extend_from_slice(format!("network {namespace} {id}\n").as_bytes());
+                continue;
+            }
             RecordItem::Cgroup(dir) => (format!("cgroup {} ", parent(dir)), dir),
             RecordItem::Subtree { file, value } => {
                 (format!("subtree {} {value} ", parent(file)), file)
@@ -117,7 +121,7 @@ fn decode_line(line: &[u8], entry: &mut Entry) -> Option<()> {
     let kind = line.split(|b| *b == b' ').next()?;
     let rest = line.get(kind.len() + 1..);
     match kind {
-        b"cgroup" | b"subtree" | b"ids" => {
+        b"cgroup" | b"subtree" | b"ids" | b"network" => {
             let item = decode_item(kind, rest?)?;
             entry.items.push(item);
         }
@@ -183,6 +187,10 @@ fn decode_item(kind: &[u8], rest: &[u8]) -> Option<(RecordItem, u64)> {
     if kind == b"cgroup" {
         let named = |p: &PathBuf| p.file_name().is_some_and(|n| starts(n, b"launch-"));
         return Some((RecordItem::Cgroup(path(rest).filter(named)?), parent));
+    }
+    if kind == b"network" {
+        let id = String::from_utf8(rest).ok().filter(|id| !id.contains(['/', ' ']))?;
+        return Some((RecordItem::Network { namespace: parent, id }, parent));
     }
     if kind == b"ids" {
         let (users, ids) = taken::decode(std::str::from_utf8(&rest).ok()?)?;

@@ -4,6 +4,7 @@ use super::find::{self, Life};
 use super::{Entry, RecordItem, lines, log, parent_inode, place, read_all, write_all};
 use crate::cgroup;
 use crate::error::{Error, Result};
+use crate::net;
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::fs::{AtFlags, FlockOperation, Mode, OFlags};
 use std::ffi::{CStr, OsStr};
@@ -108,17 +109,18 @@ pub(super) fn clear(items: &[(RecordItem, u64)]) -> Result<bool> {
     let (cgroups, subtrees): (Vec<_>, Vec<_>) =
         items.iter().rev().partition(|(item, _)| matches!(item, RecordItem::Cgroup(_)));
     for (item, parent) in cgroups.into_iter().chain(subtrees) {
-        let (RecordItem::Cgroup(path) | RecordItem::Subtree { file: path, .. }) = item else {
-            continue; // free again with the record
-        };
-        let done = match (parent_inode(path), item) {
-            (there, _) if there != 0 && there != *parent => Ok(false),
-            (_, RecordItem::Cgroup(dir)) => cgroup::clear_left_over(dir),
-            (_, RecordItem::Subtree { file, value }) => {
+        let elsewhere = |path| ![0, *parent].contains(&parent_inode(path));
+        let done = match item {
+            RecordItem::Cgroup(dir) if elsewhere(dir) => Ok(false),
+            RecordItem::Cgroup(dir) => cgroup::clear_left_over(dir),
+            RecordItem::Subtree { file, .. } if elsewhere(file) => Ok(false),
+            RecordItem::Subtree { file, value } => {
                 cgroup::switch_off(file, value);
                 Ok(true)
             }
-            (_, RecordItem::Ids { .. }) => Ok(true),
+            RecordItem::Network { namespace, id } => net::clear(*namespace, id),
+            // Free again with the record.
+            RecordItem::Ids { .. } => Ok(true),
         };
         result = result.and_then(|all| done.map(|done| all && done));
     }

@@ -17,6 +17,7 @@ use std::time::{Duration, Instant};
 mod files;
 pub mod filter;
 mod host;
+pub mod net;
 
 pub use files::*;
 use host::{Host, belongs_to_another};

@@ -90,7 +90,10 @@ const PROCESS: &[Row] = &[
     (&["--hostname", "a/b"], "a host name has only letters"),
     (&["--hostname", "-x"], "a host name has only letters"),
     (&["--hostname", "a\nb"], "--hostname 'a\\nb': "),
-    (&["--net", "bridge"], "--net 'bridge': unknown network (none or host)"),
+    (
+        &["--net", "tunnel"],
+        "--net 'tunnel': unknown network (none, host, bridge, bridge:NAME, container:NAME, ns:PATH, pasta or slirp4netns)",
+    ),
     (
         &["--cap-add", "NET_ADMN"],
         "--cap-add 'NET_ADMN': no capability is called 'NET_ADMN'\nhint: did you mean NET_ADMIN?",

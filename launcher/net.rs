@@ -1,0 +1,260 @@
+//! A container on bridges: addresses, ports and names, made before it runs and given
+//! back after. The kernel is spoken to by netlink alone; no other program is run.
+//!
+//! Everything is done under the lock of `state`. What a start has made is in its state
+//! file before it is there, so that `release` finds it, whoever calls it.
+
+pub mod bridge;
+mod helper;
+pub mod hosts;
+pub mod lease;
+pub mod link;
+mod netlink;
+mod nft;
+pub mod place;
+mod port;
+pub mod state;
+pub mod step;
+mod sysctl;
+pub mod usermode;
+
+use crate::error::{Error, Result};
+use crate::record::RecordItem;
+use crate::spec::{NetOptions, Port};
+use crate::sys;
+use netlink::Socket;
+use place::Locked;
+use rustix::event::{PollFd, PollFlags, Timespec};
+use rustix::fd::{AsRawFd, OwnedFd};
+use rustix::fs::{Mode, OFlags};
+use rustix::io::Errno;
+use state::{Lease, State};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// What one container is to have: part of the plan.
+#[derive(Clone, Debug)]
+pub struct Wanted {
+    /// The container's name, as in its record.
+    pub id: String,
+    /// Its names for its neighbours; the first is its host name.
+    pub names: Vec<String>,
+    pub bridges: Vec<String>,
+    pub options: NetOptions,
+    /// Has a hosts file of its own: it is on several bridges, or has names of its own.
+    pub own_hosts: bool,
+}
+
+/// How long a bridge without containers stays after the last one's end.
+const LINGER: Duration = Duration::from_millis(100);
+
+/// A start under way: the sockets of the host's network namespace, which the launcher
+/// leaves for a while.
+pub struct Session {
+    wanted: Wanted,
+    home: OwnedFd,
+    route: Socket,
+    dir: PathBuf,
+    locked: Option<Locked>,
+    /// Keeps the published ports from other programs' use.
+    held: Vec<OwnedFd>,
+    plugs: Vec<link::Plug>,
+}
+
+impl Session {
+    /// Takes the lock.
+    pub fn begin(wanted: &Wanted) -> Result<Session> {
+        let dir = place::here()?;
+        let mut dead = Locked::open(dir.clone())?;
+        lease::forget_dead(&mut dead)?;
+        let route = Socket::route().map_err(|e| Error::os("open a netlink socket", e))?;
+        let locked = Some(dead);
+        let home = open_namespace(Path::new("/proc/self/ns/net"))?;
+        let (wanted, held, plugs) = (wanted.clone(), Vec::new(), Vec::new());
+        Ok(Session { wanted, home, route, dir, locked, held, plugs })
+    }
+
+    /// The bridge of this name is there afterwards.
+    pub fn bridge(&mut self, name: &str) -> Result<()> {
+        let Some(locked) = &mut self.locked else { return Err(unlocked()) };
+        bridge::ensure(&self.route, locked, name, &self.wanted.options)
+    }
+
+    /// An address on each bridge, and the names known to the neighbours.
+    pub fn lease(&mut self) -> Result<()> {
+        let Some(locked) = &mut self.locked else { return Err(unlocked()) };
+        self.plugs = lease::take(&self.route, locked, &self.wanted)?;
+        hosts::write(locked)
+    }
+
+    /// Ports of the host lead to the container.
+    pub fn publish(&mut self) -> Result<()> {
+        let Some(locked) = &mut self.locked else { return Err(unlocked()) };
+        self.held = port::publish(locked, &self.wanted)?;
+        Ok(())
+    }
+
+    /// From here on others may take and give back, too.
+    pub fn unlock(&mut self) {
+        self.locked = None;
+    }
+
+    /// Pairs of links, one end on the bridge, one in the network namespace that this
+    /// process is in, there with address and routes.
+    pub fn plug(&self) -> std::result::Result<(), Errno> {
+        let inside = Socket::route()?;
+        self.plugs.iter().try_for_each(|plug| plug.connect(&self.route, &inside))
+    }
+
+    /// Back to the network namespace where the session began.
+    pub fn return_home(&self) -> Result<()> {
+        sys::join(self.home.as_raw_fd(), sys::ns::NEWNET)
+            .map_err(|e| Error::os("return to the host's network namespace", e))
+    }
+
+    /// Gives everything back.
+    pub fn end(mut self) -> Result<()> {
+        self.unlock();
+        self.return_home()?;
+        let Some(locked) = Locked::open_existing(self.dir)? else { return Ok(()) };
+        let id = self.wanted.id;
+        if !lease::takes_long(&locked.state, &id) {
+            return finish(locked, &id, bridge::Unused::Go);
+        }
+        // Nobody need wait for the kernel. The lock is the helper's, too: whoever starts now
+        // waits, and finds ports and addresses free.
+        let keep = vec![locked.lock_fd()];
+        let later = move || {
+            helper::close_standard();
+            // What fails is in the state still, and told by the next start.
+            let _ = linger(locked, &id);
+        };
+        helper::start(keep, later).map(drop).map_err(|e| Error::os("make a process", e))
+    }
+}
+
+fn unlocked() -> Error {
+    Error::new("the network's state is not locked")
+}
+
+/// Undoes what container `id` had, in the network namespace of this process: leases,
+/// ports, names; and the bridges that nobody uses any more. What is gone already is fine.
+pub fn release(dir: &Path, id: &str) -> Result<()> {
+    let Some(locked) = Locked::open_existing(dir.to_owned())? else { return Ok(()) };
+    finish(locked, id, bridge::Unused::Go)
+}
+
+/// The container's things at once, and a bridge that nobody uses a little later, if nobody
+/// has used it meanwhile: one start after the other finds it there.
+fn linger(locked: Locked, id: &str) -> Result<()> {
+    let dir = locked.dir.clone();
+    finish(locked, id, bridge::Unused::Stay)?;
+    let Some(locked) = Locked::open_existing(dir.clone())? else { return Ok(()) };
+    let then: Vec<_> = locked.state.bridges.iter().map(|b| (b.name.clone(), b.last)).collect();
+    drop(locked);
+    std::thread::sleep(LINGER);
+    let Some(locked) = Locked::open_existing(dir)? else { return Ok(()) };
+    finish(locked, id, bridge::Unused::GoIfStill(then))
+}
+
+fn finish(mut locked: Locked, id: &str, unused: bridge::Unused) -> Result<()> {
+    lease::give_back(&mut locked, id, &unused)?;
+    if locked.state.bridges.is_empty() {
+        return locked.remove();
+    }
+    hosts::write(&locked)?;
+    locked.save()
+}
+
+/// The same for one that a dead launcher left behind in network namespace `namespace`
+/// (an inode). False: that is another one than ours, which lives, and may have links of it.
+pub fn clear(namespace: u64, id: &str) -> Result<bool> {
+    let dir = place::of(namespace);
+    match place::namespace() {
+        Ok(own) if own == namespace => return release(&dir, id).map(|()| true),
+        // Without /proc nothing is known.
+        Err(_) => return Ok(false),
+        Ok(_) => {}
+    }
+    let Some(mut locked) = Locked::open_existing(dir)? else { return Ok(true) };
+    if place::lives(namespace) {
+        return Ok(false);
+    }
+    // Links and rules went with their namespace.
+    locked.state.leases.retain(|l| l.id != id);
+    if locked.state.leases.is_empty() {
+        locked.remove()?
+    } else {
+        locked.save()?
+    }
+    Ok(true)
+}
+
+/// A network namespace by its file, checked to be one.
+pub fn open_namespace(path: &Path) -> Result<OwnedFd> {
+    let shown = path.display();
+    let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK;
+    let fd = rustix::fs::open(path, flags, Mode::empty())
+        .map_err(|e| Error::os(format!("open network namespace {shown}"), e))?;
+    match sys::namespace_kind(fd.as_raw_fd()) {
+        Ok(sys::ns::NEWNET) => Ok(fd),
+        _ => Err(Error::new(format!("{shown}: not a network namespace"))
+            .hint("ip netns add NAME makes /run/netns/NAME; a process has /proc/PID/ns/net")),
+    }
+}
+
+/// The network namespace of a container that runs.
+pub fn of_container(name: &str) -> Result<(PathBuf, OwnedFd)> {
+    let found = crate::record::find(name.as_ref())?;
+    let (pid, alive) = found.process()?;
+    let path = PathBuf::from(format!("/proc/{}/ns/net", pid.as_raw_nonzero()));
+    let namespace = open_namespace(&path)?;
+    // Its number was not another process's by then.
+    let mut ended = [PollFd::new(&alive, PollFlags::IN)];
+    match rustix::event::poll(&mut ended, Some(&Timespec::default())) {
+        Ok(0) => Ok((path, namespace)),
+        _ => Err(Error::new(format!("container {name} has ended"))),
+    }
+}
+
+/// What a container has on bridges, by its record.
+pub fn leases(items: &[(RecordItem, u64)]) -> Vec<Lease> {
+    let of = |(item, _): &(RecordItem, u64)| match item {
+        RecordItem::Network { namespace, id } => {
+            let text = std::fs::read_to_string(place::of(*namespace).join("state"));
+            let all = State::decode(&text.unwrap_or_default()).leases;
+            all.into_iter().filter(|l| l.id == *id).collect()
+        }
+        _ => Vec::new(),
+    };
+    items.iter().flat_map(of).collect()
+}
+
+/// `8080/tcp`, as messages have it.
+fn shown(port: &Port) -> String {
+    let protocol = state::protocol(port.udp);
+    let ip = port.ip.map_or(String::new(), |ip| match ip.is_ipv6() {
+        true => format!("[{ip}]:"),
+        false => format!("{ip}:"),
+    });
+    match port.outside {
+        None => format!("{ip}any/{protocol}"),
+        Some((a, b)) if a == b => format!("{ip}{a}/{protocol}"),
+        Some((a, b)) => format!("{ip}{a}-{b}/{protocol}"),
+    }
+}
+
+/// A list of them, cut short where it is long.
+pub fn list(ports: &[Port]) -> String {
+    let mut words: Vec<String> = ports.iter().take(5).map(shown).collect();
+    if ports.len() > words.len() {
+        words.push(format!("and {} more", ports.len() - words.len()));
+    }
+    words.join(", ")
+}
+
+/// A number from text, the same every time (FNV-1a).
+fn hash(text: &str) -> u64 {
+    text.bytes()
+        .fold(0xcbf2_9ce4_8422_2325, |h, b| (h ^ u64::from(b)).wrapping_mul(0x0000_0100_0000_01b3))
+}

@@ -1,0 +1,151 @@
+//! Where the state of a network namespace is kept: /run/launch/.net/INODE, read and
+//! written under a lock. /run is empty after a reboot, as is the kernel.
+
+use crate::error::{Error, Result};
+use crate::net::state::State;
+use rustix::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
+use rustix::fs::{AtFlags, CWD, FlockOperation, Mode, OFlags};
+use rustix::io::Errno;
+use std::path::{Path, PathBuf};
+
+/// The inode of this process's network namespace.
+pub fn namespace() -> Result<u64> {
+    let stat = rustix::fs::stat("/proc/self/ns/net");
+    stat.map(|s| s.st_ino).map_err(|e| Error::os("stat /proc/self/ns/net", e))
+}
+
+/// Whether a network namespace is still in use: by a process, or as a file (`ip netns`).
+pub fn lives(namespace: u64) -> bool {
+    let mounts = std::fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
+    if mounts.contains(&format!("net:[{namespace}]")) {
+        return true;
+    }
+    let Ok(processes) = std::fs::read_dir("/proc") else { return true };
+    processes.flatten().any(|entry| {
+        rustix::fs::stat(entry.path().join("ns/net")).is_ok_and(|s| s.st_ino == namespace)
+    })
+}
+
+/// The directory of this network namespace.
+pub fn here() -> Result<PathBuf> {
+    namespace().map(of)
+}
+
+pub fn of(namespace: u64) -> PathBuf {
+    Path::new("/run/launch/.net").join(namespace.to_string())
+}
+
+/// The state, read, with the lock held until this is dropped.
+pub struct Locked {
+    pub dir: PathBuf,
+    pub state: State,
+    lock: OwnedFd,
+}
+
+impl Locked {
+    /// Makes the directory where it is missing.
+    pub fn open(dir: PathBuf) -> Result<Locked> {
+        let failed = |e: Errno| Error::os(format!("open {}", dir.join("lock").display()), e);
+        for _ in 0..100 {
+            for d in [Path::new("/run/launch"), Path::new("/run/launch/.net"), &dir] {
+                match rustix::fs::mkdir(d, Mode::RWXU) {
+                    Ok(()) | Err(Errno::EXIST) => {}
+                    Err(e) => return Err(Error::os(format!("make {}", d.display()), e)),
+                }
+            }
+            match lock(&dir, OFlags::CREATE) {
+                Ok(Some(lock)) => return Locked::read(dir, lock),
+                // Removed by the last user between our two steps.
+                Ok(None) | Err(Errno::NOENT) => {}
+                Err(e) => return Err(failed(e)),
+            }
+        }
+        Err(failed(Errno::AGAIN))
+    }
+
+    /// None: nothing was ever made here, or all of it is gone.
+    pub fn open_existing(dir: PathBuf) -> Result<Option<Locked>> {
+        match lock(&dir, OFlags::empty()) {
+            Ok(Some(lock)) => Locked::read(dir, lock).map(Some),
+            Ok(None) | Err(Errno::NOENT) => Ok(None),
+            Err(e) => Err(Error::os(format!("open {}", dir.join("lock").display()), e)),
+        }
+    }
+
+    /// For a process that goes on with it.
+    pub fn lock_fd(&self) -> RawFd {
+        self.lock.as_raw_fd()
+    }
+
+    fn read(dir: PathBuf, lock: OwnedFd) -> Result<Locked> {
+        let mut state = State::default();
+        // The second one is whole wherever the first is missing (see save).
+        for file in [dir.join("state"), dir.join("state.new")] {
+            match std::fs::read_to_string(&file) {
+                Ok(text) => {
+                    state = State::decode(&text);
+                    break;
+                }
+                Err(e) if e.kind() == std::io::ErrorKind::NotFound => {}
+                Err(e) => return Err(Error::os(format!("read {}", file.display()), e)),
+            }
+        }
+        Ok(Locked { dir, state, lock })
+    }
+
+    /// A kill at any point leaves the old state or the new one. The old one is unlinked
+    /// first: a rename over a file makes ext4 write to the disk at once.
+    pub fn save(&self) -> Result<()> {
+        let (file, new) = (self.dir.join("state"), self.dir.join("state.new"));
+        let save = || {
+            std::fs::write(&new, self.state.encode())?;
+            match std::fs::remove_file(&file) {
+                Err(e) if e.kind() != std::io::ErrorKind::NotFound => return Err(e),
+                _ => {}
+            }
+            std::fs::rename(&new, &file)
+        };
+        save().map_err(|e| Error::os(format!("write {}", file.display()), e))
+    }
+
+    /// The last user is gone: the directories, too. The lock's file last, as others may
+    /// be waiting for it; they notice.
+    pub fn remove(self) -> Result<()> {
+        let mut names: Vec<_> = std::fs::read_dir(&self.dir)
+            .map_err(|e| Error::os(format!("read {}", self.dir.display()), e))?
+            .flatten()
+            .map(|entry| entry.path())
+            .collect();
+        names.sort_by_key(|path| path.ends_with("lock"));
+        for path in names {
+            match std::fs::remove_file(&path) {
+                Err(e) if e.kind() == std::io::ErrorKind::IsADirectory => {
+                    let _ = std::fs::remove_dir_all(&path);
+                }
+                Err(e) if e.kind() != std::io::ErrorKind::NotFound => {
+                    return Err(Error::os(format!("remove {}", path.display()), e));
+                }
+                _ => {}
+            }
+        }
+        let _ = rustix::fs::unlinkat(CWD, &self.dir, AtFlags::REMOVEDIR);
+        // Other network namespaces may have theirs.
+        let _ = rustix::fs::unlinkat(CWD, "/run/launch/.net", AtFlags::REMOVEDIR);
+        Ok(())
+    }
+}
+
+/// None: it was removed while we waited.
+fn lock(dir: &Path, create: OFlags) -> std::result::Result<Option<OwnedFd>, Errno> {
+    let flags = OFlags::RDWR | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let file = rustix::fs::open(dir.join("lock"), flags | create, Mode::RUSR | Mode::WUSR)?;
+    loop {
+        match rustix::fs::flock(file.as_fd(), FlockOperation::LockExclusive) {
+            Ok(()) => break,
+            Err(Errno::INTR) => {}
+            Err(e) => return Err(e),
+        }
+    }
+    let there = rustix::fs::fstat(&file)?.st_nlink > 0;
+    Ok(there.then_some(file))
+}

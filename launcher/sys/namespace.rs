@@ -1,0 +1,53 @@
+//! Namespaces: leaving, joining, and what is brought up in a new one.
+
+use super::call;
+use rustix::fd::{AsRawFd, RawFd};
+use rustix::io::Result;
+
+/// unshare(2) with 64-bit flags.
+pub fn unshare(flags: u64) -> Result<()> {
+    // SAFETY: no pointer is passed; a single-threaded process may unshare any of these.
+    unsafe { call(libc::SYS_unshare, [flags as usize, 0, 0, 0, 0]) }.map(drop)
+}
+
+/// setns(2) by pidfd: joins that process's namespaces of the given kinds (Linux 5.8).
+pub fn join(pidfd: RawFd, kinds: u64) -> Result<()> {
+    // SAFETY: no pointer is passed.
+    unsafe { call(libc::SYS_setns, [pidfd as usize, kinds as usize, 0, 0, 0]) }.map(drop)
+}
+
+/// The kind of namespace (a `ns` flag) that a file stands for (ioctl_ns(2)).
+pub fn namespace_kind(fd: RawFd) -> Result<u64> {
+    const NS_GET_NSTYPE: usize = 0xb703;
+    // SAFETY: no pointer is passed.
+    let kind = unsafe { call(libc::SYS_ioctl, [fd as usize, NS_GET_NSTYPE, 0, 0, 0]) }?;
+    Ok(kind as u64)
+}
+
+/// Brings up the loopback interface of the current network namespace (netdevice(7)).
+pub fn loopback_up() -> Result<()> {
+    use rustix::net::{AddressFamily, SocketFlags, SocketType};
+    let socket = rustix::net::socket_with(
+        AddressFamily::INET,
+        SocketType::DGRAM,
+        SocketFlags::CLOEXEC,
+        None,
+    )?;
+    let mut request = [0u8; 40];
+    request[..2].copy_from_slice(b"lo");
+    request[16..18].copy_from_slice(&(libc::IFF_UP as u16).to_ne_bytes());
+    // SAFETY: struct ifreq is 40 bytes: a 16-byte name, then the flags.
+    unsafe {
+        call(
+            libc::SYS_ioctl,
+            [
+                socket.as_raw_fd() as usize,
+                libc::SIOCSIFFLAGS as usize,
+                request.as_ptr() as usize,
+                0,
+                0,
+            ],
+        )
+    }
+    .map(drop)
+}

@@ -1,0 +1,143 @@
+//! Networks with real programs, and those of an ordinary user.
+
+use crate::common::net::*;
+use crate::common::*;
+use std::process::Command;
+
+fn need_programs(names: &[&str]) -> Option<()> {
+    names.iter().try_for_each(|name| {
+        let there =
+            ["/usr/bin", "/usr/sbin"].iter().any(|d| std::path::Path::new(d).join(name).exists());
+        need(there.then_some(()), &format!("needs {name}"))
+    })
+}
+
+#[test]
+fn nginx_iperf_and_dig() {
+    let Some(_s) = Sandbox::new() else { return };
+    let Some(()) = need_programs(&["nginx", "curl", "iperf3", "dig", "python3"]) else { return };
+    let Some(w) = World::new() else { return };
+    // A resolver outside that answers every question with 192.0.2.77.
+    let resolver = "import socket
+s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM); s.bind(('192.0.2.1', 53))
+while True:
+    q, a = s.recvfrom(512); end = q.index(0, 12) + 5
+    s.sendto(q[:2] + b'\\x81\\x80\\0\\1\\0\\1\\0\\0\\0\\0' + q[12:end] + b'\\xc0\\x0c\\0\\1\\0\\1\\0\\0\\0\\x3c\\0\\4\\xc0\\0\\2\\x4d', a)
+";
+    let _dns = server(w.on_outside(&["python3", "-c", resolver]));
+    wait_until("the resolver", || w.outside("ss -Hlun").contains(":53 "));
+    let script = "mkdir -p /tmp/w; echo from nginx > /tmp/w/index.html; \
+        printf 'daemon off; pid /tmp/n.pid; error_log /dev/null; events {} \
+        http { access_log off; server { listen 80; root /tmp/w; } }' > /tmp/n.conf; \
+        iperf3 -s -1 >/dev/null & nginx -c /tmp/n.conf";
+    let options = ["--net", "bridge", "-p", "8080:80", "-p", "5201:5201", "--hostname", "web"];
+    let web = w.serve(&options, script);
+    wait_until("nginx", || w.host("curl -s -m 2 http://10.213.0.2/; true") == "from nginx");
+    assert_eq!(w.outside("curl -s -m 5 http://192.0.2.2:8080/"), "from nginx");
+    assert_eq!(w.host("curl -s -m 5 http://127.0.0.1:8080/"), "from nginx");
+    let script =
+        "curl -s -m 5 http://web/; cat /etc/resolv.conf; dig +short +tries=5 +time=1 any.example";
+    let options = ["--net", "bridge", "--ephemeral", "--dns", "192.0.2.1"];
+    let out = Run::of(w.launch_in("/", &options, &["sh", "-c", script])).ok();
+    assert_eq!(out, "from nginx\nnameserver 192.0.2.1\n192.0.2.77");
+    let json = w.outside("iperf3 -c 192.0.2.2 -t 1 -J");
+    let json: serde_json::Value = serde_json::from_str(&json).unwrap();
+    let bits = json["end"]["sum_received"]["bits_per_second"].as_f64().unwrap_or_default();
+    assert!(bits > 1e8, "{bits} bits a second through a published port");
+    drop(web);
+    Run::of(w.launch_in("/", &["--ephemeral"], &["true"])).ok();
+    w.check_clean();
+}
+
+#[test]
+fn the_network_of_another_container() {
+    let Some(s) = Sandbox::new() else { return };
+    let Some(w) = World::new() else { return };
+    let first = w.serve(
+        &["--net", "bridge", "--name", "first", "--cap-add", "NET_ADMIN"],
+        "ip link add mark type veth; sleep 30 & wait",
+    );
+    let options = ["--net", "container:first", "--name", "second"];
+    let mut out = String::new();
+    wait_until("the first", || {
+        let run =
+            Run::of(w.launch(&s, &options, &["sh", "-c", "ls /sys/class/net; cat /etc/hosts"]));
+        out = run.out;
+        out.contains("veth0")
+    });
+    assert!(out.contains("eth0\n") && out.contains("10.213.0.2\tfirst\n"), "{out}");
+    let none = w.launch(&s, &["--net", "container:third"], &["true"]);
+    Run::of(none).fails(125, &["no container 'third'"]);
+    drop(first);
+    Run::of(w.launch(&s, &[], &["true"])).ok();
+    w.check_clean();
+}
+
+/// As a user without any right, with a /dev/net/tun that, as usual, everybody may open.
+fn as_a_user(w: &World, s: &Sandbox, options: &[&str], script: &str) -> Command {
+    let program = s.dir.join("launch");
+    if !program.exists() {
+        std::fs::copy(launch(), &program).unwrap();
+        s.give_to(USER, USER);
+    }
+    let before = "mount -t tmpfs tun /dev/net && mknod -m 666 /dev/net/tun c 10 200 && cd / && \
+                  exec setpriv --reuid 54321 --regid 54321 --clear-groups \"$@\"";
+    let rootfs = s.rootfs();
+    let mut words = vec!["unshare", "--mount", "sh", "-c", before, "sh", program.to_str().unwrap()];
+    words.extend(options);
+    words.extend([rootfs.to_str().unwrap(), "sh", "-c", script]);
+    let mut c = w.on_host(&words);
+    c.env_remove("XDG_RUNTIME_DIR");
+    c
+}
+
+fn nobody_is_left() {
+    wait_until("the programs to end", || {
+        let list = Command::new("ps").args(["-u", "54321", "-o", "stat=,args="]).output().unwrap();
+        let list = String::from_utf8_lossy(&list.stdout).into_owned();
+        !list.lines().any(|l| !l.starts_with('Z') && (l.contains("pasta") || l.contains("slirp")))
+    });
+}
+
+#[test]
+fn an_ordinary_users_networks() {
+    let Some(s) = Sandbox::new() else { return };
+    let Some(()) = need_programs(&["pasta", "slirp4netns", "setpriv"]) else { return };
+    let Some(w) = World::new() else { return };
+    if Run::of(as_a_user(&w, &s, &[], "true")).code != 0 {
+        return skip("needs user namespaces for ordinary users");
+    }
+    let _out = server(w.on_outside(&[
+        "socat",
+        "TCP-LISTEN:99,fork,reuseaddr",
+        "SYSTEM:echo seen as $SOCAT_PEERADDR",
+    ]));
+    wait_until("the outside to listen", || w.outside("ss -Hltn").contains(":99 "));
+    for program in ["pasta", "slirp4netns"] {
+        let script = "timeout 5 nc 192.0.2.1 99 </dev/null; ls /sys/class/net";
+        let run = Run::of(as_a_user(&w, &s, &["--net", program], script)).expect(0);
+        assert!(run.out.starts_with("seen as 192.0.2.2\n"), "{program}: {run:#?}");
+        let options = ["--net", program, "-p", "8080:80"];
+        let inside = server(as_a_user(&w, &s, &options, "echo inside | timeout 20 nc -l -p 80"));
+        wait_until("an answer from inside", || {
+            w.host("socat -t1 - TCP:127.0.0.1:8080 </dev/null 2>&1; true") == "inside"
+        });
+        inside.end().expect(0);
+        nobody_is_left();
+        // A port that an ordinary user may not have; and nothing left when the launcher is killed.
+        let run = Run::of(as_a_user(&w, &s, &["--net", program, "-p", "80:80"], "true"));
+        run.fails(125, &[&format!("--net {program}: "), "80"]);
+        nobody_is_left();
+        let killed = server(as_a_user(&w, &s, &["--net", program, "--name", "killed"], "sleep 30"));
+        wait_until("it to run", || {
+            std::fs::read_to_string("/tmp/launch-54321/killed")
+                .is_ok_and(|r| r.contains("\nprocess "))
+        });
+        std::thread::sleep(std::time::Duration::from_millis(300));
+        drop(killed);
+        nobody_is_left();
+        Run::of(as_a_user(&w, &s, &[], "true")).ok();
+    }
+    let run = Run::of(as_a_user(&w, &s, &["--net", "bridge"], "true"));
+    run.fails(125, &["only root", "--net pasta"]);
+}
