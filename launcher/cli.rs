@@ -11,6 +11,7 @@ mod images;
 mod limits;
 mod live;
 mod man;
+mod mount;
 mod mounts;
 pub mod net;
 mod process;

@@ -45,6 +45,8 @@ pub struct Spec {
     pub ephemeral: bool,
     /// Volumes and tmpfs, mounted in the user's order.
     pub mounts: Vec<MountOp>,
+    /// Those of them, by index, whose source is the name of a volume in the store.
+    pub named_volumes: Vec<usize>,
     pub limits: Limits,
     pub net: Net,
     pub net_options: NetOptions,

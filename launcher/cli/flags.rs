@@ -2,7 +2,7 @@
 //! all made from it; an option is added here and nowhere else.
 
 use crate::cli::given::Given;
-use crate::cli::{limits, mounts, net, process, sysctl, ulimit, userns};
+use crate::cli::{limits, mount, mounts, net, process, sysctl, ulimit, userns};
 use crate::error::{Error, Result};
 use crate::spec::{Net, Spec, Tty};
 
@@ -149,6 +149,14 @@ pub static FLAGS: &[Flag] = &[
         doc: "SRC is a file or directory, relative to where you are: ./data, /srv, or . for\n\
               this directory. It must exist. DST is absolute; it is made where it is missing.\n\
               May be given many times; mounted in the order given.",
+    },
+    Flag {
+        names: "--mount",
+        arg: Value("OPTS", mount::mount),
+        group: Files,
+        help: "the same in docker's form: type=bind,src=./d,dst=/d,ro",
+        doc: "type is bind, volume or tmpfs; source (src), target (dst, destination), readonly (ro),\n\
+              tmpfs-size, tmpfs-mode.",
     },
     Flag {
         names: "--tmpfs",

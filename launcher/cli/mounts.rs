@@ -20,16 +20,20 @@ pub fn volume(draft: &mut Draft, given: Given) -> Result<()> {
         _ => return Err(given.bad("not of the form SRC:DST or SRC:DST:ro")),
     };
     given.check_path(source, "the source")?;
-    if !source.contains(&b'/') && source != b"." && source != b".." {
-        let here = [b"./", source].concat();
-        let hint = format!("a directory here is written {}", quote(OsStr::from_bytes(&here)));
-        return Err(given.bad("there are no named volumes").hint(hint));
+    let named = !source.contains(&b'/') && source != b"." && source != b"..";
+    if named {
+        let plain = |b: &u8| b.is_ascii_alphanumeric() || b"_.-".contains(b);
+        if !source[0].is_ascii_alphanumeric() || !source.iter().all(plain) {
+            return Err(given.bad("a volume's name has only letters, digits, '_', '.' and '-'"));
+        }
     }
     let (mut read_only, mut owners) = (None, None);
     for word in options.split(|b| *b == b',') {
         let twice = match word {
             b"ro" | b"rw" => read_only.replace(word == b"ro").is_some(),
             b"idmap" => owners.replace(Owners::OnDisk).is_some(),
+            // SELinux's labels, which launch does not set; propagation is private as it is.
+            b"z" | b"Z" | b"private" | b"rprivate" => false,
             b"noidmap" => owners.replace(Owners::Hosts).is_some(),
             _ => return Err(given.bad("after the second ':' comes ro or rw, idmap or noidmap")),
         };
@@ -39,6 +43,9 @@ pub fn volume(draft: &mut Draft, given: Given) -> Result<()> {
     }
     let (read_only, owners) = (read_only.unwrap_or(false), owners.unwrap_or_default());
     let target = target_path(given, target)?;
+    if named {
+        draft.spec.named_volumes.push(draft.spec.mounts.len());
+    }
     draft.spec.mounts.push(MountOp::Bind {
         source: PathBuf::from(OsStr::from_bytes(source)),
         target,

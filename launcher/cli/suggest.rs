@@ -1,11 +1,10 @@
 //! The nearest known word to a mistyped one.
 
 /// Options of bwrap, systemd-nspawn, unshare and podman, and ours for the same.
-const ELSEWHERE: [(&str, &str); 12] = [
+const ELSEWHERE: [(&str, &str); 11] = [
     ("--bind", "-v SRC:DST"),
     ("--ro-bind", "-v SRC:DST:ro"),
     ("--bind-ro", "-v SRC:DST:ro"),
-    ("--mount", "-v SRC:DST or --tmpfs DST"),
     ("--chdir", "--workdir"),
     ("--setenv", "--env"),
     ("--uid", "--user"),

@@ -33,8 +33,9 @@ const VOLUMES: &str = "\
                     (:idmap and :noidmap: see launch help rootless)
 
 SRC is taken from where you are: /srv/data, ./data, or . for this directory. A
-bare word is refused, because launch has no named volumes: write ./word. SRC
-must exist. DST begins with /; what is missing on the way to it is made.
+bare word is a volume of that name, kept below /var/lib/launch/volumes, or an
+ordinary user's ~/.local/share/launch/volumes. Any other SRC must exist. DST
+begins with /; what is missing on the way to it is made.
 
   --tmpfs DST[:size=64m,mode=1777]   an empty directory in memory
 

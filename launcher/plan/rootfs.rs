@@ -6,7 +6,7 @@ use crate::error::{Error, Result};
 use crate::host::Host;
 use crate::image::{self, Found as Opened, apply, blobs, record::Record};
 use crate::quote::quote;
-use crate::spec::Spec;
+use crate::spec::{MountOp, Spec};
 use rustix::fd::OwnedFd;
 use rustix::fs::{AtFlags, FileType, FlockOperation, Mode, OFlags};
 use rustix::io::Errno;
@@ -76,6 +76,7 @@ pub fn find<'a>(spec: &'a Spec, host: &Host) -> Result<Found<'a>> {
         },
         Err(e) => return Err(Error::os(format!("rootfs {}", spec.rootfs.display()), e)),
     };
+    named_volumes(&mut found, host)?;
     if let Some(dir) = &spec.keep {
         found.held.push(keep(dir, host, &found)?);
     }
@@ -229,6 +230,30 @@ fn empty(spec: &Spec) -> Result<Found<'_>> {
     let (spec, root) = (with_entrypoint(spec)?, Root::Empty);
     let base = String::new();
     Ok(Found { spec, root, base, look, whole, held: Vec::new(), warnings: Vec::new() })
+}
+
+/// Volumes by name are directories of the store, made where they are missing.
+fn named_volumes(found: &mut Found<'_>, host: &Host) -> Result<()> {
+    if found.spec.named_volumes.is_empty() {
+        return Ok(());
+    }
+    let place = image::store::place()?;
+    if !host.only_look {
+        image::store::Store::make(&place)?;
+    }
+    let spec = found.spec.to_mut();
+    for n in spec.named_volumes.clone() {
+        let Some(MountOp::Bind { source, .. }) = spec.mounts.get_mut(n) else { continue };
+        let dir = place.join("volumes").join(&*source);
+        if !host.only_look {
+            match rustix::fs::mkdir(&dir, Mode::from_raw_mode(0o755)) {
+                Ok(()) | Err(Errno::EXIST) => {}
+                Err(e) => return Err(Error::os(format!("make {}", dir.display()), e)),
+            }
+        }
+        *source = dir;
+    }
+    Ok(())
 }
 
 /// The directory of an upper layer that is kept, made where it is missing, and nobody else's

@@ -1,4 +1,4 @@
-//! Archives that are damaged, for somebody else, too large, or hostile.
+//! Archives that are damaged, for somebody else, or too large; volumes of the store.
 
 use super::images::{Images, TOOLS, tools, umoci_image};
 use crate::common::*;
@@ -58,4 +58,43 @@ E
     i.launch(&["--max-depth", "1", "root.tar", "true"])
         .fails(125, &["2 directories deep, at most 1"]);
     assert!(i.names("images").is_empty());
+}
+
+#[test]
+fn volumes_by_name_and_in_dockers_form() {
+    let Some(i) = Images::new() else { return };
+    let write = ["-v", "data:/data", "./rootfs", "sh", "-c", "echo kept >/data/x"];
+    i.launch(&write).ok();
+    assert_eq!(
+        i.launch(&[
+            "-v",
+            "data:/d:ro",
+            "./rootfs",
+            "sh",
+            "-c",
+            "cat /d/x; echo >/d/y || echo refused"
+        ])
+        .expect(0)
+        .out,
+        "kept\nrefused\n"
+    );
+    assert_eq!(i.names("volumes"), ["data"]);
+    let mounts = [
+        "--mount",
+        "source=data,target=/a,readonly",
+        "--mount",
+        "type=bind,src=./rootfs/etc,dst=/b",
+    ];
+    let tmpfs = [
+        "--mount",
+        "type=tmpfs,destination=/c,tmpfs-size=1m,tmpfs-mode=700",
+        "./rootfs",
+        "sh",
+        "-c",
+    ];
+    let script = "cat /a/x; ls /b; stat -c %a /c; echo 2>/dev/null >/a/y || echo refused";
+    let out = i.launch(&[&mounts[..], &tmpfs, &[script]].concat()).ok();
+    assert_eq!(out, "kept\ngroup\npasswd\n700\nrefused");
+    i.launch(&["prune", "--all"]).ok();
+    assert_eq!(i.names("volumes"), ["data"]);
 }

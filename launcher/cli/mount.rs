@@ -1,0 +1,88 @@
+//! `--mount`, in docker's grammar: `type=bind,source=./data,target=/data,readonly`.
+
+use crate::cli::flags::Draft;
+use crate::cli::given::Given;
+use crate::cli::mounts;
+use crate::error::Result;
+use crate::quote::quote;
+use std::ffi::OsString;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+
+#[derive(Default)]
+struct Words {
+    kind: Option<String>,
+    source: Option<Vec<u8>>,
+    target: Option<Vec<u8>>,
+    read_only: bool,
+    /// Of a tmpfs, as `--tmpfs` has them.
+    options: Vec<String>,
+}
+
+/// The same as `-v` or `--tmpfs`, which it becomes.
+pub fn mount(draft: &mut Draft, given: Given) -> Result<()> {
+    let mut words = Words::default();
+    for field in given.value.as_bytes().split(|b| *b == b',') {
+        let (key, value) = match field.iter().position(|b| *b == b'=') {
+            Some(at) => (&field[..at], Some(&field[at + 1..])),
+            None => (field, None),
+        };
+        let key = String::from_utf8_lossy(key).to_ascii_lowercase();
+        set(&mut words, &key, value).map_err(|why| given.bad(why))?;
+    }
+    let Some(target) = words.target else { return Err(given.bad("target=PATH is missing")) };
+    let kind = words.kind.as_deref().unwrap_or("volume");
+    if kind == "tmpfs" {
+        if words.source.is_some() {
+            return Err(given.bad("a tmpfs has no source"));
+        }
+        words.options.extend(words.read_only.then(|| "ro".to_owned()));
+        let options = words.options.join(",");
+        let colon: &[u8] = if options.is_empty() { b"" } else { b":" };
+        let value = OsString::from_vec([&target, colon, options.as_bytes()].concat());
+        return mounts::tmpfs(draft, Given { name: given.name, value: &value });
+    }
+    if !words.options.is_empty() {
+        return Err(given.bad("tmpfs-size and tmpfs-mode are for type=tmpfs"));
+    }
+    let Some(source) = words.source else { return Err(given.bad("source=PATH is missing")) };
+    let path = source.contains(&b'/') || source == b"." || source == b"..";
+    match (kind, path) {
+        ("bind", true) | ("volume", false) => {}
+        ("bind", false) => return Err(given.bad("the source of a bind is a path: ./data")),
+        ("volume", true) => {
+            return Err(given.bad("the source of a volume is a name; type=bind takes a path"));
+        }
+        _ => return Err(given.bad(format!("unknown type {} (bind, volume, tmpfs)", quote(kind)))),
+    }
+    if source.contains(&b':') || target.contains(&b':') {
+        return Err(given.bad("a ':' in a path is not possible"));
+    }
+    let mode: &[u8] = if words.read_only { b":ro" } else { b"" };
+    let value = OsString::from_vec([&source, &b":"[..], &target, mode].concat());
+    mounts::volume(draft, Given { name: given.name, value: &value })
+}
+
+fn set(words: &mut Words, key: &str, value: Option<&[u8]>) -> std::result::Result<(), String> {
+    let text = value.map(|v| String::from_utf8_lossy(v).into_owned());
+    let needed =
+        || text.clone().filter(|t| !t.is_empty()).ok_or_else(|| format!("{key} needs a value"));
+    match key {
+        "type" => words.kind = Some(needed()?),
+        "source" | "src" => words.source = value.map(<[u8]>::to_vec).filter(|v| !v.is_empty()),
+        "target" | "dst" | "destination" => words.target = value.map(<[u8]>::to_vec),
+        "readonly" | "ro" => {
+            words.read_only = match text.as_deref() {
+                None | Some("true" | "1") => true,
+                Some("false" | "0") => false,
+                Some(other) => return Err(format!("{key}={other}: true or false")),
+            };
+        }
+        "tmpfs-size" => words.options.push(format!("size={}", needed()?)),
+        "tmpfs-mode" => words.options.push(format!("mode={}", needed()?)),
+        // As it is anyway.
+        "consistency" | "volume-nocopy" => {}
+        "bind-propagation" if matches!(text.as_deref(), Some("private" | "rprivate")) => {}
+        _ => return Err(format!("unknown or impossible here: {}", quote(key))),
+    }
+    Ok(())
+}
