@@ -5,6 +5,7 @@
 //! `probe` and `plan` change nothing; `create`, `write` and what `end` has change one
 //! thing each, so that the caller's list of steps is the only order there is.
 
+pub mod devices;
 mod end;
 pub mod freeze;
 mod limits;
@@ -39,6 +40,8 @@ pub struct Cgroups {
     pub join: Join,
     /// Limits that cannot be enforced for this user, one sentence each.
     pub warnings: Vec<String>,
+    /// Version 2: the program that decides about devices in the last of `dirs`.
+    pub devices: Option<Vec<u64>>,
     memory: Option<Memory>,
     /// Version 1: the hierarchies used, as mount options (`memory`, `cpu,cpuacct`).
     carried: Vec<String>,
@@ -96,7 +99,13 @@ struct Unmet {
 /// `id` names the cgroup (`launch-ID`); `rootless` turns limits that the host does not
 /// let this user set into warnings. Errors: a value the kernel would refuse, or,
 /// for root, a controller that is missing or out of reach.
-pub fn plan(layout: &Layout, limits: &Limits, id: &str, rootless: bool) -> Result<Cgroups> {
+pub fn plan(
+    layout: &Layout,
+    limits: &Limits,
+    filter: Option<&devices::Filter>,
+    id: &str,
+    rootless: bool,
+) -> Result<Cgroups> {
     let name = format!("launch-{id}");
     let mut out = Cgroups::default();
     let (mut unmet, mut rest) = (Vec::new(), Vec::new());
@@ -111,6 +120,9 @@ pub fn plan(layout: &Layout, limits: &Limits, id: &str, rootless: bool) -> Resul
             Some(unified) => v2::plan(&unified, &rest, &name, rootless, &mut out)?,
             None => rest.iter().map(absent).collect(),
         });
+    }
+    if let Some(filter) = filter {
+        unmet.extend(devices::plan(layout, filter, &name, &mut out)?);
     }
     if let (Some(first), false) = (unmet.first(), rootless) {
         return Err(Error::new(format!("{}: {}", first.asked, first.reason)).hint(&first.hint));
@@ -167,6 +179,7 @@ fn config(controller: &str) -> &'static str {
         "memory" => "CONFIG_MEMCG",
         "cpu" => "CONFIG_CGROUP_SCHED",
         "pids" => "CONFIG_CGROUP_PIDS",
+        "devices" => "CONFIG_CGROUP_DEVICE",
         _ => "CONFIG_CPUSETS",
     }
 }

@@ -246,10 +246,10 @@ impl Context {
             }
             ChildStep::SetCapabilities { keep } => crate::caps::set(*keep),
             ChildStep::NoNewPrivileges => rustix::thread::set_no_new_privs(true),
-            ChildStep::CloseOnExec => {
+            ChildStep::CloseOnExec { first } => {
                 rustix::process::umask(Mode::from_raw_mode(0o022));
                 self.use_terminal()?;
-                sys::close_on_exec_from(3)
+                sys::close_on_exec_from(*first)
             }
             ChildStep::ExecInit { argv } => Err(sys::exec_fd(self.init, argv, self.channel.env())),
             ChildStep::ExecPayload { candidates, argv } => {

@@ -3,6 +3,7 @@
 pub mod caps;
 mod completions;
 mod containers;
+mod devices;
 mod exec;
 mod flags;
 mod given;
@@ -15,6 +16,7 @@ mod mount;
 mod mounts;
 pub mod net;
 mod process;
+mod rights;
 pub mod signal;
 mod stage;
 pub mod suggest;

@@ -7,14 +7,26 @@ pub use namespaces::{clone_error, user_namespace};
 
 use crate::cgroup;
 use crate::error::{Code, Error};
-use crate::explain::{child_words, lossy};
+use crate::explain::{child_words, host_words, lossy};
 use crate::plan::Plan;
 use crate::program;
-use crate::step::ChildStep;
+use crate::step::{ChildStep, HostStep};
 use rustix::io::Errno;
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
+
+/// Of the program that decides about devices.
+pub fn filter_error(step: &HostStep, errno: Errno) -> Error {
+    let error = Error::os(host_words(step), errno);
+    match errno {
+        Errno::NOSYS | Errno::INVAL | Errno::PERM => error.hint(
+            "on cgroup v2 this needs bpf(2) (CONFIG_CGROUP_BPF), CAP_SYS_ADMIN, and before \
+             Linux 5.11 locked memory (ulimit -l)",
+        ),
+        _ => error,
+    }
+}
 
 /// What failed in the child, with what to do about it where that is known.
 pub fn child_error(step: &ChildStep, errno: Errno, detail: Option<usize>, plan: &Plan) -> Error {

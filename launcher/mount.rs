@@ -2,7 +2,10 @@
 //! On the child's side of clone: nothing here allocates.
 
 mod below;
+mod device;
 pub mod volume;
+
+pub use device::make_device;
 
 use crate::step::{Mount, Walk};
 use crate::sys;

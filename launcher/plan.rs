@@ -2,6 +2,7 @@
 //! the child. Nothing on the host has been changed when it returns.
 
 mod detach;
+mod devices;
 pub mod enter;
 mod harden;
 mod ids;
@@ -18,7 +19,7 @@ use crate::host::Host;
 use crate::idmap::{self, IdMap};
 use crate::spec::{Caps, MountOp, Net, Owners, Spec};
 use crate::step::{ChildStep, Harden, HostStep, Tree};
-use crate::sys::CStrings;
+use crate::sys::{self, CStrings};
 use crate::{cgroup, env, layers, lookup, net, record, user};
 use mounts::parents;
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -58,6 +59,12 @@ pub struct Plan {
 const DEFAULT_CAPS: u64 = crate::cli::caps::DEFAULT & !(1 << 27);
 
 pub fn plan(spec: &Spec, host: &Host) -> Result<Plan> {
+    // Before anything of ours is opened.
+    check_preserved(spec.preserve_fds)?;
+    work_out(spec, host)
+}
+
+fn work_out(spec: &Spec, host: &Host) -> Result<Plan> {
     let rootfs::Found { spec, root, look: fd, whole, held, warnings, .. } =
         rootfs::find(spec, host)?;
     let spec = &*spec;
@@ -146,6 +153,9 @@ pub(crate) struct Builder<'a> {
     /// What it is to have on bridges, and the slot of its hosts file.
     net: Option<net::Wanted>,
     hosts_slot: Option<usize>,
+    /// What `--device` names, and the first one's slot.
+    devices: Vec<devices::Found>,
+    device_slot: usize,
 }
 
 impl<'a> Builder<'a> {
@@ -172,15 +182,20 @@ impl<'a> Builder<'a> {
             hidden: 0,
             net: None,
             hosts_slot: None,
+            devices: Vec::new(),
+            device_slot: 0,
         }
     }
 
     fn cgroups(&mut self, id: &str) -> Result<Option<cgroup::Cgroups>> {
-        if !self.spec.limits.any() {
+        self.devices = self.find_devices()?;
+        let filter = self.device_filter(&self.devices);
+        if !self.spec.limits.any() && filter.is_none() {
             return Ok(None);
         }
         let layout = cgroup::probe()?;
-        let mut groups = cgroup::plan(&layout, &self.spec.limits, id, self.host.rootless)?;
+        let (limits, filter) = (&self.spec.limits, filter.as_ref());
+        let mut groups = cgroup::plan(&layout, limits, filter, id, self.host.rootless)?;
         self.warnings.append(&mut groups.warnings);
         if !self.host.modern {
             return Ok(Some(groups));
@@ -233,6 +248,9 @@ impl<'a> Builder<'a> {
             }
         }
         self.open_hosts()?;
+        let devices = std::mem::take(&mut self.devices);
+        self.open_devices(&devices)?;
+        self.devices = devices;
         if self.ids.is_some() {
             self.dev_slot = self.open_source(Path::new("/dev"))?;
             if self.spec.net == Net::Host {
@@ -302,7 +320,7 @@ impl<'a> Builder<'a> {
         if fixed {
             self.child.push(ChildStep::NoNewPrivileges);
         }
-        self.child.push(ChildStep::CloseOnExec);
+        self.child.push(ChildStep::CloseOnExec { first: 3 + self.spec.preserve_fds as i32 });
         if self.spec.detach {
             self.redirect();
             self.child.push(ChildStep::Outlive);
@@ -353,6 +371,13 @@ fn facts(env: &[CString]) -> record::Facts {
     let cwd = std::env::current_dir().unwrap_or_else(|_| "/".into());
     let env = env.iter().map(|e| OsStr::from_bytes(e.to_bytes()).to_owned()).collect();
     record::Facts { started: record::now(), cwd, env, ..record::Facts::default() }
+}
+
+fn check_preserved(count: u32) -> Result<()> {
+    match (3..3 + count as i32).find(|fd| !sys::is_open(*fd)) {
+        Some(fd) => Err(Error::new(format!("--preserve-fds {count}: descriptor {fd} is not open"))),
+        None => Ok(()),
+    }
 }
 
 /// Something of the user's goes below /sys, so /sys has to be there before.

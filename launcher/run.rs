@@ -191,6 +191,7 @@ fn host_step(
                 made.written.push(write.clone());
             }
         }
+        HostStep::FilterDevices { dir, program } => filter_devices(step, dir, program)?,
         HostStep::Net(step) => step.run(&mut made.net, &mut made.helper, made.child)?,
         HostStep::NewNetwork => new_network(step, made)?,
         HostStep::MapIds(map) => {
@@ -296,6 +297,11 @@ fn slots(plan: &Plan) -> Vec<RawFd> {
         slots[*slot] = tree.as_raw_fd();
     }
     slots
+}
+
+fn filter_devices(step: &HostStep, dir: &Path, program: &[u64]) -> Result<()> {
+    let result = sys::filter_devices(open_cgroup(dir)?.as_fd(), program);
+    result.map_err(|e| failure::filter_error(step, e))
 }
 
 fn open_cgroup(dir: &Path) -> Result<OwnedFd> {

@@ -71,6 +71,12 @@ pub struct Spec {
     pub oom_score_adj: Option<i32>,
     /// Paths below /proc/sys, of what belongs to a namespace, and values; one per path.
     pub sysctls: Vec<(String, String)>,
+    /// Of the host's, given to the container.
+    pub devices: Vec<Device>,
+    /// What may be used beyond the usual and `devices`.
+    pub device_rules: Vec<DeviceRule>,
+    /// Descriptors from 3 on that the payload gets as they are.
+    pub preserve_fds: u32,
     /// Supplementary groups beside the user's own.
     pub groups: Vec<Id>,
     /// Seconds from SIGTERM or SIGHUP to SIGKILL; docker's default is 10.
@@ -288,6 +294,39 @@ pub struct Rlimit {
     pub resource: u32,
     pub soft: u64,
     pub hard: u64,
+}
+
+/// `--device SRC[:DST[:rwm]]`
+#[derive(Clone, Debug, PartialEq)]
+pub struct Device {
+    /// A device of the host's, or a directory with some.
+    pub source: PathBuf,
+    pub target: PathBuf,
+    /// As in `DeviceRule`.
+    pub access: u8,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DeviceRule {
+    pub kind: DeviceKind,
+    /// None: any.
+    pub major: Option<u32>,
+    pub minor: Option<u32>,
+    /// BPF_DEVCG_ACC_*
+    pub access: u8,
+}
+
+impl DeviceRule {
+    pub const MAKE: u8 = 1;
+    pub const READ: u8 = 2;
+    pub const WRITE: u8 = 4;
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DeviceKind {
+    Any,
+    Block,
+    Char,
 }
 
 #[derive(Clone, Debug, Default, PartialEq)]

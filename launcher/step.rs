@@ -3,7 +3,7 @@
 
 mod harden;
 
-pub use harden::{Check, Done, Harden, Hidden, Setting};
+pub use harden::{Check, Done, Harden, Hidden, MakeDevice, Setting};
 
 use crate::cgroup::Write;
 use crate::idmap::IdMap;
@@ -46,6 +46,11 @@ pub enum HostStep {
     NoteProcess,
     MakeCgroup(PathBuf),
     WriteCgroup(Write),
+    /// Version 2: a program decides about devices in this cgroup.
+    FilterDevices {
+        dir: PathBuf,
+        program: Vec<u64>,
+    },
     /// New namespaces, and the child process 1 in them; into this cgroup (v2) at birth.
     Clone {
         flags: u64,
@@ -209,7 +214,10 @@ pub enum ChildStep {
         keep: u64,
     },
     NoNewPrivileges,
-    CloseOnExec,
+    /// From this one on.
+    CloseOnExec {
+        first: i32,
+    },
     /// Changing ids cleared it (prctl(2)).
     DieWithParentAgain,
     /// A detached container does not die with its launcher, from here on.

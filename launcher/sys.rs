@@ -22,13 +22,14 @@ mod start;
 #[cfg(not(test))]
 pub use arena::Arena;
 pub use clone::{Never, clone};
-pub use descriptors::{is_close_on_exec, none_open_but};
+pub use descriptors::{is_close_on_exec, is_open, none_open_but};
 pub use fd::{close_on_exec_from, fd_path, pty_path};
 pub use fork::fork;
 pub use loopdev::{loop_configure, loop_free};
 pub use namespace::{join, loopback_up, namespace_kind, unshare};
 pub use restrict::{
-    get_limit, join_session_keyring, load_filter, seccomp_mode, session, session_keyring, set_limit,
+    filter_devices, get_limit, join_session_keyring, load_filter, seccomp_mode, session,
+    session_keyring, set_limit,
 };
 pub use signal::{
     ALL_SIGNALS, default_disposition, default_dispositions, next_signal, set_signal_mask, signal,

@@ -11,7 +11,7 @@ pub fn update(name: &str, limits: &Limits) -> Result<()> {
     let found = record::find(name.as_ref())?;
     found.process()?;
     // The files are those of a start; the directories are the container's own.
-    let plan = cgroup::plan(&cgroup::probe()?, limits, name, false)?;
+    let plan = cgroup::plan(&cgroup::probe()?, limits, None, name, false)?;
     let mut writes = plan.writes.iter().map(|w| {
         let file = w.file.file_name().unwrap_or_default();
         let own = |dir: PathBuf| {

@@ -142,7 +142,7 @@ macro_rules! launchers {
 }
 
 /// name, program, limits memory, takes the command as arguments, arguments, remark
-pub static ALL: [Launcher; 15] = launchers![
+pub static ALL: [Launcher; 17] = launchers![
     "floor" FLOOR, true, true, |b, j, _| floor(b, j, ""), "fewest system calls";
     "floor-full" FLOOR, true, true, |b, j, _| floor(b, j, "+"), "all mounts of launch";
     "floor-free" FLOOR, false, true, |b, _, _| strings!["0", "-", "-", root(b)], "";
@@ -151,6 +151,13 @@ pub static ALL: [Launcher; 15] = launchers![
     "launch-free" LAUNCH, false, true, |b, _, _| strings![root(b), "--"], "with init";
     "launch-no-init" LAUNCH, true, true,
         |b, j, _| strings!["--no-init", "--memory", j.limit, root(b), "--"], "";
+    "launch-unfiltered" LAUNCH, true, true,
+        |b, j, _| strings!["--security-opt", "seccomp=unconfined", "--memory", j.limit, root(b), "--"],
+        "without the seccomp filter";
+    "launch-unmasked" LAUNCH, true, true,
+        |b, j, _| strings!["--security-opt", "seccomp=unconfined", "--security-opt", "unmask=ALL",
+            "--memory", j.limit, root(b), "--"],
+        "nor anything hidden";
     "also" ALSO, true, true, |b, j, _| strings!["--memory", j.limit, root(b), "--"], "the other build";
     "also-free" ALSO, false, true, |b, _, _| strings![root(b), "--"], "the other build";
     "crun" "crun", true, false, oci, "";

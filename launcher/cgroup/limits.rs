@@ -3,7 +3,7 @@
 
 use super::Write;
 use crate::error::{Error, Result};
-use crate::spec::{Limits, Swap};
+use crate::spec::{DeviceRule, Limits, Swap};
 use std::path::PathBuf;
 
 /// One option of the user's, and what it asks of which controller.
@@ -42,6 +42,7 @@ pub(super) enum Value {
     },
     Pids(u64),
     Cpuset(String),
+    Devices(Vec<DeviceRule>),
 }
 
 /// PID_MAX_LIMIT on 64-bit machines: pids.max takes no more.

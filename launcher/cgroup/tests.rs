@@ -3,7 +3,7 @@ use crate::spec::Swap;
 
 #[test]
 fn without_limits_nothing_is_planned() {
-    let out = plan(&Layout::default(), &Limits::default(), "a", false).expect("planned");
+    let out = plan(&Layout::default(), &Limits::default(), None, "a", false).expect("planned");
     assert_eq!(out, Cgroups::default());
     assert!(container_view(&out).is_empty());
 }
@@ -21,13 +21,13 @@ fn nowhere() -> Layout {
 
 #[test]
 fn what_cannot_be_had_is_an_error_for_root_and_a_warning_for_others() {
-    let e = plan(&nowhere(), &limits(), "a", false).expect_err("refused");
+    let e = plan(&nowhere(), &limits(), None, "a", false).expect_err("refused");
     assert_eq!(
         e.to_string().lines().next(),
         Some("--mem 200M: /no/mem: No such file or directory (ENOENT)")
     );
     assert_eq!(e.code as i32, 125);
-    let out = plan(&nowhere(), &limits(), "a", true).expect("planned");
+    let out = plan(&nowhere(), &limits(), None, "a", true).expect("planned");
     assert!(out.dirs.is_empty() && out.writes.is_empty() && out.join == Join::default());
     assert_eq!(out.warnings.len(), 2);
     assert!(out.warnings[0].starts_with("--mem 200M is not enforced: "), "{}", out.warnings[0]);
@@ -43,14 +43,14 @@ fn one_warning_for_one_reason() {
     let mut warnings = Vec::new();
     warn(&unmet, &mut warnings);
     assert_eq!(warnings, ["--mem 1G, --cpus 2 are not enforced: no\nhint: do"]);
-    assert!(plan(&layout, &limits(), "a", true).is_ok_and(|c| !c.warnings.is_empty()));
+    assert!(plan(&layout, &limits(), None, "a", true).is_ok_and(|c| !c.warnings.is_empty()));
 }
 
 #[test]
 fn values_are_checked_before_the_host_is() {
     let bad = Limits { memory_swap: Some(Swap::Total(1)), ..limits() };
     for rootless in [false, true] {
-        let e = plan(&nowhere(), &bad, "a", rootless).expect_err("refused");
+        let e = plan(&nowhere(), &bad, None, "a", rootless).expect_err("refused");
         assert!(e.to_string().starts_with("--memory-swap 1: less than --mem 200M"));
     }
 }

@@ -2,7 +2,7 @@
 
 use super::limits::{Value, Want, cpu_list, missing_cpu, size};
 use super::probe::Hierarchy;
-use super::{Cgroups, Memory, Unmet, Write, exists, read, words, writable};
+use super::{Cgroups, Memory, Unmet, Write, devices, exists, read, words, writable};
 use crate::error::{Error, Result, describe};
 use crate::spec::Swap;
 use std::path::{Path, PathBuf};
@@ -83,6 +83,10 @@ fn limit(want: &Want, parent: &Path, dir: &Path, out: &mut Cgroups) -> Result<()
         }
         Value::Weight { shares, .. } => set("cpu.shares", shares.to_string()),
         Value::Pids(n) => set("pids.max", n.to_string()),
+        Value::Devices(rules) => {
+            set("devices.deny", "a".to_owned());
+            rules.iter().for_each(|rule| set("devices.allow", devices::line(rule)));
+        }
         Value::Cpuset(cpus) => {
             check_cpus(
                 want,

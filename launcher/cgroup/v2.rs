@@ -69,6 +69,20 @@ pub(super) fn plan(
     Ok(unmet)
 }
 
+/// A directory for what needs no controller.
+pub(super) fn place(
+    unified: &Hierarchy,
+    name: &str,
+    out: &mut Cgroups,
+) -> std::result::Result<(), Why> {
+    if out.join.unified.is_none() {
+        let dir = base(unified, &[], false)?.dir.join(name);
+        out.join.unified = Some(dir.clone());
+        out.dirs.push(dir);
+    }
+    Ok(())
+}
+
 /// All the controllers of the host's version 2; None where only a part of it is visible.
 fn controllers(mount: &Mount) -> Option<Vec<String>> {
     real_root(mount).then(|| words(&mount.point.join("cgroup.controllers")))
@@ -246,6 +260,8 @@ fn limit(want: &Want, base: &Path, dir: &Path, out: &mut Cgroups) -> Result<()> 
             v1::check_cpus(want, cpus, &[base.join("cpuset.cpus.effective"), online])?;
             set("cpuset.cpus", cpus.clone());
         }
+        // No controller has them here: `devices::program`.
+        Value::Devices(_) => {}
     }
     Ok(())
 }

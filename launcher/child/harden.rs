@@ -19,6 +19,7 @@ impl Context {
         match step {
             Harden::HoldEmpty => self.hold_empty(),
             Harden::Hide { paths, first } => self.hide(paths, *first),
+            Harden::Device(device) => mount::make_device(device),
             Harden::HoldSettings => {
                 let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
                 self.settings = leak(rustix::fs::open(c"/proc/sys", flags, Mode::empty())?);

@@ -4,7 +4,7 @@
 use super::Context;
 use crate::step::{Check, Done};
 use crate::sys;
-use rustix::fs::{FileType, Mode, OFlags, StatVfsMountFlags};
+use rustix::fs::{AtFlags, FileType, Mode, OFlags, StatVfsMountFlags, StatxAttributes, StatxFlags};
 use rustix::io::{Errno, Result};
 use std::ffi::CStr;
 
@@ -43,6 +43,7 @@ impl Context {
             Check::FileSystem { at, magic } => {
                 rustix::fs::statfs(at.as_c_str())?.f_type as i64 == *magic
             }
+            Check::MountPoint(path) => is_mount_point(path)?,
             Check::ReadOnly(path) | Check::Volume { target: path, .. } => match mount_flags(path) {
                 Ok(flags) => flags.contains(StatVfsMountFlags::RDONLY),
                 Err(Errno::NOENT) => matches!(check, Check::ReadOnly(_)),
@@ -81,9 +82,9 @@ impl Context {
                 signal == Some(rustix::process::Signal::KILL)
             }
             Check::Hostname(name) => rustix::system::uname().nodename() == name.as_c_str(),
-            Check::Descriptors { more } => {
+            Check::Descriptors { from } => {
                 let size = status.numbers(b"FDSize:").next().unwrap_or(0) as i32;
-                sys::none_open_but(3 + *more as i32, size, sys::is_close_on_exec)?
+                sys::none_open_but(*from, size, sys::is_close_on_exec)?
             }
             Check::Limit(limit) => sys::get_limit(limit.resource)? == (limit.soft, limit.hard),
             Check::OomScore(score) => {
@@ -127,6 +128,21 @@ const NODEV: StatVfsMountFlags = StatVfsMountFlags::NODEV;
 
 fn mount_flags(path: &CStr) -> Result<StatVfsMountFlags> {
     Ok(rustix::fs::statvfs(path)?.f_flag)
+}
+
+/// By what the kernel says of the place (Linux 5.8), or by its device.
+fn is_mount_point(path: &CStr) -> Result<bool> {
+    let look = |path: &CStr| {
+        rustix::fs::statx(rustix::fs::CWD, path, AtFlags::empty(), StatxFlags::empty())
+    };
+    let root = StatxAttributes::MOUNT_ROOT;
+    match look(path) {
+        Ok(s) if s.stx_attributes_mask.contains(root) => Ok(s.stx_attributes.contains(root)),
+        Ok(_) | Err(Errno::NOSYS) => {
+            Ok(rustix::fs::stat(path)?.st_dev != rustix::fs::stat(c"/")?.st_dev)
+        }
+        Err(e) => Err(e),
+    }
 }
 
 pub(super) fn verify_filter(mode: i32) -> Result<()> {

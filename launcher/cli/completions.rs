@@ -1,6 +1,6 @@
 //! Completions for bash, zsh and fish, from the same tables as the parser.
 
-use crate::cli::flags::{Arg, FLAGS, Flag, Group};
+use crate::cli::flags::{self, Arg, Flag, Group};
 use crate::cli::topics::TOPICS;
 use crate::cli::verbs::{self, Verb};
 use crate::command::Command;
@@ -40,11 +40,11 @@ fn row(flag: &'static Flag) -> Row {
 }
 
 fn of_start() -> Vec<Row> {
-    FLAGS.iter().filter(|f| f.group != Group::Hidden).map(row).collect()
+    flags::all().filter(|f| f.group != Group::Hidden).map(row).collect()
 }
 
 fn of_verb(verb: &'static Verb) -> Vec<Row> {
-    let shared = FLAGS.iter().filter(|f| f.group != Group::Hidden && verb.has(f)).map(row);
+    let shared = flags::all().filter(|f| f.group != Group::Hidden && verb.has(f)).map(row);
     let own = verb.options.iter();
     shared.chain(own.map(|o| Row { names: o.names, value: o.value, help: o.help })).collect()
 }

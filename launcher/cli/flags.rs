@@ -2,7 +2,7 @@
 //! all made from it; an option is added here and nowhere else.
 
 use crate::cli::given::Given;
-use crate::cli::{limits, mount, mounts, net, process, sysctl, ulimit, userns};
+use crate::cli::{limits, mount, mounts, net, process, rights, userns};
 use crate::error::{Error, Result};
 use crate::spec::{Net, Spec, Tty};
 
@@ -76,17 +76,22 @@ pub enum Group {
 use Arg::{Switch, Value};
 use Group::*;
 
+/// All rows, of this file and of others.
+pub fn all() -> impl Iterator<Item = &'static Flag> {
+    FLAGS.iter().chain(rights::FLAGS)
+}
+
 /// The row that has this spelling, dashes included.
 pub fn find(name: &str) -> Option<&'static Flag> {
-    FLAGS.iter().find(|flag| flag.names.split(' ').any(|n| n == name))
+    all().find(|flag| flag.names.split(' ').any(|n| n == name))
 }
 
 /// Every spelling a user may mean.
 pub fn spellings() -> impl Iterator<Item = &'static str> {
-    FLAGS.iter().filter(|f| f.group != Hidden).flat_map(|f| f.names.split(' '))
+    all().filter(|f| f.group != Hidden).flat_map(|f| f.names.split(' '))
 }
 
-pub static FLAGS: &[Flag] = &[
+static FLAGS: &[Flag] = &[
     Flag {
         names: "-m --mem --memory",
         arg: Value("SIZE", limits::memory),
@@ -258,38 +263,6 @@ pub static FLAGS: &[Flag] = &[
         help: "run as this user of ROOTFS, by name or number",
         doc: "Names are looked up in the etc/passwd and etc/group of ROOTFS, never in the host's.\n\
               See: launch help users",
-    },
-    Flag {
-        names: "--group-add",
-        arg: Value("GROUP", process::group_add),
-        group: Process,
-        help: "one more supplementary group of ROOTFS's, or a number",
-        doc: "Beside those that the user has. May be given many times.",
-    },
-    Flag {
-        names: "--ulimit",
-        arg: Value("NAME=N[:N]", ulimit::parse),
-        group: Limits,
-        help: "resource limit of each process: nofile=1024:4096",
-        doc: "Soft and hard limit of setrlimit(2): as, core, cpu, data, fsize, locks, memlock,\n\
-              msgqueue, nice, nofile, nproc, rss, rtprio, rttime, sigpending, stack. -1 or\n\
-              unlimited: no limit. Without it your own limits apply.",
-    },
-    Flag {
-        names: "--oom-score-adj",
-        arg: Value("N", process::oom_score_adj),
-        group: Limits,
-        help: "whom the kernel kills first: -1000 never, 1000 first",
-        doc: "For when the whole machine is short of memory (proc(5)). Less than your own needs\n\
-              CAP_SYS_RESOURCE.",
-    },
-    Flag {
-        names: "--sysctl",
-        arg: Value("NAME=VALUE", sysctl::parse),
-        group: Isolation,
-        help: "a kernel setting of its own: net.ipv4.ip_forward=1",
-        doc: "Only what belongs to one of the container's namespaces: net.*, fs.mqueue.*, and\n\
-              kernel.msg*, kernel.sem, kernel.shm*.",
     },
     Flag {
         names: "--entrypoint",
@@ -467,39 +440,6 @@ pub static FLAGS: &[Flag] = &[
         group: Isolation,
         help: "the host name it sees",
         doc: "At most 64 letters, digits, '.', '-' and '_'.",
-    },
-    Flag {
-        names: "--cap-add",
-        arg: Value("NAME", process::cap_add),
-        group: Isolation,
-        help: "give it a capability beyond the usual 13, or ALL",
-        doc: "Names of capabilities(7), with or without CAP_, in either case; a list with commas\n\
-              or many times. --cap-drop ALL --cap-add X leaves X alone.",
-    },
-    Flag {
-        names: "--cap-drop",
-        arg: Value("NAME", process::cap_drop),
-        group: Isolation,
-        help: "take one of the usual 13 away, or ALL",
-        doc: "The usual 13: CHOWN DAC_OVERRIDE FOWNER FSETID KILL SETGID SETUID SETPCAP\n\
-              NET_BIND_SERVICE NET_RAW SYS_CHROOT AUDIT_WRITE SETFCAP: docker's less MKNOD,\n\
-              with which any disk could be opened. Names as for --cap-add.",
-    },
-    Flag {
-        names: "--privileged",
-        arg: Switch(|d, on| set(&mut d.spec.caps.privileged, on)),
-        group: Isolation,
-        help: "all your capabilities: as root, no protection",
-        doc: "For programs that administer the host from inside. Such a program can take over\n\
-              the host.",
-    },
-    Flag {
-        names: "--security-opt",
-        arg: Value("OPT", process::security_opt),
-        group: Isolation,
-        help: "loosen or tighten: launch help security",
-        doc: "seccomp=FILE or unconfined, no-new-privileges=false, mask=PATH, unmask=PATH or ALL,\n\
-              systempaths=unconfined; may be given many times. See: launch help security",
     },
     Flag {
         names: "--userns",

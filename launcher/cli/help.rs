@@ -1,6 +1,6 @@
 //! The texts of `--help` and `launch help`, made from the option table.
 
-use crate::cli::flags::{self, Arg, FLAGS, Flag, Group};
+use crate::cli::flags::{self, Arg, Flag, Group};
 use crate::cli::suggest;
 use crate::cli::topics::TOPICS;
 use crate::cli::verbs;
@@ -57,17 +57,17 @@ pub fn overview() -> String {
     let _ = write!(text, "\n{ABOUT}\nExamples:\n{SHOWN}");
     for (group, heading) in HEADINGS {
         let _ = writeln!(text, "\n{heading}:");
-        for flag in FLAGS.iter().filter(|f| f.group == group) {
+        for flag in flags::all().filter(|f| f.group == group) {
             text.push_str(&row(flag));
         }
     }
-    let images = FLAGS.iter().filter(|f| f.group == Group::Images);
+    let images = flags::all().filter(|f| f.group == Group::Images);
     let names: Vec<&str> = images.map(|f| f.names).collect();
     let _ = writeln!(text, "\nArchives (launch help images): {}", names.join(" "));
     let first = |f: &'static Flag| f.names.split(' ').next().unwrap_or_default();
-    let further = FLAGS.iter().filter(|f| f.group == Group::Further).map(first);
+    let further = flags::all().filter(|f| f.group == Group::Further).map(first);
     fill(&mut text, "Further, see launch help OPTION:", further);
-    let accepted = FLAGS.iter().filter(|f| f.group == Group::Accepted);
+    let accepted = flags::all().filter(|f| f.group == Group::Accepted);
     let names: Vec<&str> =
         accepted.map(|f| f.names.split(' ').next().unwrap_or_default()).collect();
     let _ = writeln!(text, "Accepted, being so anyway: {}", names.join(" "));
@@ -146,7 +146,7 @@ mod tests {
             assert!(line.chars().count() <= 80, "{line}");
         }
         assert!(text.lines().count() <= 80, "{}", text.lines().count());
-        for flag in FLAGS {
+        for flag in flags::all() {
             let shown = flag.names.split(' ').all(|n| {
                 text.contains(n) || n == "--memory" || n == "--network" || n == "--interactive"
             });
@@ -161,7 +161,7 @@ mod tests {
     #[test]
     fn every_row_is_documented_once() {
         let mut seen = Vec::new();
-        for flag in FLAGS {
+        for flag in flags::all() {
             assert!(!flag.help.is_empty() && !flag.doc.is_empty());
             for name in flag.names.split(' ') {
                 assert!(!seen.contains(&name), "{name} twice");

@@ -1,6 +1,6 @@
 //! launch(1), from the same tables as the parser.
 
-use crate::cli::flags::{Arg, FLAGS, Group};
+use crate::cli::flags::{self, Arg, Group};
 use crate::cli::topics::TOPICS;
 use crate::cli::{help, verbs};
 use std::fmt::Write;
@@ -27,7 +27,7 @@ pub fn page() -> String {
         .chain(&[(Group::Further, "Further"), (Group::Accepted, "Accepted, being so anyway")])
     {
         let _ = writeln!(text, ".SS {heading}");
-        for flag in FLAGS.iter().filter(|f| f.group == *group) {
+        for flag in flags::all().filter(|f| f.group == *group) {
             let value = match flag.arg {
                 Arg::Value(value, _) => format!(" {value}"),
                 _ => String::new(),
@@ -126,7 +126,7 @@ mod tests {
     #[test]
     fn everything_is_in_it() {
         let page = page();
-        for flag in FLAGS.iter().filter(|f| f.group != Group::Hidden) {
+        for flag in flags::all().filter(|f| f.group != Group::Hidden) {
             for name in flag.names.split(' ') {
                 assert!(page.contains(&format!("\\fB{}\\fR", roff(name))), "{name}");
             }

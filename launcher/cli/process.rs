@@ -11,6 +11,8 @@ use std::path::PathBuf;
 
 /// The kernel's HOST_NAME_MAX.
 const HOSTNAME_MOST: usize = 64;
+/// More are a slip of the keyboard.
+const PRESERVED_MOST: u64 = 1000;
 /// Eleven days; more is a slip of the keyboard.
 const STOP_MOST: u64 = 1_000_000;
 
@@ -231,6 +233,11 @@ pub fn group_add(draft: &mut Draft, given: Given) -> Result<()> {
         let group = id(given, "group", word)?;
         draft.spec.groups.push(group);
     }
+    Ok(())
+}
+
+pub fn preserve_fds(draft: &mut Draft, given: Given) -> Result<()> {
+    draft.spec.preserve_fds = given.number(0, PRESERVED_MOST)? as u32;
     Ok(())
 }
 

@@ -20,7 +20,7 @@ pub const LATER: [&str; 9] =
     ["attach", "build", "create", "exec", "logs", "pull", "start", "stats", "top"];
 
 /// Options of docker that have no counterpart here.
-pub const OPTIONS_LATER: [&str; 1] = ["--device"];
+pub const OPTIONS_LATER: [&str; 0] = [];
 
 /// What an option of another program is called here.
 pub fn elsewhere(name: &str) -> Option<&'static str> {

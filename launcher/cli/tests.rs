@@ -61,6 +61,7 @@ fn equal_spellings() {
         "-u 0:5|--user=0:5|-u00:05|-u www-data -u 0:5",
         "--cap-add net_admin,BPF|--cap-add=CAP_BPF --cap-add CAP_NET_ADMIN",
         "--security-opt no-new-privileges=false|--security-opt=no-new-privileges:false",
+        "--device /dev/fuse|--device /dev/fuse:/dev/fuse|--device /dev/fuse:rwm|--device=/dev/fuse:/dev/fuse:mrw",
         "--ulimit nofile=100:100|--ulimit nofile=100|--ulimit=nofile=7000 --ulimit nofile=100",
         "--ulimit core=-1|--ulimit core=unlimited:-1",
         "--oom-score-adj -5|--oom-score-adj=-5|--oom-score-adj 7 --oom-score-adj -5",

@@ -10,6 +10,9 @@ pub fn words(step: &Harden) -> String {
     match step {
         Harden::HoldEmpty => "make an empty directory to hide others with".into(),
         Harden::Hide { paths, .. } => format!("hide {}", list(paths.iter().map(|h| &h.path))),
+        Harden::Device(d) => {
+            format!("device {} as {}", d.source.display(), lossy(&d.target))
+        }
         Harden::HoldSettings => "take hold of /proc/sys".into(),
         Harden::ReadOnly(paths) => format!("make {} read-only", list(paths)),
         Harden::ReleaseEmpty => "remove the empty directory's name".into(),
@@ -55,6 +58,7 @@ pub fn check(check: &Check) -> String {
             Done::Cgroups(_) => "a member of its cgroups".into(),
             Done::Limits(_) => "all limits set".into(),
         },
+        Check::MountPoint(path) => format!("{} the container's own", lossy(path)),
         Check::FileSystem { at, .. } => format!("the kernel's own file system on {}", lossy(at)),
         Check::ReadOnly(path) => format!("{} read-only", lossy(path)),
         Check::Hidden { path, .. } => format!("{} hidden", lossy(path)),
@@ -100,6 +104,14 @@ pub fn shell(step: &Harden) -> Vec<String> {
             };
             paths.iter().map(cover).collect()
         }
+        Harden::Device(d) => vec![format!(
+            "mknod -m {:o} {} {} {} {}",
+            d.mode & 0o7777,
+            quote(d.target.to_bytes()),
+            if d.mode & 0o170_000 == 0o060_000 { 'b' } else { 'c' },
+            rustix::fs::major(d.device),
+            rustix::fs::minor(d.device)
+        )],
         Harden::ReadOnly(paths) => {
             let protect = |path: &CString| {
                 let path = quote(path.to_bytes());

@@ -23,6 +23,9 @@ pub fn host_words(step: &HostStep) -> String {
         HostStep::WriteCgroup(w) => limit_words(w),
         HostStep::NewNetwork => "make a network namespace for it, loopback up".into(),
         HostStep::Net(step) => step.words(),
+        HostStep::FilterDevices { program, .. } => {
+            format!("let a program decide about devices (eBPF, {} steps)", program.len())
+        }
         HostStep::Clone { flags, cgroup } => match cgroup {
             Some(dir) => format!(
                 "clone into new namespaces ({}) and cgroup {}",
@@ -56,6 +59,9 @@ pub fn host_shell(step: &HostStep) -> Vec<String> {
             out
         }
         HostStep::Net(step) => step.shell(),
+        HostStep::FilterDevices { dir, .. } => {
+            vec![format!("bpftool cgroup attach {} cgroup_device ...", quote_path(dir))]
+        }
         HostStep::NewNetwork => vec!["unshare --net ...; ip link set lo up".into()],
         HostStep::MapIds(map) => ids::shell(map),
         HostStep::SendTree(tree) => ids::tree_shell(tree),

@@ -12,7 +12,7 @@ use std::ffi::{CStr, CString};
 
 /// Where something is mounted over, the image's links are the image's affair: they end inside
 /// the new root. But what is hidden of /proc must not be hidden itself.
-fn place(target: &CStr, parents: &[CString], directory: bool) -> Result<OwnedFd> {
+pub(super) fn place(target: &CStr, parents: &[CString], directory: bool) -> Result<OwnedFd> {
     let mut flags = OFlags::PATH | OFlags::CLOEXEC;
     flags.set(OFlags::DIRECTORY, directory);
     let open = || rustix::fs::open(target, flags, Mode::empty());
@@ -104,7 +104,7 @@ fn is_directory(place: &OwnedFd) -> Result<bool> {
 }
 
 /// Read-only before it is anywhere.
-fn attach(tree: BorrowedFd<'_>, place: &OwnedFd, read_only: bool) -> Result<()> {
+pub(super) fn attach(tree: BorrowedFd<'_>, place: &OwnedFd, read_only: bool) -> Result<()> {
     if read_only {
         match sys::mount_setattr_of(tree, true, sys::attr::RDONLY) {
             Err(Errno::NOSYS) => {}

@@ -170,6 +170,9 @@ impl Builder<'_> {
             if !by_child {
                 steps.extend(g.dirs.iter().cloned().map(HostStep::MakeCgroup));
                 steps.extend(g.writes.iter().cloned().map(HostStep::WriteCgroup));
+                if let (Some(program), Some(dir)) = (g.devices.clone(), g.join.unified.clone()) {
+                    steps.push(HostStep::FilterDevices { dir, program });
+                }
             }
             at_birth = g.join.unified.clone();
         }

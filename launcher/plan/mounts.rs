@@ -25,6 +25,8 @@ impl Builder<'_> {
             }
             self.standard_mount(m);
         }
+        let devices = std::mem::take(&mut self.devices);
+        self.place_devices(devices)?;
         if !self.spec.caps.privileged {
             self.harden(Harden::HoldEmpty);
         }

@@ -7,9 +7,8 @@ use std::ffi::CString;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
-/// PROC_SUPER_MAGIC, TMPFS_MAGIC of statfs(2).
+/// PROC_SUPER_MAGIC of statfs(2).
 const PROC: i64 = 0x9fa0;
-const TMPFS: i64 = 0x0102_1994;
 
 impl Builder<'_> {
     /// Before ids and capabilities go, for what only they can reach.
@@ -49,7 +48,7 @@ impl Builder<'_> {
                 add(&m.target, Check::FileSystem { at: m.target.clone(), magic: PROC });
             }
             ChildStep::Mount(m) if m.target.as_c_str() == c"/dev" => {
-                add(&m.target, Check::FileSystem { at: m.target.clone(), magic: TMPFS });
+                add(&m.target, Check::MountPoint(m.target.clone()));
             }
             ChildStep::Mount(m) if m.flags & MountFlags::RDONLY.bits() != 0 => {
                 add(&m.target, Check::ReadOnly(m.target.clone()));
@@ -103,8 +102,8 @@ fn process_checks(step: &ChildStep, checks: &mut Vec<Check>) {
         ChildStep::Hostname(name) => checks.push(Check::Hostname(name.clone())),
         ChildStep::SetCapabilities { keep } => checks.push(Check::Capabilities { keep: *keep }),
         ChildStep::NoNewPrivileges => checks.push(Check::NoNewPrivileges),
-        ChildStep::CloseOnExec => {
-            checks.extend([Check::Umask, Check::Descriptors { more: 0 }, Check::ParentDeath]);
+        ChildStep::CloseOnExec { first } => {
+            checks.extend([Check::Umask, Check::Descriptors { from: *first }, Check::ParentDeath]);
         }
         // No longer so.
         ChildStep::Outlive => checks.retain(|c| !matches!(c, Check::ParentDeath)),

@@ -13,6 +13,8 @@ pub enum Harden {
     /// Each covered by the empty directory or by our own /dev/null; absent is fine. `first`
     /// is the number of the first one among all that are hidden.
     Hide { paths: Vec<Hidden>, first: usize },
+    /// `--device`
+    Device(Box<MakeDevice>),
     /// Takes hold of /proc/sys before it becomes read-only.
     HoldSettings,
     /// Each over itself; absent is fine.
@@ -34,6 +36,21 @@ pub enum Harden {
     /// What prctl(PR_GET_SECCOMP) has to say under the filter: 2, or the error that the
     /// filter gives to prctl.
     VerifyFilter { mode: i32 },
+}
+
+/// A node of our own that is like one of the host's.
+pub struct MakeDevice {
+    pub target: CString,
+    /// Made on our /dev; otherwise made there, and bound to its place.
+    pub below_dev: bool,
+    /// Every directory on the way to the target, outermost first.
+    pub parents: Vec<CString>,
+    /// With its type.
+    pub mode: u32,
+    pub device: u64,
+    pub owner: (u32, u32),
+    /// For messages.
+    pub source: PathBuf,
 }
 
 pub struct Hidden {
@@ -71,6 +88,8 @@ pub enum Check {
         read_only: bool,
     },
     Done(Done),
+    /// Something of ours is mounted here.
+    MountPoint(CString),
     /// A file system of the kernel's own (f_type of statfs(2)) at its place.
     FileSystem {
         at: CString,
@@ -95,9 +114,9 @@ pub enum Check {
     Session,
     ParentDeath,
     Hostname(CString),
-    /// Standard input, output and error, and so many more.
+    /// From this one on none but ours, which go at exec.
     Descriptors {
-        more: u32,
+        from: i32,
     },
     Limit(Rlimit),
     OomScore(CString),

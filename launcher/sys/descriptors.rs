@@ -5,6 +5,10 @@ use rustix::fd::RawFd;
 use rustix::io::{Errno, Result};
 use std::ffi::c_int;
 
+pub fn is_open(fd: RawFd) -> bool {
+    flags(fd).is_ok()
+}
+
 pub fn is_close_on_exec(fd: RawFd) -> bool {
     flags(fd).is_ok_and(|flags| flags & libc::FD_CLOEXEC != 0)
 }

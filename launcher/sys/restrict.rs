@@ -1,6 +1,7 @@
 //! System calls by which a process gives something up.
 
 use super::call;
+use rustix::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use rustix::io::{Errno, Result};
 use std::ffi::c_long;
 
@@ -28,6 +29,36 @@ pub fn load_filter(program: &[u64], flags: u32) -> Result<()> {
         Err(Errno::INVAL) if flags & SPEC_ALLOW != 0 => load(flags & !SPEC_ALLOW),
         other => other,
     }
+}
+
+/// bpf(2): from here on this program decides about devices in the cgroup, for as long as
+/// the cgroup is there.
+pub fn filter_devices(cgroup: BorrowedFd<'_>, program: &[u64]) -> Result<()> {
+    const BPF_PROG_LOAD: usize = 5;
+    const BPF_PROG_ATTACH: usize = 8;
+    const BPF_PROG_TYPE_CGROUP_DEVICE: u32 = 15;
+    const BPF_CGROUP_DEVICE: u32 = 6;
+    const BPF_F_ALLOW_MULTI: u32 = 2;
+    let licence = c"Apache-2.0";
+    // union bpf_attr: type and length, program, licence; no log.
+    let load = [
+        u64::from(BPF_PROG_TYPE_CGROUP_DEVICE) | (program.len() as u64) << 32,
+        program.as_ptr() as u64,
+        licence.as_ptr() as u64,
+        0,
+        0,
+        0,
+    ];
+    let args = [BPF_PROG_LOAD, load.as_ptr() as usize, size_of_val(&load), 0, 0];
+    // SAFETY: the kernel reads the attributes, and what they point to, during the call.
+    let loaded = unsafe { call(libc::SYS_bpf, args) }?;
+    // SAFETY: the descriptor is new and nobody else's.
+    let loaded = unsafe { OwnedFd::from_raw_fd(loaded as RawFd) };
+    let fds = [cgroup.as_raw_fd(), loaded.as_raw_fd()].map(|fd| fd as u32);
+    let attach = [fds[0], fds[1], BPF_CGROUP_DEVICE, BPF_F_ALLOW_MULTI];
+    let args = [BPF_PROG_ATTACH, attach.as_ptr() as usize, size_of_val(&attach), 0, 0];
+    // SAFETY: as above.
+    unsafe { call(libc::SYS_bpf, args) }.map(drop)
 }
 
 const KEYCTL_GET_KEYRING_ID: c_long = 0;

@@ -92,3 +92,88 @@ fn the_kernels_log_and_settings_are_out_of_reach() {
     assert_ne!(s.sh(NONE, "mount -o remount,rw /sys").code, 0);
     assert_ne!(s.sh(NONE, "chroot / true && mount -t proc p /tmp").code, 0);
 }
+
+/// A device of the host's that is none of the usual ones, and can be opened there.
+fn some_device() -> Option<&'static str> {
+    let all = ["/dev/fuse", "/dev/net/tun", "/dev/loop-control"];
+    let found = all.into_iter().find(|d| std::fs::File::open(d).is_ok());
+    need(found, "needs a device that can be opened")
+}
+
+#[test]
+fn a_device_of_the_hosts_by_name_place_and_use() {
+    let Some(()) = need_root() else { return };
+    let Some(s) = Sandbox::new() else { return };
+    let Some(device) = some_device() else { return };
+    let numbers = s.sh(NONE, &format!("ls {device} 2>/dev/null")).out;
+    assert_eq!(numbers, "", "{device} is there anyway");
+    let opens = |options: &[&str], path: &str| {
+        let run = s.sh(options, &format!("(: <{path}) && echo read; (: >>{path}) && echo written"));
+        run.out.split_whitespace().map(str::to_owned).collect::<Vec<_>>().join(" ")
+    };
+    let at = format!("{device}:/dev/sub/here");
+    let read = format!("{device}:/srv/deep/here:r");
+    assert!(opens(&["--device", device], device).contains("read"));
+    assert!(opens(&["--device", &at], "/dev/sub/here").contains("read"));
+    // Outside of /dev, on a root without devices, and for reading only.
+    assert_eq!(opens(&["--device", &read], "/srv/deep/here"), "read");
+    assert_eq!(s.sh(&["--device", &read], "ls -A /dev | grep -c '^\\.'").out, "0\n");
+    // A node of its own: its mode is not the host's.
+    let mode = || std::fs::metadata(device).unwrap().permissions();
+    let before = mode();
+    s.sh(&["--device", device], &format!("chmod 700 {device}")).ok();
+    assert_eq!(mode(), before);
+    // A directory of devices.
+    let out = s.sh(&["--device", "/dev/net:/dev/n"], "ls /dev/n");
+    if std::path::Path::new("/dev/net/tun").exists() {
+        assert_eq!(out.ok(), "tun");
+    }
+    for no in ["/etc/passwd", "/none", "/dev/shm"] {
+        s.run(&["--device", no], &["true"]).fails(125, &[&format!("launch: --device {no}: ")]);
+    }
+}
+
+/// With the right to make nodes and to mount there is a filter, or any disk would be open.
+#[test]
+fn what_could_open_any_device_comes_with_a_filter() {
+    let Some(()) = need_root() else { return };
+    let Some(s) = Sandbox::new() else { return };
+    let script = "mknod /dev/a c 1 5 && head -c1 /dev/a | wc -c
+        for d in 'b 254 0' 'b 7 0' 'c 1 1' 'c 1 11' 'c 10 229'; do
+            mknod /dev/d $d || echo no node; (: </dev/d) 2>&1 | grep -c 'not permitted'; rm /dev/d
+        done; echo x >/dev/null; head -c2 /dev/urandom | wc -c";
+    for options in [
+        &["--cap-add", "MKNOD"][..],
+        &["--cap-add", "ALL"],
+        &["--cap-add", "MKNOD", "--mem", "50M"],
+    ] {
+        assert_eq!(s.sh(options, script).ok(), "1\n1\n1\n1\n1\n1\n2", "{options:?}");
+    }
+    let mount = "mkdir /tmp/d; mount -t devtmpfs d /tmp/d || exit 3; (: </tmp/d/kmsg) 2>&1 | grep -c 'not permitted'";
+    let run = s.sh(&["--cap-add", "SYS_ADMIN"], mount);
+    assert!(run.code == 3 || run.out == "1\n", "{run:#?}");
+    // Named by number.
+    let Some(device) = some_device() else { return };
+    let number = rustix::fs::stat(device).unwrap().st_rdev;
+    let (major, minor) = (rustix::fs::major(number), rustix::fs::minor(number));
+    let script = format!("mknod /dev/d c {major} {minor}; (: </dev/d) && echo open");
+    let rule = format!("c {major}:* r");
+    let options = ["--cap-add", "MKNOD", "--device-cgroup-rule", &rule];
+    assert_eq!(s.sh(&options, &script).ok(), "open");
+    assert_eq!(s.sh(&options[..2], &script).out, "");
+    // Nothing is filtered, and nothing made, where nothing opens the door.
+    let text = s.run(&["--explain"], &["true"]).ok();
+    assert!(!text.contains("devices.allow") && !text.contains("eBPF"), "{text}");
+}
+
+#[test]
+fn an_ordinary_users_device() {
+    let Some(s) = Sandbox::new() else { return };
+    let run = Run::of(s.as_user(&["--device", "/dev/full:/dev/mine"], &["ls", "/dev/mine"]));
+    if need((run.code != 125).then_some(()), "needs user namespaces for ordinary users").is_none() {
+        return;
+    }
+    assert_eq!(run.ok(), "/dev/mine");
+    Run::of(s.as_user(&["--device", "/dev/full:/dev/mine:r"], &["true"]))
+        .fails(125, &["an ordinary user cannot restrict its use"]);
+}

@@ -1,4 +1,5 @@
-//! `--ulimit`, `--oom-score-adj`, `--sysctl`, `--group-add`: what a process is given or not.
+//! `--ulimit`, `--oom-score-adj`, `--sysctl`, `--group-add`,
+//! `--preserve-fds`: what a process is given or not.
 
 use crate::common::*;
 
@@ -78,4 +79,31 @@ fn more_groups() {
     if run.code == 125 {
         run.fails(125, &["launch: "]);
     }
+}
+
+/// 3 and 4 are open outside, and 5 is not.
+#[test]
+fn descriptors_that_were_asked_for() {
+    let Some(s) = Sandbox::new() else { return };
+    let outer = |options: &str, script: &str| {
+        let line = format!(
+            "exec 3<<E 4</dev/null 8</dev/null\nthree\nE\nexec {} {options} {} sh -c '{script}'",
+            launch().display(),
+            s.rootfs().display()
+        );
+        let mut c = std::process::Command::new("/bin/sh");
+        c.args(["-c", &line]);
+        Run::of(c)
+    };
+    let all = "cat <&3; ls /proc/self/fd | tr \"\\n\" \" \"; ls /proc/1/fd | wc -l";
+    for init in ["", "--no-init"] {
+        let out = outer(&format!("--preserve-fds 1 {init}"), all).ok();
+        assert!(out.starts_with("three\n0 1 2 3 4 "), "{out}");
+        let out = outer(&format!("--preserve-fds 2 {init}"), "ls /proc/self/fd | wc -l").ok();
+        // With the directory that ls itself has open.
+        assert_eq!(out, "6");
+        assert_eq!(outer(init, "ls /proc/self/fd | wc -l").ok(), "4");
+    }
+    outer("--preserve-fds 3", "true")
+        .fails(125, &["launch: --preserve-fds 3: descriptor 5 is not open"]);
 }
