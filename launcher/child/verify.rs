@@ -11,10 +11,13 @@ use std::ffi::CStr;
 /// It is not so, as opposed to: it could not be found out.
 pub const NOT_SO: Errno = Errno::BADE;
 
-/// The bytes of a /proc file that matter.
+/// The bytes of a /proc file that matter, and where its lines begin: each is looked for by
+/// its name, many times.
 struct Text {
-    bytes: [u8; 2048],
+    bytes: [u8; 4096],
     len: usize,
+    starts: [u16; 80],
+    count: usize,
 }
 
 impl Context {
@@ -88,7 +91,8 @@ impl Context {
             }
             Check::Limit(limit) => sys::get_limit(limit.resource)? == (limit.soft, limit.hard),
             Check::OomScore(score) => {
-                Text::read(c"/proc/self/oom_score_adj")?.lines().next() == Some(score.to_bytes())
+                Text::read(c"/proc/self/oom_score_adj")?.lines().next().map(<[u8]>::trim_ascii)
+                    == Some(score.to_bytes())
             }
             _ => false,
         })
@@ -155,18 +159,32 @@ pub(super) fn verify_filter(mode: i32) -> Result<()> {
 
 impl Text {
     fn empty() -> Text {
-        Text { bytes: [0; 2048], len: 0 }
+        Text { bytes: [0; 4096], len: 0, starts: [0; 80], count: 0 }
     }
 
     fn read(path: &CStr) -> Result<Text> {
         let fd = rustix::fs::open(path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())?;
         let mut text = Text::empty();
         text.len = rustix::io::read(fd, &mut text.bytes)?;
+        text.find_lines();
         Ok(text)
     }
 
+    fn find_lines(&mut self) {
+        let mut begins = true;
+        for (at, byte) in self.bytes[..self.len].iter().enumerate() {
+            if begins && self.count < self.starts.len() {
+                self.starts[self.count] = at as u16;
+                self.count += 1;
+            }
+            begins = *byte == b'\n';
+        }
+    }
+
     fn lines(&self) -> impl Iterator<Item = &[u8]> {
-        self.bytes[..self.len].split(|b| *b == b'\n')
+        let ends = self.starts[..self.count].iter().skip(1).map(|end| usize::from(*end) - 1);
+        let starts = self.starts[..self.count].iter().map(|start| usize::from(*start));
+        starts.zip(ends.chain([self.len])).map(|(start, end)| &self.bytes[start..end])
     }
 
     /// What follows the name and a tab.
@@ -206,6 +224,7 @@ mod tests {
     fn text(s: &str) -> Text {
         let mut text = Text { len: s.len(), ..Text::empty() };
         text.bytes[..s.len()].copy_from_slice(s.as_bytes());
+        text.find_lines();
         text
     }
 

@@ -90,8 +90,8 @@ const SECURITY: &str = "\
 What holds without any option, and how to loosen or tighten it:
 
   capabilities            docker's less MKNOD: --cap-add, --cap-drop NAME or ALL
-  devices                 the usual ones only. With --cap-add MKNOD or SYS_ADMIN a
-                          filter sees to it; more by --device SRC[:DST[:rwm]] and
+  devices                 the usual only. With --cap-add MKNOD or SYS_ADMIN a
+                          filter sees to it; more by --device SRC[:DST[:rwm]],
                           --device-cgroup-rule 'c 10:229 rwm'
   system calls            docker's seccomp profile; 32-bit programs, which speak
                           another language, end with SIGSYS:
