@@ -160,5 +160,6 @@ fn the_callers_keys_stay_outside() {
     let host = serials(&std::fs::read_to_string("/proc/keys").unwrap());
     let inside = serials(&s.run(&unconfined, &["cat", "/proc/keys"]).ok());
     let own: Vec<_> = inside.iter().filter(|s| !host.contains(s)).collect();
-    assert_eq!(own.len(), 1, "{inside:?} {host:?}");
+    // Other containers of this machine may begin meanwhile.
+    assert!(!own.is_empty(), "{inside:?} {host:?}");
 }
