@@ -271,7 +271,11 @@ fn exists(path: &Path) -> Result<bool> {
 
 fn writable(path: &Path) -> rustix::io::Result<()> {
     use rustix::fs::{Access, AtFlags, CWD};
-    rustix::fs::accessat(CWD, path, Access::WRITE_OK, AtFlags::EACCESS)
+    match rustix::fs::accessat(CWD, path, Access::WRITE_OK, AtFlags::EACCESS) {
+        // A filter that does not know faccessat2: by the real ids.
+        Err(Errno::PERM) => rustix::fs::access(path, Access::WRITE_OK),
+        other => other,
+    }
 }
 
 /// Some swap area is in use: its lines follow a heading.

@@ -115,7 +115,7 @@ impl Context {
             ChildStep::JoinNetwork => {
                 match sys::join(self.launcher, sys::ns::NEWNET) {
                     // Before Linux 5.8, or no pidfd: one like it.
-                    Err(Errno::BADF | Errno::INVAL | Errno::NOSYS) => {
+                    Err(Errno::BADF | Errno::INVAL | Errno::NOSYS | Errno::PERM) => {
                         sys::unshare(sys::ns::NEWNET)?;
                         sys::loopback_up()?;
                     }
@@ -169,7 +169,7 @@ impl Context {
                 let place = self.open_below_old_root(path, OFlags::PATH)?;
                 // Before Linux 5.2 the container does not see its cgroups.
                 match mount::clone_tree(place.as_fd()) {
-                    Err(Errno::NOSYS) => Ok(()),
+                    Err(e) if sys::is_unknown(e) => Ok(()),
                     tree => {
                         self.slots[*slot] = leak(tree?);
                         Ok(())
@@ -179,7 +179,7 @@ impl Context {
             ChildStep::AttachTree { slot, .. } if self.slots[*slot] < 0 => Ok(()),
             ChildStep::AttachTree { slot, target } => {
                 match mount::attach_tree(sys::borrow(self.slots[*slot]), target) {
-                    Err(Errno::NOSYS) => Ok(()),
+                    Err(e) if sys::is_unknown(e) => Ok(()),
                     done => done.and_then(|()| mount::attributes(target, sys::attr::RDONLY)),
                 }
             }

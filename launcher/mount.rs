@@ -99,7 +99,7 @@ pub fn protect(path: &CStr) -> Result<()> {
 /// Adds to the attributes of one mount.
 pub fn attributes(target: &CStr, add: u64) -> Result<()> {
     match sys::mount_setattr(target, add) {
-        Err(Errno::NOSYS) => {
+        Err(e) if sys::is_unknown(e) => {
             let mut flags = MountFlags::empty();
             flags.set(MountFlags::NODEV, add & sys::attr::NODEV != 0);
             flags.set(MountFlags::RDONLY, add & sys::attr::RDONLY != 0);

@@ -247,7 +247,7 @@ fn clone(
         rustix::process::pidfd_open(own, rustix::process::PidfdFlags::empty())
     });
     let own = match own {
-        Some(Err(e)) if e != Errno::NOSYS => return Err(Error::os("open a pidfd", e)),
+        Some(Err(e)) if !sys::is_unknown(e) => return Err(Error::os("open a pidfd", e)),
         own => own.and_then(|own| own.ok()),
     };
     let context = Context {

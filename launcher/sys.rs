@@ -150,6 +150,12 @@ fn setattr(dir: RawFd, path: &CStr, flags: c_int, attr: libc::mount_attr) -> Res
     unsafe { call(libc::SYS_mount_setattr, args) }.map(drop)
 }
 
+/// A call newer than the kernel, or newer than the filter of an outer container, which says
+/// EPERM to what it does not know. The older way then has the last word.
+pub fn is_unknown(e: Errno) -> bool {
+    matches!(e, Errno::NOSYS | Errno::PERM)
+}
+
 /// A null-terminated vector for execve(2), made before clone so that the child need not
 /// allocate.
 pub struct CStrings {
@@ -186,7 +192,7 @@ pub fn exec_fd(fd: RawFd, argv: &CStrings, env: &CStrings) -> Errno {
     };
     match ret.err().unwrap_or(Errno::IO) {
         // Before Linux 3.19, or refused by a filter: by the name that /proc has for it.
-        Errno::NOSYS => match fd_path(fd).as_c_str() {
+        e if is_unknown(e) => match fd_path(fd).as_c_str() {
             Ok(path) => exec_path(path, argv, env),
             Err(e) => e,
         },

@@ -103,7 +103,9 @@ fn kill_each(dir: &Path, pids: &[i32]) {
             let _ = match (fd, Pid::from_raw(pid)) {
                 (Ok(fd), _) => pidfd_send_signal(&fd, Signal::KILL),
                 // Before Linux 5.3 there is only the number.
-                (Err(Errno::NOSYS), Some(pid)) => rustix::process::kill_process(pid, Signal::KILL),
+                (Err(Errno::NOSYS | Errno::PERM), Some(pid)) => {
+                    rustix::process::kill_process(pid, Signal::KILL)
+                }
                 _ => Ok(()),
             };
         }

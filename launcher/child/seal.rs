@@ -11,7 +11,7 @@ pub fn seal(image: &[u8]) -> Result<OwnedFd> {
     let flags = MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING;
     let fd = match rustix::fs::memfd_create(c"init", flags | MemfdFlags::EXEC) {
         Err(Errno::INVAL) => rustix::fs::memfd_create(c"init", flags)?,
-        Err(Errno::NOSYS) => return nameless(image),
+        Err(e) if sys::is_unknown(e) => return nameless(image),
         other => other?,
     };
     write_all(&fd, image)?;

@@ -58,7 +58,7 @@ pub fn bind(b: &Bind, source: BorrowedFd<'_>) -> Result<()> {
         false => clone_tree(source),
     };
     match tree.and_then(|tree| attach(tree.as_fd(), &place, b.read_only)) {
-        Err(Errno::NOSYS) => bind_by_name(b, source, &place),
+        Err(e) if sys::is_unknown(e) => bind_by_name(b, source, &place),
         Err(Errno::INVAL) if !b.directory && is_directory(&place)? => Err(Errno::ISDIR),
         other => other,
     }
@@ -107,7 +107,7 @@ fn is_directory(place: &OwnedFd) -> Result<bool> {
 pub(super) fn attach(tree: BorrowedFd<'_>, place: &OwnedFd, read_only: bool) -> Result<()> {
     if read_only {
         match sys::mount_setattr_of(tree, true, sys::attr::RDONLY) {
-            Err(Errno::NOSYS) => {}
+            Err(e) if sys::is_unknown(e) => {}
             other => other?,
         }
     }
@@ -135,7 +135,7 @@ fn bind_by_name(b: &Bind, source: BorrowedFd<'_>, place: &OwnedFd) -> Result<()>
 /// With all that is mounted below it, one by one before Linux 5.12.
 fn all_read_only(mount: BorrowedFd<'_>) -> Result<()> {
     match sys::mount_setattr_of(mount, true, sys::attr::RDONLY) {
-        Err(Errno::NOSYS) => {}
+        Err(e) if sys::is_unknown(e) => {}
         other => return other,
     }
     let name = sys::fd_path(mount.as_raw_fd());

@@ -57,7 +57,7 @@ pub fn clone<F: FnOnce(bool) -> Never>(
     match unsafe { clone_call(libc::SYS_clone3, first, enter::<F>, body.cast()) } {
         // An older kernel knows neither the flag nor the argument.
         Err(e)
-            if e == Errno::NOSYS
+            if super::is_unknown(e)
                 || cgroup.is_some() && matches!(e, Errno::INVAL | Errno::TOOBIG) =>
         {
             // SAFETY: no child was made, so it is still ours.
