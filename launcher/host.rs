@@ -1,5 +1,6 @@
 //! Read-only facts about the host and the caller.
 
+use crate::idmap::{self, Ids};
 use crate::spec::Tty;
 
 pub struct Host {
@@ -8,6 +9,8 @@ pub struct Host {
     /// Effective, as the kernel counts.
     pub uid: u32,
     pub gid: u32,
+    /// Root, but of a user namespace only, as in a container of an ordinary user's.
+    pub nested: Option<Nested>,
     /// Nothing will be made: `--explain`.
     pub only_look: bool,
     /// Hears how far an archive is unpacked: bytes of how many; 0 of 0 at the end.
@@ -19,6 +22,32 @@ pub struct Host {
     pub kernel: (u32, u32),
 }
 
+/// What the user namespace that we are root of allows.
+pub struct Nested {
+    /// The group of terminals exists.
+    pub tty: bool,
+    /// setgroups(2) is possible.
+    pub groups: bool,
+}
+
+/// The group of terminals in every distribution: `gid=` of devpts.
+pub const TTY: u32 = 5;
+
+impl Nested {
+    /// None for the host's own user namespace, or where there is no /proc to tell.
+    fn probe() -> Option<Nested> {
+        // PROC_USER_INIT_INO
+        const INITIAL: u64 = 0xEFFF_FFFD;
+        if rustix::fs::stat("/proc/self/ns/user").ok()?.st_ino == INITIAL {
+            return None;
+        }
+        let read = |file: &str| std::fs::read_to_string(file).unwrap_or_default();
+        let terminals = Ids { first: TTY, count: 1 };
+        let tty = idmap::within(&read("/proc/self/gid_map"), &terminals);
+        Some(Nested { tty, groups: read("/proc/self/setgroups").trim() != "deny" })
+    }
+}
+
 impl Host {
     pub fn probe() -> Host {
         let uid = rustix::process::geteuid().as_raw();
@@ -27,7 +56,8 @@ impl Host {
         let (on_terminal, kernel) = (on_terminal(), kernel());
         let modern = kernel >= (5, 8);
         let progress = |_, _| {};
-        Host { rootless, uid, gid, only_look: false, progress, on_terminal, modern, kernel }
+        let nested = if rootless { None } else { Nested::probe() };
+        Host { rootless, uid, gid, nested, only_look: false, progress, on_terminal, modern, kernel }
     }
 
     pub fn wants_terminal(&self, tty: Tty) -> bool {

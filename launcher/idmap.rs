@@ -8,7 +8,7 @@ pub mod subid;
 pub mod taken;
 
 pub use apply::{attach_root, become_mapped, map_ids, mapped_tree};
-pub use choose::choose;
+pub use choose::{choose, within};
 
 /// Ids `inside` and up are those from `outside` on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

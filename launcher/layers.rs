@@ -38,7 +38,7 @@ fn one_layer(b: &mut Builder<'_>) -> Result<()> {
         b.child.push(ChildStep::AttachTree { slot: lower, target: c_str(format!("{at}/lower"))? });
     }
     let (upper, work) = (format!("{at}/upper"), format!("{at}/work"));
-    let data = overlay_data(b".", upper.as_bytes(), work.as_bytes(), b.ids.is_some())?;
+    let data = overlay_data(b".", upper.as_bytes(), work.as_bytes(), b.binds_devices())?;
     let root = c_str(format!("{at}/root"))?;
     let (from, kept) = (source.clone(), false);
     b.child.push(ChildStep::Overlay(Box::new(Overlay {
@@ -100,7 +100,7 @@ fn host_root(b: &mut Builder<'_>) -> Result<()> {
             if !readable(&source) {
                 // As empty as it is to the caller; what is written to it vanishes, too.
                 later.push(make_dir(&target));
-            } else if can_layer(&source, &mounts, b.host.rootless) {
+            } else if can_layer(&source, &mounts, b.host.rootless || b.host.nested.is_some()) {
                 for d in ["upper", "work"] {
                     dirs.push((c_str(format!("{at}/{d}/{n}"))?, mode(&source)));
                 }
@@ -110,7 +110,8 @@ fn host_root(b: &mut Builder<'_>) -> Result<()> {
                     later.push(ChildStep::AttachTree { slot: lower, target });
                 }
                 let (upper, work) = (format!("{at}/upper/{n}"), format!("{at}/work/{n}"));
-                let data = overlay_data(b".", upper.as_bytes(), work.as_bytes(), b.ids.is_some())?;
+                let data =
+                    overlay_data(b".", upper.as_bytes(), work.as_bytes(), b.binds_devices())?;
                 let (read_only, from, kept) = (b.spec.read_only, source.clone(), false);
                 later.push(make_dir(&target));
                 later.push(ChildStep::Overlay(Box::new(Overlay {

@@ -251,7 +251,7 @@ impl<'a> Builder<'a> {
         let devices = std::mem::take(&mut self.devices);
         self.open_devices(&devices)?;
         self.devices = devices;
-        if self.ids.is_some() {
+        if self.binds_devices() {
             self.dev_slot = self.open_source(Path::new("/dev"))?;
             if self.spec.net == Net::Host {
                 self.sys_slot = self.open_source(Path::new("/sys"))?;

@@ -298,7 +298,7 @@ fn pick(size: u32, pools: &[(Ids, Ids)], uids: &[Ids], gids: &[Ids]) -> Option<(
 }
 
 /// Whether our own user namespace has these ids (its uid_map; empty where there is no /proc).
-fn within(map: &str, ids: &Ids) -> bool {
+pub fn within(map: &str, ids: &Ids) -> bool {
     map.is_empty()
         || map.lines().any(|line| {
             let mut numbers = line.split_whitespace().filter_map(|n| n.parse::<u64>().ok());

@@ -2,7 +2,7 @@
 
 use super::{Builder, absolute, c_path, detach};
 use crate::error::{Error, Result};
-use crate::host::Host;
+use crate::host::{Host, TTY};
 use crate::idmap::{self, IdMap, Writer, subid, taken};
 use crate::spec::{Id, Net, Owners, Spec, UserNs, UserSpec};
 use crate::step::{ChildStep, HostStep, Tree};
@@ -22,6 +22,27 @@ impl Builder<'_> {
     /// The child takes other ids than the caller's before it makes anything.
     pub fn becomes(&self) -> bool {
         self.ids.as_ref().is_some_and(|ids| ids.become_first.is_some())
+    }
+
+    /// A user namespace, ours or one around us, may neither make nodes nor mount another's sysfs.
+    pub fn binds_devices(&self) -> bool {
+        self.ids.is_some() || self.host.nested.is_some()
+    }
+
+    pub fn has_terminal_group(&self) -> bool {
+        match (&self.ids, &self.host.nested) {
+            (Some(ids), _) => ids.has_gid(TTY),
+            (None, Some(outer)) => outer.tty,
+            (None, None) => true,
+        }
+    }
+
+    fn may_set_groups(&self) -> bool {
+        match (&self.ids, &self.host.nested) {
+            (Some(ids), _) => ids.groups,
+            (None, Some(outer)) => outer.groups,
+            (None, None) => true,
+        }
     }
 
     /// Root inside cannot reach what root outside can: the launcher opens everything.
@@ -125,7 +146,7 @@ impl Builder<'_> {
             return Err(absent(ids, who));
         }
         let has = |gid: &u32| self.ids.as_ref().is_none_or(|ids| ids.has_gid(*gid));
-        let groups = self.ids.as_ref().is_none_or(|ids| ids.groups).then(|| {
+        let groups = self.may_set_groups().then(|| {
             let others = who.groups.iter().copied().filter(|g| *g != who.gid).filter(has);
             std::iter::once(who.gid).chain(others).map(Gid::from_raw).collect()
         });
@@ -193,12 +214,12 @@ impl Builder<'_> {
         Ok(steps)
     }
 
-    /// The parent makes the network namespace while the child mounts; in a user namespace
-    /// only the child could.
+    /// The parent makes the network namespace while the child mounts; in a user namespace of
+    /// ours only the child could, and in any sysfs is mounted while the outer one is seen.
     pub fn apart(&self) -> bool {
         let Builder { spec, host, .. } = self;
         let own = matches!(spec.net, Net::None | Net::Bridge(_));
-        own && self.ids.is_none() && host.modern && !super::below_sys(spec)
+        own && !self.binds_devices() && host.modern && !super::below_sys(spec)
     }
 
     /// Cgroups of version 1 can be joined late, so the child makes them while the parent is

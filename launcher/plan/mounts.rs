@@ -11,9 +11,6 @@ use rustix::mount::MountFlags;
 use std::ffi::CString;
 use std::path::{Component, Path, PathBuf};
 
-/// The group of terminals, in the table's options for devpts.
-const TTY: u32 = 5;
-
 impl Builder<'_> {
     /// /proc, /sys, /dev and the rest of the table that init has, too.
     pub fn standard_mounts(&mut self) -> Result<()> {
@@ -35,7 +32,7 @@ impl Builder<'_> {
     }
 
     fn standard_mount(&mut self, m: &table::Mount) {
-        if m.target == c"/sys" && self.ids.is_some() && self.spec.net == Net::Host {
+        if m.target == c"/sys" && self.binds_devices() && self.spec.net == Net::Host {
             // sysfs belongs to the network's owner; show the host's, read-only.
             self.child.push(ChildStep::Bind(Box::new(Bind {
                 slot: self.sys_slot,
@@ -53,7 +50,7 @@ impl Builder<'_> {
         if m.target == c"/sys" && !self.spec.caps.privileged {
             flags |= MountFlags::RDONLY.bits();
         }
-        if m.target == c"/dev/pts" && self.ids.as_ref().is_some_and(|ids| !ids.has_gid(TTY)) {
+        if m.target == c"/dev/pts" && !self.has_terminal_group() {
             data = table::DEVPTS_DATA_NOGID;
         }
         self.child.push(ChildStep::Mount(Box::new(Mount {
@@ -151,7 +148,7 @@ impl Builder<'_> {
     fn devices(&mut self) {
         let slot = self.dev_slot;
         for n in table::NODES {
-            self.child.push(if self.ids.is_some() {
+            self.child.push(if self.binds_devices() {
                 ChildStep::BindNode { slot, path: n.path }
             } else {
                 ChildStep::MakeNode { path: n.path, mode: n.mode, major: n.major, minor: n.minor }

@@ -180,6 +180,36 @@ fn inside_another_container() {
     run.fails(125, &["launch: make new namespaces: Operation not permitted (EPERM)\nhint: this needs CAP_SYS_ADMIN"]);
 }
 
+/// The same where root is an ordinary user's: with one id, or with those of root's choice.
+#[test]
+fn inside_a_container_of_an_ordinary_user() {
+    let Some(s) = Sandbox::new() else { return };
+    let inner = s.copy("inner");
+    // The program goes where the user can reach it.
+    let program = s.as_user(NONE, &[]).get_program().to_owned();
+    let volume = format!("{}:/inner", inner.display());
+    let program = format!("{}:/launch:ro", std::path::Path::new(&program).display());
+    let base = ["--privileged", "-v", volume.as_str(), "-v", program.as_str()];
+    let state = "id -u; ls /dev | wc -l; echo x >/dev/null; grep -c . /proc/net/dev; ls -d /sys/class/net/lo; stat -c %t:%T /dev/null";
+    for options in ["", "--ephemeral", "--net host", "--no-init", "-t"] {
+        let script = format!("/launch {options} /inner sh -c '{state}'");
+        let run = Run::of(s.as_user(&base, &["sh", "-c", &script]));
+        if run.code == 125 && run.err.contains("make new namespaces") {
+            return skip("needs user namespaces for ordinary users");
+        }
+        let out = run.ok().replace('\r', "");
+        assert!(
+            out.starts_with("0\n15\n") && out.ends_with("/sys/class/net/lo\n1:3"),
+            "{options} {out}"
+        );
+        if is_root() && s.run(&["--userns=auto"], &["true"]).code == 0 {
+            let all: Vec<&str> = base.iter().copied().chain(["--userns=auto"]).collect();
+            let run = s.sh(&all, &script);
+            assert!(run.code == 0 && run.out.starts_with("0"), "{options} {run:#?}");
+        }
+    }
+}
+
 /// Directories above the rootfs that the caller may enter but not list, and a place that
 /// has been removed under the caller's feet.
 #[test]
