@@ -42,6 +42,8 @@ pub struct Context {
     pub new_root: RawFd,
     /// The pty's other end, once there is one.
     pub terminal: RawFd,
+    /// The container's procfs, whatever has its name by now; -1 until it is mounted.
+    pub proc: RawFd,
     /// The container's /dev.
     pub dev: RawFd,
     /// Its /proc/sys, writable.
@@ -203,7 +205,13 @@ impl Context {
             }
             ChildStep::Enter { root } => rustix::process::chdir(root.as_c_str()),
             ChildStep::Confine => self.confine(),
-            ChildStep::Mount(m) => mount::add(m),
+            ChildStep::Mount(m) => {
+                mount::add(m)?;
+                if m.target.as_c_str() == c"/proc" {
+                    self.proc = leak(mount::proc_root(&m.target)?);
+                }
+                Ok(())
+            }
             ChildStep::MakeNode { path, mode, major, minor } => {
                 mount::make_node(path, *mode, *major, *minor)
             }

@@ -58,6 +58,17 @@ pub fn add(m: &Mount) -> Result<()> {
     }
 }
 
+/// The root of the procfs at `target`, held: by its name somebody who can rename directories
+/// of the image could have others protected in its place.
+pub fn proc_root(target: &CStr) -> Result<OwnedFd> {
+    // PROC_ROOT_INO
+    const ROOT: u64 = 1;
+    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let fd = rustix::fs::open(target, flags, Mode::empty())?;
+    let is_proc = rustix::fs::fstatfs(&fd)?.f_type == rustix::fs::PROC_SUPER_MAGIC;
+    if is_proc && rustix::fs::fstat(&fd)?.st_ino == ROOT { Ok(fd) } else { Err(Errno::STALE) }
+}
+
 /// In the directory itself, which no link can stand for, and which is made where it is missing.
 fn stand_in(target: &CStr, mode: u32) -> Result<()> {
     let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;

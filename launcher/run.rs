@@ -262,6 +262,7 @@ fn clone(
         old_root: -1,
         new_root: -1,
         terminal: -1,
+        proc: -1,
         dev: -1,
         settings: -1,
         done: child::Done::default(),

@@ -23,7 +23,7 @@ mod start;
 pub use arena::Arena;
 pub use clone::{Never, clone};
 pub use descriptors::{is_close_on_exec, is_open, none_open_but};
-pub use fd::{close_on_exec_from, fd_path, pty_path};
+pub use fd::{close_on_exec_from, fd_path, path_below_fd, pty_path};
 pub use fork::fork;
 pub use loopdev::{loop_configure, loop_free};
 pub use namespace::{join, loopback_up, namespace_kind, unshare};

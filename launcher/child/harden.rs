@@ -7,7 +7,7 @@ use crate::spec::Rlimit;
 use crate::step::{Harden, Hidden, Setting};
 use crate::sys;
 use rustix::fd::AsFd;
-use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags};
+use rustix::fs::{AtFlags, FileType, Mode, OFlags};
 use rustix::io::{Errno, Result};
 use std::ffi::{CStr, CString};
 
@@ -22,12 +22,13 @@ impl Context {
             Harden::Device(device) => mount::make_device(device),
             Harden::HoldSettings => {
                 let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
-                self.settings = leak(rustix::fs::open(c"/proc/sys", flags, Mode::empty())?);
+                let proc = sys::borrow(self.proc);
+                self.settings = leak(rustix::fs::openat(proc, c"sys", flags, Mode::empty())?);
                 Ok(())
             }
             Harden::ReadOnly(paths) => self.each(paths, mount::protect),
             Harden::Settings(list) => self.set(list),
-            Harden::OomScore(score) => write(CWD, c"/proc/self/oom_score_adj", score),
+            Harden::OomScore(score) => write(sys::borrow(self.proc), c"self/oom_score_adj", score),
             Harden::Limits(limits) => self.limit(limits),
             Harden::Verify { checks, status } => self.verify(checks, *status),
             Harden::VerifyFilter { mode } => verify_filter(*mode),
@@ -55,9 +56,18 @@ impl Context {
     /// A directory by the empty one, anything else by null: both are ours, whatever the
     /// image has. What is not there is noted, so that nobody looks for it again.
     fn hide(&mut self, paths: &[Hidden], first: usize) -> Result<()> {
-        rustix::process::fchdir(sys::borrow(self.dev))?;
+        // Of procfs by descriptors alone: what covers and what is covered is below it.
+        let (null, empty) =
+            (sys::path_below_fd(self.dev, c"null"), sys::path_below_fd(self.dev, EMPTY));
+        let (null, empty) = (null.as_c_str()?, empty.as_c_str()?);
         for (index, hidden) in paths.iter().enumerate() {
-            match cover(hidden) {
+            let done = match below_proc(&hidden.path) {
+                Some(name) => rustix::process::fchdir(sys::borrow(self.proc))
+                    .and_then(|()| cover(hidden, name, null, empty)),
+                None => rustix::process::fchdir(sys::borrow(self.dev))
+                    .and_then(|()| cover(hidden, &hidden.path, c"null", EMPTY)),
+            };
+            match done {
                 Ok(()) => {}
                 Err(Errno::NOENT) if first + index < 64 => self.done.absent |= 1 << (first + index),
                 Err(Errno::NOENT) => {}
@@ -70,7 +80,13 @@ impl Context {
     /// What does not exist needs no protection.
     fn each(&mut self, paths: &[CString], protect: impl Fn(&CStr) -> Result<()>) -> Result<()> {
         for (index, path) in paths.iter().enumerate() {
-            match protect(path) {
+            let done = match below_proc(path) {
+                Some(name) => {
+                    rustix::process::fchdir(sys::borrow(self.proc)).and_then(|()| protect(name))
+                }
+                None => protect(path),
+            };
+            match done {
                 Ok(()) | Err(Errno::NOENT) => {}
                 Err(e) => return self.fails_at(index, e),
             }
@@ -106,18 +122,23 @@ impl Context {
 }
 
 /// Never the wrong kind first: a mount that comes to nothing waits for all processors.
-fn cover(hidden: &Hidden) -> Result<()> {
-    let path = hidden.path.as_c_str();
+fn cover(hidden: &Hidden, path: &CStr, null: &CStr, empty: &CStr) -> Result<()> {
     let is_directory = || {
         let mode = rustix::fs::stat(path)?.st_mode;
         Ok(FileType::from_raw_mode(mode) == FileType::Directory)
     };
     let directory = hidden.directory.map_or_else(is_directory, Ok)?;
-    let by = |directory: bool| if directory { EMPTY } else { c"null" };
+    let by = |directory: bool| if directory { empty } else { null };
     match rustix::mount::mount_bind(by(directory), path) {
         Err(Errno::NOTDIR) => rustix::mount::mount_bind(by(!directory), path),
         other => other,
     }
+}
+
+/// `/proc/a/b` as `a/b`.
+fn below_proc(path: &CStr) -> Option<&CStr> {
+    let name = path.to_bytes_with_nul().strip_prefix(b"/proc/")?;
+    CStr::from_bytes_with_nul(name).ok().filter(|name| !name.is_empty())
 }
 
 fn write(place: impl AsFd, file: &CStr, value: &CStr) -> Result<()> {

@@ -20,6 +20,17 @@ pub fn fd_path(fd: RawFd) -> FdPath {
     numbered(b"/proc/self/fd/", fd as u32)
 }
 
+/// `self/fd/7/name`: below procfs, the way into a directory that is held.
+pub fn path_below_fd(fd: RawFd, name: &CStr) -> FdPath {
+    let mut path = fd_path(fd);
+    path.0.copy_within(b"/proc/".len().., 0);
+    let end = path.0.iter().position(|b| *b == 0).unwrap_or(0);
+    let name = name.to_bytes_with_nul();
+    path.0[end] = b'/';
+    path.0[end + 1..end + 1 + name.len()].copy_from_slice(name);
+    path
+}
+
 /// The other end of a pty, below the devpts of the process that asks.
 pub fn pty_path(master: BorrowedFd<'_>) -> Result<FdPath> {
     const TIOCGPTN: c_long = 0x8004_5430;
@@ -110,6 +121,7 @@ mod tests {
 
     #[test]
     fn names() {
+        assert_eq!(path_below_fd(12, c"null").as_c_str(), Ok(c"self/fd/12/null"));
         for (n, want) in [
             (0, c"/proc/self/fd/0"),
             (7, c"/proc/self/fd/7"),

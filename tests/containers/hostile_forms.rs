@@ -181,6 +181,20 @@ fn devices_and_set_user_id_programs_of_the_image() {
     }
 }
 
+/// Abstract sockets can be reached by whoever shares the network (CVE-2020-15257).
+#[test]
+fn no_abstract_sockets_of_ours() {
+    let Some(s) = Sandbox::new() else { return };
+    let names = |text: &str| -> Vec<String> {
+        let names = text.lines().filter_map(|l| l.split_whitespace().nth(7));
+        names.filter(|n| n.starts_with('@')).map(str::to_owned).collect()
+    };
+    let before = names(&std::fs::read_to_string("/proc/net/unix").unwrap());
+    let inside = s.run(&["--net", "host", "-t"], &["cat", "/proc/net/unix"]).ok();
+    let new: Vec<String> = names(&inside).into_iter().filter(|n| !before.contains(n)).collect();
+    assert!(inside.contains("Inode") && new.is_empty(), "{new:?}");
+}
+
 /// A volume by a link to /proc would hide what is hidden there (CVE-2019-16884).
 #[test]
 fn nothing_goes_over_proc_by_a_link_either() {
@@ -268,4 +282,49 @@ fn a_thousand_starts_while_places_are_exchanged() {
     let (ran, swaps) = (ran.into_inner(), swaps.into_inner());
     assert!(ran > 0 && swaps > rounds(1000), "{ran} starts, {swaps} exchanges");
     assert_eq!(mounts, std::fs::read_to_string("/proc/self/mountinfo").unwrap());
+}
+
+/// What is read-only or hidden of /proc is so, however /proc is exchanged during the start,
+/// here slow enough to be met at every mount.
+#[test]
+fn proc_is_protected_or_there_is_no_container() {
+    let Some(()) = need_root() else { return };
+    let strace = std::process::Command::new("strace").arg("-V").output().is_ok();
+    let Some(()) = need(strace.then_some(()), "needs strace") else { return };
+    let Some(s) = Sandbox::new() else { return };
+    for dir in ["proc", "decoy"] {
+        std::fs::create_dir_all(s.rootfs().join(dir)).unwrap();
+    }
+    let (one, other) = (s.rootfs().join("proc"), s.rootfs().join("decoy"));
+    let stop = AtomicBool::new(false);
+    // Whichever of the two is procfs, and stays so; opening for writing changes nothing.
+    let script = "for p in /proc /decoy; do cd $p && [ -e 1/status ] && { for f in sys/kernel/core_pattern sysrq-trigger; do (: >>$f) 2>/dev/null && echo open $f; done; cat keys; }; done; exit 0";
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            while !stop.load(Ordering::Relaxed) {
+                let (cwd, exchange) = (rustix::fs::CWD, rustix::fs::RenameFlags::EXCHANGE);
+                rustix::fs::renameat_with(cwd, &one, cwd, &other, exchange).unwrap();
+                std::thread::sleep(std::time::Duration::from_millis(7));
+            }
+        });
+        let _stop = Stop(&stop);
+        let mut ran = 0;
+        for _ in 0..rounds(30) {
+            let mut c = std::process::Command::new("strace");
+            c.args([
+                "-f",
+                "-o",
+                "/dev/null",
+                "-e",
+                "trace=mount",
+                "-e",
+                "inject=mount:delay_exit=4000",
+            ]);
+            c.arg(launch()).arg(s.rootfs()).args(["sh", "-c", script]);
+            let run = Run::of(c);
+            assert!((run.code == 0 || run.code == 125) && run.out.is_empty(), "{run:#?}");
+            ran += u32::from(run.code == 0);
+        }
+        assert!(ran > 0);
+    });
 }
