@@ -26,16 +26,24 @@ fn flags(fd: RawFd) -> Result<c_int> {
 /// poll(2) says it of 64 at once.
 pub fn none_open_but(first: RawFd, size: RawFd, kept: impl Fn(RawFd) -> bool) -> Result<bool> {
     let mut next = first;
+    let mut most = 64;
     while next < size {
         let mut list = [libc::pollfd { fd: -1, events: 0, revents: 0 }; 64];
-        let count = list.len().min((size - next) as usize);
+        let count = list.len().min(most).min((size - next) as usize);
         for (fd, place) in (next..).zip(&mut list[..count]) {
             place.fd = fd;
         }
         let none = libc::timespec { tv_sec: 0, tv_nsec: 0 };
         let args = [list.as_mut_ptr() as usize, count, (&raw const none) as usize, 0, 8];
         // SAFETY: the kernel reads and writes `count` entries of the list.
-        unsafe { call(libc::SYS_ppoll, args) }?;
+        match unsafe { call(libc::SYS_ppoll, args) } {
+            // More than RLIMIT_NOFILE has it at a time.
+            Err(Errno::INVAL) if most > 1 => {
+                most = 1;
+                continue;
+            }
+            other => other?,
+        };
         let open = |p: &&libc::pollfd| p.revents & libc::POLLNVAL == 0;
         if list[..count].iter().filter(open).any(|p| !kept(p.fd)) {
             return Ok(false);

@@ -177,7 +177,7 @@ fn inside_another_container() {
         assert_eq!(run.ok(), "deep");
     }
     let run = call(NONE, "/launch /inner true");
-    run.fails(125, &["launch: make new namespaces: Operation not permitted (EPERM)\nhint: this needs CAP_SYS_ADMIN"]);
+    run.fails(125, &["launch: make new namespaces: Operation not permitted (EPERM)\nhint: a seccomp filter, as containers have it, forbids this"]);
 }
 
 /// The same where root is an ordinary user's: with one id, or with those of root's choice.
