@@ -243,7 +243,11 @@ impl Context {
             }
             ChildStep::LoopbackUp => sys::loopback_up(),
             ChildStep::Hostname(name) => rustix::system::sethostname(name.as_bytes()),
-            ChildStep::Chdir(dir) => change_directory(dir),
+            ChildStep::Chdir(dir) => {
+                // `/proc/self/fd/7` is a name for it, with nothing hidden.
+                sys::close(self.proc);
+                change_directory(dir)
+            }
             ChildStep::DropBounding { keep } => crate::caps::drop_bounding(*keep),
             ChildStep::SetIds { uid, gid, groups } => {
                 if let Some(groups) = groups {

@@ -292,8 +292,9 @@ impl<'a> Builder<'a> {
             self.child.push(ChildStep::LoopbackUp);
         }
         self.child.push(ChildStep::Hostname(c_str(hostname)?));
-        self.child.push(ChildStep::Chdir(c_path(workdir)?));
+        // By descriptors of procfs, which must not become a working directory.
         self.settings()?;
+        self.child.push(ChildStep::Chdir(c_path(workdir)?));
         self.verify_mounts();
         self.give_up(who)
     }

@@ -105,14 +105,14 @@ impl Builder<'_> {
         if !all.is_empty() {
             self.harden(Harden::Settings(all));
         }
+        if let Some(score) = self.spec.oom_score_adj {
+            self.harden(Harden::OomScore(c_str(score.to_string())?));
+        }
         Ok(())
     }
 
     /// What may need a capability that is about to go.
     pub fn process_limits(&mut self) -> Result<()> {
-        if let Some(score) = self.spec.oom_score_adj {
-            self.harden(Harden::OomScore(c_str(score.to_string())?));
-        }
         if !self.spec.rlimits.is_empty() {
             self.harden(Harden::Limits(self.spec.rlimits.clone()));
         }

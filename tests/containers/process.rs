@@ -160,7 +160,14 @@ fn no_descriptor_is_a_working_directory() {
     let Some(s) = Sandbox::new() else { return };
     for fd in 3..=20 {
         let dir = format!("/proc/self/fd/{fd}");
-        for init in [&["-w", &dir][..], &["-w", &dir, "--no-init"]] {
+        let sysctl = [
+            "-w",
+            &dir,
+            "--sysctl",
+            "net.ipv4.ip_unprivileged_port_start=80",
+            "--oom-score-adj=500",
+        ];
+        for init in [&["-w", &dir][..], &["-w", &dir, "--no-init"], &sysctl] {
             s.run(init, &["ls"]).fails(125, &["launch: enter /proc/self/fd/"]);
         }
     }
