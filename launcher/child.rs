@@ -246,7 +246,7 @@ impl Context {
             ChildStep::Chdir(dir) => {
                 // `/proc/self/fd/7` is a name for it, with nothing hidden.
                 sys::close(self.proc);
-                change_directory(dir)
+                harden::change_directory(dir)
             }
             ChildStep::DropBounding { keep } => crate::caps::drop_bounding(*keep),
             ChildStep::SetIds { uid, gid, groups } => {
@@ -386,12 +386,6 @@ fn leak(fd: OwnedFd) -> RawFd {
 fn die_with_parent() -> Result<()> {
     let kill = Some(rustix::process::Signal::KILL);
     rustix::process::set_parent_process_death_signal(kill)
-}
-
-/// A directory outside the root has no absolute name; getcwd(2) then says so.
-fn change_directory(dir: &CStr) -> Result<()> {
-    rustix::process::chdir(dir)?;
-    if sys::directory_is_inside_root() { Ok(()) } else { Err(Errno::XDEV) }
 }
 
 /// execvp(3): the first that is there wins, and "permission denied" outlives "not found".

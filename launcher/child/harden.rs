@@ -6,7 +6,7 @@ use crate::mount;
 use crate::spec::Rlimit;
 use crate::step::{Harden, Hidden, Setting};
 use crate::sys;
-use rustix::fd::AsFd;
+use rustix::fd::{AsFd, RawFd};
 use rustix::fs::{AtFlags, FileType, Mode, OFlags};
 use rustix::io::{Errno, Result};
 use std::ffi::{CStr, CString};
@@ -60,11 +60,14 @@ impl Context {
         let (null, empty) =
             (sys::path_below_fd(self.dev, c"null"), sys::path_below_fd(self.dev, EMPTY));
         let (null, empty) = (null.as_c_str()?, empty.as_c_str()?);
+        let mut place = -1;
         for (index, hidden) in paths.iter().enumerate() {
             let done = match below_proc(&hidden.path) {
-                Some(name) => rustix::process::fchdir(sys::borrow(self.proc))
+                Some(name) => self
+                    .stand_in(self.proc, &mut place)
                     .and_then(|()| cover(hidden, name, null, empty)),
-                None => rustix::process::fchdir(sys::borrow(self.dev))
+                None => self
+                    .stand_in(self.dev, &mut place)
                     .and_then(|()| cover(hidden, &hidden.path, c"null", EMPTY)),
             };
             match done {
@@ -79,17 +82,25 @@ impl Context {
 
     /// What does not exist needs no protection.
     fn each(&mut self, paths: &[CString], protect: impl Fn(&CStr) -> Result<()>) -> Result<()> {
+        let mut place = -1;
         for (index, path) in paths.iter().enumerate() {
             let done = match below_proc(path) {
-                Some(name) => {
-                    rustix::process::fchdir(sys::borrow(self.proc)).and_then(|()| protect(name))
-                }
+                Some(name) => self.stand_in(self.proc, &mut place).and_then(|()| protect(name)),
                 None => protect(path),
             };
             match done {
                 Ok(()) | Err(Errno::NOENT) => {}
                 Err(e) => return self.fails_at(index, e),
             }
+        }
+        Ok(())
+    }
+
+    /// Goes there unless that is where we are.
+    fn stand_in(&self, dir: RawFd, place: &mut RawFd) -> Result<()> {
+        if *place != dir {
+            rustix::process::fchdir(sys::borrow(dir))?;
+            *place = dir;
         }
         Ok(())
     }
@@ -169,4 +180,10 @@ pub(super) fn new_cgroup_namespace() -> Result<()> {
         }
         other => other,
     }
+}
+
+/// A directory outside the root has no absolute name; getcwd(2) then says so.
+pub(super) fn change_directory(dir: &CStr) -> Result<()> {
+    rustix::process::chdir(dir)?;
+    if sys::directory_is_inside_root() { Ok(()) } else { Err(Errno::XDEV) }
 }
