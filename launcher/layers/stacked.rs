@@ -51,7 +51,7 @@ pub fn add(b: &mut Builder<'_>) -> Result<()> {
     for (slot, target) in lowers.attached {
         b.child.push(ChildStep::AttachTree { slot, target });
     }
-    let data = data(&lowers.names, &upper, &work, b.ids.is_some())?;
+    let data = data(&lowers.names, &upper, &work, b.binds_devices())?;
     let root = c_str(format!("{at}/root"))?;
     b.child.push(ChildStep::Overlay(Box::new(Overlay {
         lower: lowers.from,
