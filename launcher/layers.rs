@@ -86,13 +86,14 @@ fn host_root(b: &mut Builder<'_>) -> Result<()> {
     for d in ["upper", "work", "root", "lower"] {
         dirs.push((c_str(format!("{at}/{d}"))?, 0o755));
     }
+    let inside = b.host.rootless || b.host.nested.is_some();
     let mut later = Vec::new();
-    let entries = std::fs::read_dir("/").map_err(|e| Error::os("read /", e))?;
-    for (n, entry) in entries.enumerate() {
-        let entry = entry.map_err(|e| Error::os("read /", e))?;
-        let (source, name) = (entry.path(), entry.file_name());
+    let failed = |e| Error::os("read /", e);
+    for (n, entry) in std::fs::read_dir("/").map_err(failed)?.enumerate() {
+        let entry = entry.map_err(failed)?;
+        let source = entry.path();
         let Ok(kind) = entry.file_type() else { continue };
-        let target = c_path(&Path::new(&root).join(&name))?;
+        let target = c_path(&Path::new(&root).join(entry.file_name()))?;
         if kind.is_symlink() {
             let link = std::fs::read_link(&source).map_err(|e| Error::os("read a link in /", e))?;
             later.push(ChildStep::MakeLink { path: target, target: c_path(&link)? });
@@ -100,18 +101,14 @@ fn host_root(b: &mut Builder<'_>) -> Result<()> {
             if !readable(&source) {
                 // As empty as it is to the caller; what is written to it vanishes, too.
                 later.push(make_dir(&target));
-            } else if can_layer(&source, &mounts, b.host.rootless || b.host.nested.is_some()) {
+            } else if can_layer(&source, &mounts, inside) {
                 for d in ["upper", "work"] {
                     dirs.push((c_str(format!("{at}/{d}/{n}"))?, mode(&source)));
                 }
-                let lower = b.source(&source, false, Owners::Natural)?;
-                if b.sends_trees() {
-                    let target = c_str(format!("{at}/lower/{n}"))?;
-                    later.push(ChildStep::AttachTree { slot: lower, target });
-                }
+                let lower = lower_layer(b, &source, format!("{at}/lower/{n}"), &mut later)?;
                 let (upper, work) = (format!("{at}/upper/{n}"), format!("{at}/work/{n}"));
-                let data =
-                    overlay_data(b".", upper.as_bytes(), work.as_bytes(), b.binds_devices())?;
+                let xattr = b.binds_devices();
+                let data = overlay_data(b".", upper.as_bytes(), work.as_bytes(), xattr)?;
                 let (read_only, from, kept) = (b.spec.read_only, source.clone(), false);
                 later.push(make_dir(&target));
                 later.push(ChildStep::Overlay(Box::new(Overlay {
@@ -134,9 +131,23 @@ fn host_root(b: &mut Builder<'_>) -> Result<()> {
     b.child.push(ChildStep::Scratch { at: c_str(at)?, dirs });
     let root = c_str(root)?;
     b.child.push(empty_root(&root));
+    later.push(ChildStep::Enter { root });
     b.child.append(&mut later);
-    b.child.push(ChildStep::Enter { root });
     Ok(())
+}
+
+/// A directory of the host's; as a mount of its own it is put somewhere first.
+fn lower_layer(
+    b: &mut Builder<'_>,
+    source: &Path,
+    place: String,
+    later: &mut Vec<ChildStep>,
+) -> Result<usize> {
+    let slot = b.source(source, false, Owners::Natural)?;
+    if b.sends_trees() {
+        later.push(ChildStep::AttachTree { slot, target: c_str(place)? });
+    }
+    Ok(slot)
 }
 
 fn empty_root(target: &CString) -> ChildStep {
