@@ -154,11 +154,3 @@ fn exit_code(status: WaitStatus) -> i32 {
         (None, None) => Code::Ours as i32,
     }
 }
-
-/// Runs `f` with no signal blocked: helper programs inherit the mask.
-pub fn with_signals<T>(f: impl FnOnce() -> T) -> T {
-    let _ = sys::set_signal_mask(0);
-    let result = f();
-    let _ = sys::set_signal_mask(sys::ALL_SIGNALS);
-    result
-}

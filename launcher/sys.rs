@@ -33,7 +33,7 @@ pub use restrict::{
 };
 pub use signal::{
     ALL_SIGNALS, default_disposition, default_dispositions, next_signal, set_signal_mask, signal,
-    signalfd,
+    signalfd, unblock_signals_in,
 };
 
 use rustix::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};

@@ -115,8 +115,16 @@ pub fn pidfd_status(pidfd: i32) -> Status {
 /// live on, -errno (ECHILD) where there is none. `flags`: WUNTRACED or 0.
 pub fn wait_child(pid: i32, flags: c_int) -> (isize, Status) {
     let mut status: Status = 0;
-    let pid = sys!(wait4, pid, &mut status as *mut Status, libc::WNOHANG | libc::__WALL | flags, 0);
-    (pid, status)
+    let flags = libc::WNOHANG | libc::__WALL | flags;
+    let mut found = 0;
+    // No second SIGCHLD would come: whatever the error is, but for "no child", once more.
+    for _ in 0..4 {
+        found = sys!(wait4, pid, &mut status as *mut Status, flags, 0);
+        if found >= 0 || found == -libc::ECHILD as isize {
+            break;
+        }
+    }
+    (found, status)
 }
 
 /// One call, so that lines of several writers do not mix.

@@ -4,7 +4,7 @@
 use super::{IdMap, Range, Writer, subid, text};
 use crate::error::{Error, Result};
 use crate::step::Tree;
-use crate::{failure, mount, supervise, sys};
+use crate::{failure, mount, sys};
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::fs::{CWD, Mode, OFlags};
 use rustix::io::Errno;
@@ -44,13 +44,11 @@ fn hint_of_write(error: Error, writer: Writer) -> Error {
 
 /// Both at a time: most of a start goes by while they run.
 fn with_helpers(map: &IdMap, child: Pid) -> Result<()> {
-    supervise::with_signals(|| {
-        let users = start("newuidmap", child, &map.uids)?;
-        let groups = start("newgidmap", child, &map.gids);
-        let users = finish("newuidmap", users, "/etc/subuid");
-        let groups = groups.and_then(|g| finish("newgidmap", g, "/etc/subgid"));
-        users.and(groups)
-    })
+    let users = start("newuidmap", child, &map.uids)?;
+    let groups = start("newgidmap", child, &map.gids);
+    let users = finish("newuidmap", users, "/etc/subuid");
+    let groups = groups.and_then(|g| finish("newgidmap", g, "/etc/subgid"));
+    users.and(groups)
 }
 
 fn start(program: &str, child: Pid, ranges: &[Range]) -> Result<Child> {
@@ -59,6 +57,7 @@ fn start(program: &str, child: Pid, ranges: &[Range]) -> Result<Child> {
     let mut command = Command::new(&path);
     command.arg(child.to_string()).args(numbers.map(|n| n.to_string()));
     command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
+    sys::unblock_signals_in(&mut command);
     command.spawn().map_err(|e| Error::os(format!("run {}", path.display()), e))
 }
 

@@ -26,7 +26,7 @@ pub struct Ready<'a> {
     pub calls: Vec<Call>,
     fingerprint: String,
     before: Things,
-    names: &'a [&'a str],
+    names: &'a [String],
 }
 
 /// One run with a fault, beside the bar.
@@ -51,7 +51,7 @@ pub struct Verdict {
 impl<'a> Ready<'a> {
     /// Starts it twice, watched and unwatched. Errors: it does not work here, or is not the
     /// same each time.
-    pub fn new(subject: &'a Subject, setting: &'a Setting, names: &'a [&'a str]) -> Result<Self> {
+    pub fn new(subject: &'a Subject, setting: &'a Setting, names: &'a [String]) -> Result<Self> {
         let first = tracer::run(setting, &(subject.command)(), Fault::None)?;
         let before = left::now(&subject.dirs, names);
         let mut ready = Ready {

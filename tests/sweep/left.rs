@@ -15,8 +15,8 @@ pub enum Kind {
 pub type Things = BTreeSet<(Kind, String)>;
 
 /// Everything that is there. `dirs` are looked through whole; cgroups are those whose name
-/// begins with one of `names`.
-pub fn now(dirs: &[PathBuf], names: &[&str]) -> Things {
+/// begins with one of `names`: others start containers, too.
+pub fn now(dirs: &[PathBuf], names: &[String]) -> Things {
     let mut found = Things::new();
     let text = |file: &str| std::fs::read_to_string(file).unwrap_or_default();
     let info = text("/proc/self/mountinfo");
@@ -41,10 +41,10 @@ fn entries(dir: &Path) -> impl Iterator<Item = (PathBuf, bool)> {
     list.map(|e| (e.path(), e.file_type().is_ok_and(|t| t.is_dir())))
 }
 
-fn cgroups(dir: &Path, names: &[&str], depth: u32, ours: bool, found: &mut Things) {
+fn cgroups(dir: &Path, names: &[String], depth: u32, ours: bool, found: &mut Things) {
     for (path, _) in entries(dir).filter(|(_, is_dir)| *is_dir) {
         let name = path.file_name().unwrap_or_default().to_string_lossy();
-        let ours = ours || names.iter().any(|n| name.starts_with(n));
+        let ours = ours || names.iter().any(|n| name.starts_with(n.as_str()));
         if ours {
             found.insert((Kind::Cgroup, path.display().to_string()));
         }

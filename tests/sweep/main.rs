@@ -122,7 +122,9 @@ fn one(s: &Sandbox, subject: &Subject, options: &Options) -> Result<bool> {
         payload: "probe",
         patience: Duration::from_secs(subject.seconds),
     };
-    let ready = Ready::new(subject, &setting, &["launch-", "sweep-"])?;
+    let own = subjects::own_name();
+    let names = [format!("launch-{own}"), own];
+    let ready = Ready::new(subject, &setting, &names)?;
     println!("\n{}: {} calls", subject.name, ready.calls.len());
     if options.verbose {
         for c in &ready.calls {

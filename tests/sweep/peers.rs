@@ -1,7 +1,7 @@
 //! Peers, given what comes closest to `launch --mem --pids-limit --cpus -v`.
 
 use crate::common::Sandbox;
-use crate::subjects::Subject;
+use crate::subjects::{Subject, own_name};
 use std::io::Result;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -52,7 +52,7 @@ fn config(s: &Sandbox, name: &str) -> serde_json::Value {
             bind("rw", "rw"),
         ],
         "linux": {
-            "cgroupsPath": format!("/sweep-{name}"),
+            "cgroupsPath": format!("/{}-{name}", own_name()),
             "namespaces": namespaces.map(|n| serde_json::json!({ "type": n })),
             "resources": {
                 "memory": { "limit": 50 << 20 }, "pids": { "limit": 60 },
@@ -70,7 +70,7 @@ fn runtime(s: &Sandbox, name: &'static str, program: PathBuf, go: bool) -> Resul
     let bundle = s.dir.join(name);
     std::fs::create_dir_all(&bundle)?;
     std::fs::write(bundle.join("config.json"), config(s, name).to_string())?;
-    let id = format!("sweep-{name}");
+    let id = format!("{}-{name}", own_name());
     let call = move |words: &[&str]| {
         let mut c = Command::new(&program);
         c.args(words).env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin").current_dir(&bundle);

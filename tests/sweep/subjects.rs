@@ -37,12 +37,18 @@ fn start(s: &Sandbox, user: bool, options: &[&str]) -> Box<dyn Fn() -> Command> 
     let options: Vec<String> = options.iter().map(|o| (*o).to_owned()).collect();
     Box::new(move || {
         let mut c = Command::new(if user { dir.join("launch") } else { launch() });
-        c.args(&options).args(["--hostname", "box", "-v", &volumes[0], "-v", &volumes[1]]);
+        c.args(["--name", &own_name()]).args(&options);
+        c.args(["--hostname", "box", "-v", &volumes[0], "-v", &volumes[1]]);
         c.arg(dir.join("rootfs")).arg("/probe");
         c.env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin").env("HOME", "/");
         c.current_dir("/");
         c
     })
+}
+
+/// The container's name, the same each time, and nobody else's on this host.
+pub fn own_name() -> String {
+    format!("sweep-{}", std::process::id())
 }
 
 /// launch, in every way that makes a difference to what is to be undone.
