@@ -89,6 +89,12 @@ fn every_way_out_is_in_order() {
             "Power down",
         ),
         ("", &["/bin/sh", "-c", "kill -KILL 1; kill -STOP 1; echo alive"], "alive\n", "Power down"),
+        (
+            "init.end=reboot",
+            &["/bin/sh", "-c", "kill -PWR 1; sleep 20; echo stayed"],
+            "init: exit status 0\n",
+            "Restarting",
+        ),
     ] {
         let text = boot(&dir, words, args);
         assert!(
@@ -184,4 +190,30 @@ fn inittab_in_a_container() {
     kill(init, libc::SIGTERM);
     let outcome = finish(child);
     assert_eq!((outcome.code, outcome.out.as_str()), (0, "start\nend\n"), "{outcome:?}");
+}
+
+#[test]
+fn inittab_for_keys_and_for_another_init() {
+    let Some(()) = need_namespaces() else { return };
+    let Some(busybox) = common::busybox() else { return };
+    let dir = Dir::new("another");
+    dir.file("bin/busybox", &fs::read(busybox).unwrap(), 0o755);
+    dir.file("sbin/init", &fs::read(INIT).unwrap(), 0o755);
+    for name in NAMES {
+        std::os::unix::fs::symlink("busybox", dir.0.join("bin").join(name)).unwrap();
+    }
+    let table = "::once:/bin/sleep 77\n::ctrlaltdel:/bin/sh -c 'echo keys > /keys'\n\
+        ::restart:/bin/sh -c 'echo another is $$; exit 4'\n::shutdown:/bin/echo end\n";
+    dir.file("etc/inittab", table.as_bytes(), 0o644);
+    let child = start(namespaced(&[], "chroot").arg(&dir.0).arg("/sbin/init"));
+    let init = init_pid(Mode::One, &child);
+    eventually("the service", || {
+        let list = fs::read_to_string(format!("/proc/{init}/task/{init}/children")).ok()?;
+        comm(list.split_whitespace().next()?.parse().ok()?).filter(|name| name == "sleep")
+    });
+    kill(init, libc::SIGINT);
+    eventually("the keys' command", || fs::read(dir.0.join("keys")).ok());
+    kill(init, libc::SIGQUIT);
+    let outcome = finish(child);
+    assert_eq!((outcome.code, outcome.out.as_str()), (4, "end\nanother is 1\n"), "{outcome:?}");
 }

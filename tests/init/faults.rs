@@ -49,8 +49,9 @@ fn need_strace() -> Option<()> {
 #[test]
 fn a_failing_call_never_changes_the_result() {
     let Some(()) = need_strace() else { return };
-    // The payload signals us, has an orphan and leaves something behind.
-    let text = "(true &); kill -USR2 $PPID; trap '' USR1; kill -USR1 $PPID; sleep 0.02; sleep 100 >&- 2>&- & exit 7";
+    // The payload has orphans, enough for the kernel to be told to reap, signals us and
+    // leaves something behind.
+    let text = "i=0; while [ $i -lt 40 ]; do (true &); i=$((i+1)); done; kill -USR2 $PPID; trap '' USR1; kill -USR1 $PPID; sleep 0.02; sleep 100 >&- 2>&- & exit 7";
     let try_one = |call: &str, fault: &str, options: &[&str]| {
         let outcome = injected(call, fault, options, text);
         assert_eq!(outcome.code, 7, "{call} {fault} {options:?}: {outcome:?}");

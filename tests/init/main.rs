@@ -12,6 +12,7 @@ mod common;
 
 mod boot;
 mod cli;
+mod engine;
 mod faults;
 mod leftovers;
 mod machine;

@@ -99,13 +99,13 @@ fn each_real_time_signal_arrives() {
 fn none_is_lost_at_the_start() {
     let Some(busybox) = common::busybox() else { return };
     for options in [&[][..], &["-g"]] {
-        for i in 0..250 {
+        for i in 0..500 {
             let child = start(Command::new(INIT).args(options).arg(&busybox).args(["sleep", "3"]));
-            let moment = Instant::now() + Duration::from_micros(i * 8);
+            let moment = Instant::now() + Duration::from_micros(i * 4);
             while Instant::now() < moment {}
             kill(child.id() as i32, libc::SIGTERM);
             let outcome = finish(child);
-            assert_eq!(outcome.code, 143, "TERM after {} us: {outcome:?}", i * 8);
+            assert_eq!(outcome.code, 143, "TERM after {} us: {outcome:?}", i * 4);
         }
     }
 }
