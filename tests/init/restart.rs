@@ -140,3 +140,17 @@ fn report() {
         assert_eq!(outcome.code, 125, "{bad}: {outcome:?}");
     }
 }
+
+/// Descriptors that the kernel's reaping needs do not pile up.
+#[test]
+fn descriptors_do_not_pile_up() {
+    let dir = Dir::new("descriptors");
+    let text = "ls /proc/$PPID/fd | wc -l >> fds; i=0; while [ $i -lt 60 ]; do (true &); i=$((i+1)); done; exit 1";
+    let mut command = Command::new(INIT);
+    command.current_dir(&dir.0).args(["--restart", "on-failure:3", "sh", "-c", text]);
+    let outcome = run(&mut command);
+    assert_eq!(outcome.code, 1, "{outcome:?}");
+    let text = fs::read_to_string(dir.0.join("fds")).unwrap();
+    let counts: Vec<&str> = text.split_whitespace().collect();
+    assert!(counts.len() == 4 && counts.iter().all(|n| *n == counts[0]), "{counts:?}");
+}

@@ -133,6 +133,9 @@ impl Poll {
         if sigaction(CHLD, DEFAULT) == IGNORE as isize && self.handled == 0 {
             self.ignored |= 1 << (CHLD - 1);
         }
+        if self.handled != 0 {
+            self.fds.iter().for_each(|entry| super::close(entry.fd));
+        }
         self.handled = 0;
     }
 
