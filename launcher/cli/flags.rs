@@ -127,7 +127,7 @@ static FLAGS: &[Flag] = &[
     Flag {
         names: "--cpu-weight",
         arg: Value("N", limits::cpu_weight),
-        group: Limits,
+        group: Further,
         help: "the same as 1 to 10000, normal 100",
         doc: "Counts only while processors are short. The scale of cgroup v2.",
     },

@@ -22,10 +22,11 @@ pub fn page() -> String {
     }
     let _ = write!(text, ".fi\n.SH DESCRIPTION\n{}", paragraphs(help::ABOUT));
     text += ".SH OPTIONS\n";
-    for (group, heading) in help::HEADINGS
-        .iter()
-        .chain(&[(Group::Further, "Further"), (Group::Accepted, "Accepted, being so anyway")])
-    {
+    for (group, heading) in help::HEADINGS.iter().chain(&[
+        (Group::Images, "Archives"),
+        (Group::Further, "Further"),
+        (Group::Accepted, "Accepted, being so anyway"),
+    ]) {
         let _ = writeln!(text, ".SS {heading}");
         for flag in flags::all().filter(|f| f.group == *group) {
             let value = match flag.arg {
