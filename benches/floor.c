@@ -6,12 +6,18 @@
  *
  * 0+, 1+, 2+: with the other mounts a full container has: /sys, /dev/pts, /dev/shm,
  * /dev/mqueue, /run and /tmp.
+ * 0=, 1=, 2=: all that launch does for a container: these mounts, hidden and read-only
+ * paths, its own cgroup to be seen, no swap, a session and keyring of its own, capabilities,
+ * no_new_privs, a filter as long as launch's, and a process 1 that starts the command and
+ * reaps.
  *
  * The cgroup is PREFIX and our pid, made and removed here. Any failing call ends with
  * its line and 125, so that a floor that does less than it should is noticed.
  * With -DPAYLOAD: a program that only exits.
  */
+#include <linux/filter.h>
 #include <linux/sched.h>
+#include <linux/seccomp.h>
 #include <stddef.h>
 #include <sys/syscall.h>
 
@@ -140,6 +146,81 @@ static void other_mounts(void)
 	DO(mount, "tmpfs", "tmp", "tmpfs", M_NOSUID | M_NODEV, "mode=1777");
 }
 
+/* A path that this kernel does not have need not be hidden. */
+static int there(long r)
+{
+	if (r != -2)
+		must(r, __LINE__);
+	return r != -2;
+}
+#define TRY(n, ...) there(CALL(n, __VA_ARGS__, 0, 0, 0, 0))
+
+static void read_only(const char *at)
+{
+	struct { unsigned long set, clear, propagation, userns; } attr = { 1, 0, 0, 0 };
+	DO(mount_setattr, AT_CWD, at, 0, &attr, sizeof attr);
+}
+
+/* Files below /dev/null, directories below an empty one. */
+static void hide_in_proc(void)
+{
+	static const char *const files[] = { "proc/interrupts", "proc/kcore", "proc/keys",
+		"proc/latency_stats", "proc/sched_debug", "proc/timer_list", "proc/timer_stats" };
+	static const char *const dirs[] = { "proc/acpi", "proc/asound", "proc/scsi" };
+	static const char *const kept[] = { "proc/bus", "proc/fs", "proc/irq", "proc/sys",
+		"proc/sysrq-trigger" };
+	DO(mkdirat, AT_CWD, "dev/none", 0);
+	for (int i = 0; i < 7; i++)
+		TRY(mount, "dev/null", files[i], 0, M_BIND);
+	for (int i = 0; i < 3; i++)
+		TRY(mount, "dev/none", dirs[i], 0, M_BIND);
+	for (int i = 0; i < 5; i++)
+		if (TRY(mount, kept[i], kept[i], 0, M_BIND))
+			read_only(kept[i]);
+}
+
+static void hide_in_sys(const char *version)
+{
+	const char *at = version[0] == '1' ? "sys/fs/cgroup/memory" : "sys/fs/cgroup";
+	TRY(mount, "dev/none", "sys/devices/virtual/powercap", 0, M_BIND);
+	TRY(mount, "dev/none", "sys/firmware", 0, M_BIND);
+	DO(unlinkat, AT_CWD, "dev/none", 0x200 /* AT_REMOVEDIR */);
+	if (version[0] == '0')
+		return;
+	if (version[0] == '1') {
+		DO(mount, "tmpfs", "sys/fs/cgroup", "tmpfs", M_NOSUID | M_NODEV | M_NOEXEC, "mode=755");
+		DO(mkdirat, AT_CWD, at, 0755);
+		read_only("sys/fs/cgroup");
+	}
+	DO(mount, below(""), at, 0, M_BIND);
+	read_only(at);
+}
+
+/* Capabilities of docker's default, and a filter of 87 comparisons that allows all. */
+static void drop(void)
+{
+	unsigned long keep = 0xa80425fb;
+	struct { unsigned version; int pid; } head = { 0x20080522, 0 };
+	struct { unsigned effective, permitted, inheritable; } caps[2] = { { keep, keep, 0 }, { 0, 0, 0 } };
+	struct sock_filter filter[90];
+	struct sock_fprog program = { 0, filter };
+	for (int cap = 0; cap <= 40; cap++)
+		if (!(keep >> cap & 1))
+			DO(prctl, 24 /* PR_CAPBSET_DROP */, cap);
+	DO(capset, &head, caps);
+	DO(prctl, 38 /* PR_SET_NO_NEW_PRIVS */, 1);
+	filter[program.len++] = (struct sock_filter){ 0x20, 0, 0, 4 };
+	filter[program.len++] = (struct sock_filter){ 0x20, 0, 0, 0 };
+	/* A tree: no system call meets more than ten of them. */
+	for (int i = 0; i < 87; i++) {
+		int last = i % 10 == 9 || i > 79, to_the_end = 88 - program.len;
+		filter[program.len++] = (struct sock_filter){ 0x35, last ? to_the_end : 0,
+			last ? 0 : 9 - i % 10, i * 5 };
+	}
+	filter[program.len++] = (struct sock_filter){ 0x06, 0, 0, SECCOMP_RET_ALLOW };
+	DO(prctl, 22 /* PR_SET_SECCOMP */, SECCOMP_MODE_FILTER, &program);
+}
+
 static void loopback_up(void)
 {
 	struct { char name[16]; short flags; char rest[22]; } request = { "lo", 1, { 0 } };
@@ -148,12 +229,32 @@ static void loopback_up(void)
 	DO(close, fd);
 }
 
+/* Process 1: the command as a child in a group of its own, and what else ends reaped. */
+static void payload(char **argv, char **envp)
+{
+	int status = 0;
+	long pid = DO(clone, CLONE_VFORK | SIG_CHLD, 0);
+	if (pid == 0) {
+		DO(setpgid, 0, 0);
+		DO(execve, argv[0], argv, envp);
+	}
+	while (DO(wait4, -1, &status, 0, 0) != pid)
+		;
+	for (;;)
+		sys(SYS_exit_group, status & 127 ? 128 + (status & 127) : status >> 8 & 255, 0, 0, 0, 0);
+}
+
 RUN void child(const char *version, const char *root, char **argv, char **envp)
 {
 	if (version[0] == '1')
 		store(below("/tasks"), "0");
 	/* After joining: made by clone it would be rooted at the parent's cgroup. */
 	DO(unshare, CLONE_NEWCGROUP);
+	if (version[1] == '=') {
+		DO(prctl, 1 /* PR_SET_PDEATHSIG */, 9);
+		DO(setsid, 0);
+		DO(keyctl, 1 /* KEYCTL_JOIN_SESSION_KEYRING */, 0);
+	}
 	DO(umask, 0);
 	DO(mount, 0, "/", 0, M_REC | M_PRIVATE);
 	DO(mount, root, root, 0, M_BIND);
@@ -162,12 +263,20 @@ RUN void child(const char *version, const char *root, char **argv, char **envp)
 	make_dev();
 	if (version[1])
 		other_mounts();
+	if (version[1] == '=') {
+		hide_in_proc();
+		hide_in_sys(version);
+	}
 	DO(pivot_root, ".", ".");
 	DO(umount2, ".", DETACH);
 	DO(chdir, "/");
 	DO(umask, 022);
 	DO(sethostname, "floor", 5);
 	loopback_up();
+	if (version[1] == '=') {
+		drop();
+		payload(argv, envp);
+	}
 	DO(execve, argv[0], argv, envp);
 	__builtin_unreachable();
 }
@@ -184,6 +293,9 @@ RUN void run(long *sp)
 		put(path, argv[3], DO(getpid, 0));
 		DO(mkdirat, AT_CWD, path, 0755);
 		store(below(version == '1' ? "/memory.limit_in_bytes" : "/memory.max"), argv[2]);
+		if (argv[1][1] == '=')
+			version == '1' ? store(below("/memory.memsw.limit_in_bytes"), argv[2])
+				       : store(below("/memory.swap.max"), "0");
 		below("");
 	}
 	if (version == '2') {

@@ -18,9 +18,9 @@ Usage: benches/launch [OPTIONS]      (as root)
   --gap MS       pause before each launch (50); the back to back figures have none
   --payload P    run this in the latency table: /bin/true, or /payload, which only exits
   --also PATH    measure another build of launch, too (also, also-free)
-  --only A,B     only these: floor-full floor-free launch launch-free launch-no-init
-                 launch-unfiltered launch-unmasked crun runc bwrap unshare unshare-dev nspawn true
-                 (and the floor)
+  --only A,B     only these: floor-full floor-same floor-free launch launch-free
+                 launch-no-init launch-unfiltered launch-unmasked crun runc bwrap unshare
+                 unshare-dev nspawn true (and the floor)
   --section S,T  only these: latency, rate, memory, smallest, living; load (1,000 starts in a
                  row and 1,008 sixteen at a time; not among what is done without asking)
   --quick        few rounds: a look, not a result

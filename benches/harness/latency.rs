@@ -10,7 +10,8 @@ use super::{
 use std::time::Duration;
 
 /// Who does the same as which of ours, with and without a limit.
-const PAIRS: [(&str, &str); 7] = [
+const PAIRS: [(&str, &str); 8] = [
+    ("floor-same", "launch"),
     ("also", "launch"),
     ("also-free", "launch-free"),
     ("crun", "launch"),

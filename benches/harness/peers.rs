@@ -145,6 +145,8 @@ macro_rules! launchers {
 pub static ALL: [Launcher; 17] = launchers![
     "floor" FLOOR, true, true, |b, j, _| floor(b, j, ""), "fewest system calls";
     "floor-full" FLOOR, true, true, |b, j, _| floor(b, j, "+"), "all mounts of launch";
+    "floor-same" FLOOR, true, true, |b, j, _| floor(b, j, "="),
+        "all work of launch: mounts, masks, capabilities, filter, process 1";
     "floor-free" FLOOR, false, true, |b, _, _| strings!["0", "-", "-", root(b)], "";
     "launch" LAUNCH, true, true, |b, j, _| strings!["--memory", j.limit, root(b), "--"],
         "with init";

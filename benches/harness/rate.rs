@@ -11,8 +11,9 @@ use std::time::Instant;
 
 const CONTAINERS: usize = 200;
 const AT_ONCE: usize = 8;
-const WHO: [&str; 9] = [
+const WHO: [&str; 10] = [
     "floor",
+    "floor-same",
     "floor-free",
     "launch",
     "launch-free",
@@ -46,7 +47,8 @@ fn burst(bench: &Bench, ready: &Ready, job: &Job, first: usize) -> Result<(f64, 
 pub fn run(bench: &Bench, ready: &[Ready], options: &Options) -> Result<()> {
     let ready: Vec<_> = ready.iter().filter(|r| WHO.contains(&r.launcher.name)).collect();
     let job = Job::new(bench, &["/bin/true"], LIMIT)?;
-    let mut rates = vec![(Vec::new(), Vec::new(), 0); ready.len()];
+    let same = ready.iter().position(|r| r.launcher.name == "floor-same").unwrap_or(0);
+    let mut rates = vec![(Vec::new(), Vec::new(), Vec::new(), 0); ready.len()];
     let mut order: Vec<usize> = (0..ready.len()).collect();
     let mut random = Random::new();
     for round in 0..options.rate_rounds {
@@ -56,27 +58,29 @@ pub fn run(bench: &Bench, ready: &[Ready], options: &Options) -> Result<()> {
             sys::interrupted()?;
             let (rate, failed) = burst(bench, ready[i], &job, 10_000 + round * CONTAINERS)?;
             now[i] = rate;
-            rates[i].2 += failed;
+            rates[i].3 += failed;
         }
-        for (i, (rate, ratio, _)) in rates.iter_mut().enumerate() {
+        for (i, (rate, ratio, to_same, _)) in rates.iter_mut().enumerate() {
             rate.push(now[i]);
             ratio.push(now[i] / now[0]);
+            to_same.push(now[i] / now[same]);
         }
     }
     let n = options.rate_rounds;
     println!("### {CONTAINERS} containers, {AT_ONCE} at a time, {n} rounds\n");
     println!(
-        "| launcher | limit | containers/s | × floor | p25–p75 | failed |\n|---|---|---|---|---|---|"
+        "| launcher | limit | containers/s | × floor | p25–p75 | × floor-same | failed |\n|---|---|---|---|---|---|---|"
     );
-    for (ready, (rate, ratio, failed)) in ready.iter().zip(&mut rates) {
+    for (ready, (rate, ratio, to_same, failed)) in ready.iter().zip(&mut rates) {
         let limit = if ready.launcher.limits { "200M" } else { "" };
         println!(
-            "| {} | {limit} | {:.0} | **{:.2}** | {:.2}–{:.2} | {failed} |",
+            "| {} | {limit} | {:.0} | **{:.2}** | {:.2}–{:.2} | {:.2} | {failed} |",
             ready.launcher.name,
             median(rate),
             median(ratio),
             quantile(ratio, 0.25),
-            quantile(ratio, 0.75)
+            quantile(ratio, 0.75),
+            median(to_same)
         );
     }
     println!();
