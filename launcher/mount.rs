@@ -46,6 +46,7 @@ pub fn add(m: &Mount) -> Result<()> {
             stand_in(&m.target, m.mode)?;
             return mount_on(c".");
         }
+        Walk::New => make_directory(&m.target, m.mode)?,
         Walk::Inside => {}
     }
     let mount = || mount_on(&m.target);

@@ -290,6 +290,8 @@ pub enum Walk {
     Inside,
     /// The user's: it may be a link, but not into /proc.
     Users,
+    /// In a file system of ours that is empty: the directory is made first.
+    New,
 }
 
 impl Mount {

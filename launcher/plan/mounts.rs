@@ -62,9 +62,10 @@ impl Builder<'_> {
             mode: m.mode,
             parents: Vec::new(),
             // What is hidden below them must not be hidden elsewhere.
-            walk: match [c"/proc", c"/sys", c"/dev"].contains(&m.target) {
-                true => Walk::Exact,
-                false => Walk::Inside,
+            walk: match m.target {
+                t if [c"/proc", c"/sys", c"/dev"].contains(&t) => Walk::Exact,
+                t if t.to_bytes().starts_with(b"/dev/") => Walk::New,
+                _ => Walk::Inside,
             },
         })));
         if m.target == c"/dev" {
