@@ -142,7 +142,7 @@ macro_rules! launchers {
 }
 
 /// name, program, limits memory, takes the command as arguments, arguments, remark
-pub static ALL: [Launcher; 17] = launchers![
+pub static ALL: [Launcher; 18] = launchers![
     "floor" FLOOR, true, true, |b, j, _| floor(b, j, ""), "fewest system calls";
     "floor-full" FLOOR, true, true, |b, j, _| floor(b, j, "+"), "all mounts of launch";
     "floor-same" FLOOR, true, true, |b, j, _| floor(b, j, "="),
