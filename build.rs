@@ -55,12 +55,23 @@ fn main() -> Result<(), Box<dyn Error>> {
         "init/pairs.in",
         "init/src",
         "launcher/caps/names.rs",
+        "launcher/launch.ld",
         "launcher/seccomp",
     ] {
         println!("cargo:rerun-if-changed={input}");
     }
+    without_unwinding()?;
     seccomp()?;
     init()
+}
+
+/// A release aborts when it panics; unit tests, which are built otherwise, unwind.
+fn without_unwinding() -> Result<(), Box<dyn Error>> {
+    if env::var("PROFILE")? == "release" {
+        let script = PathBuf::from(env::var("CARGO_MANIFEST_DIR")?).join("launcher/launch.ld");
+        println!("cargo:rustc-link-arg-bins=-Wl,--no-eh-frame-hdr,-T,{}", script.display());
+    }
+    Ok(())
 }
 
 /// docker's profile as programs for the usual capabilities and for none, so that a start

@@ -4,7 +4,6 @@ mod network;
 mod refused;
 
 use super::*;
-use crate::spec::Spec;
 use crate::spec::{
     EnvItem, Fault, Id, MapLine, MountOp, Net, Owners, Spec, Swap, TmpfsFlags, Tty, UserNs,
     UserSpec,
