@@ -173,9 +173,6 @@ fn unknown(name: &str) -> Error {
     if let Some(ours) = suggest::elsewhere(name) {
         return error.hint(format!("here it is {ours}"));
     }
-    if suggest::OPTIONS_LATER.contains(&name) {
-        return error.hint("not there yet; launch --help lists what is");
-    }
     match suggest::nearest(name, flags::spellings().filter(|s| s.starts_with("--"))) {
         Some(near) => error.hint(format!("did you mean {near}?")),
         None => error.hint("launch --help lists the options"),

@@ -455,7 +455,7 @@ static FLAGS: &[Flag] = &[
     Flag {
         names: "--uidmap",
         arg: Value("IN:OUT:N", userns::uid_map),
-        group: Isolation,
+        group: Further,
         help: "users IN to IN+N-1 inside are OUT and up outside",
         doc: "Many times for several ranges; N is 1 where not given. Run by root, OUT is an id of the\n\
               host, any but 0. Run by an ordinary user it counts as podman does: 0 is you, 1 your\n\
@@ -465,7 +465,7 @@ static FLAGS: &[Flag] = &[
     Flag {
         names: "--gidmap",
         arg: Value("IN:OUT:N", userns::gid_map),
-        group: Isolation,
+        group: Further,
         help: "the same for groups",
         doc: "Without --uidmap it holds for users, too. An ordinary user's are in /etc/subgid.",
     },

@@ -23,6 +23,7 @@ pub fn page() -> String {
     let _ = write!(text, ".fi\n.SH DESCRIPTION\n{}", paragraphs(help::ABOUT));
     text += ".SH OPTIONS\n";
     for (group, heading) in help::HEADINGS.iter().chain(&[
+        (Group::More, "Networks"),
         (Group::Images, "Archives"),
         (Group::Further, "Further"),
         (Group::Accepted, "Accepted, being so anyway"),

@@ -18,7 +18,7 @@ pub static FLAGS: &[Flag] = &[
     Flag {
         names: "--oom-score-adj",
         arg: Value("N", process::oom_score_adj),
-        group: Limits,
+        group: Further,
         help: "whom the kernel kills first: -1000 never, 1000 first",
         doc: "For when the whole machine is short of memory (proc(5)). Less than your own needs\n\
               CAP_SYS_RESOURCE.",
@@ -41,7 +41,7 @@ pub static FLAGS: &[Flag] = &[
     Flag {
         names: "--device-cgroup-rule",
         arg: Value("RULE", devices::rule),
-        group: Isolation,
+        group: Further,
         help: "devices it may use if it gets at them: 'c 42:* rwm'",
         doc: "c, b or a; MAJOR:MINOR, * for any; some of r, w, m. The usual ones (null, zero, full,\n\
               random, urandom, tty, terminals) and those of --device may be used anyway.",
@@ -49,7 +49,7 @@ pub static FLAGS: &[Flag] = &[
     Flag {
         names: "--preserve-fds",
         arg: Value("N", process::preserve_fds),
-        group: Process,
+        group: Further,
         help: "descriptors 3 to 2+N of yours get in, too",
         doc: "All of them have to be open. Without it the command has 0, 1 and 2 and nothing else.",
     },

@@ -16,11 +16,7 @@ const ELSEWHERE: [(&str, &str); 11] = [
 ];
 
 /// Commands that docker's users try, and that a directory is unlikely to be called.
-pub const LATER: [&str; 9] =
-    ["attach", "build", "create", "exec", "logs", "pull", "start", "stats", "top"];
-
-/// Options of docker that have no counterpart here.
-pub const OPTIONS_LATER: [&str; 0] = [];
+pub const LATER: [&str; 5] = ["attach", "build", "create", "pull", "start"];
 
 /// What an option of another program is called here.
 pub fn elsewhere(name: &str) -> Option<&'static str> {

@@ -276,12 +276,10 @@ fn verbs() {
 
 #[test]
 fn what_is_not_there_yet() {
-    for (line, said) in [
-        (&["attach", "x", "sh"][..], "there is no 'launch attach' yet"),
-        (&["--restart", "always", "./r", "sh"], "not there yet"),
-    ] {
-        let error = parse(words(line)).expect_err("refused").to_string();
-        assert!(error.contains(said), "{line:?}: {error}");
+    for verb in suggest::LATER {
+        let error = parse(words(&[verb, "x", "sh"])).expect_err("refused").to_string();
+        assert!(error.contains(&format!("there is no 'launch {verb}' yet")), "{error}");
+        assert!(verbs::VERBS.iter().all(|v| v.name != verb), "{verb} is there");
     }
     assert!(parse(words(&["./ps", "sh"])).is_ok());
 }
