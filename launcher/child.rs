@@ -6,6 +6,7 @@
 mod harden;
 mod living;
 mod seal;
+mod terminal;
 pub mod verify;
 
 use crate::spec::Fault;
@@ -181,7 +182,8 @@ impl Context {
             ChildStep::AttachTree { slot, .. } if self.slots[*slot] < 0 => Ok(()),
             ChildStep::AttachTree { slot, target } => {
                 match mount::attach_tree(sys::borrow(self.slots[*slot]), target) {
-                    Err(e) if sys::is_unknown(e) => Ok(()),
+                    // As old as where there is no open_tree; a refusal is something else.
+                    Err(Errno::NOSYS) => Ok(()),
                     done => done.and_then(|()| mount::attributes(target, sys::attr::RDONLY)),
                 }
             }
@@ -315,35 +317,6 @@ impl Context {
         // The same name in the host's /dev, where we stand: `/dev/null` less its `/dev/`.
         let name = CStr::from_bytes_with_nul(&path.to_bytes_with_nul()[5..]);
         rustix::mount::mount_bind(name.map_err(|_| Errno::INVAL)?, path)
-    }
-
-    fn open_terminal(&mut self, owner: rustix::process::Uid) -> Result<()> {
-        let flags = OFlags::RDWR | OFlags::NOCTTY | OFlags::CLOEXEC;
-        let master = rustix::fs::open(c"/dev/pts/ptmx", flags, Mode::empty())?;
-        // In a container that runs, something else may be called so by now.
-        if !living::is_ptmx(&master)? {
-            return Err(Errno::NODEV);
-        }
-        rustix::pty::unlockpt(&master)?;
-        let peer = crate::tty::peer(master.as_fd())?;
-        if !owner.is_root() {
-            rustix::fs::fchown(&peer, Some(owner), None)?;
-        }
-        rustix::process::ioctl_tiocsctty(&peer)?;
-        // Now, as the payload may ask before the launcher gets to it.
-        crate::tty::copy_size(peer.as_fd());
-        self.terminal = leak(peer);
-        self.channel.send_terminal(master.as_fd())
-    }
-
-    fn use_terminal(&self) -> Result<()> {
-        if self.terminal >= 0 {
-            let peer = sys::borrow(self.terminal);
-            rustix::stdio::dup2_stdin(peer)?;
-            rustix::stdio::dup2_stdout(peer)?;
-            rustix::stdio::dup2_stderr(peer)?;
-        }
-        Ok(())
     }
 
     /// Makes the new root that of the mount namespace, and lets the old one go.

@@ -10,23 +10,26 @@ mod mounts;
 mod names;
 mod network;
 mod rootfs;
+mod strings;
 mod verify;
 
 pub use rootfs::{Root, in_use, real};
 
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::host::Host;
 use crate::idmap::{self, IdMap};
 use crate::spec::{Caps, MountOp, Net, Owners, Spec};
 use crate::step::{ChildStep, Harden, HostStep, Tree};
-use crate::sys::{self, CStrings};
+use crate::sys::CStrings;
 use crate::{cgroup, env, layers, lookup, net, record, user};
-use mounts::parents;
+use mounts::{below_sys, parents};
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::process::Uid;
 use std::ffi::{CString, OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
+use strings::c_os;
+pub use strings::{absolute, c_path, c_str};
 
 /// A start, worked out to the last detail.
 pub struct Plan {
@@ -60,7 +63,7 @@ const DEFAULT_CAPS: u64 = crate::cli::caps::DEFAULT & !(1 << 27);
 
 pub fn plan(spec: &Spec, host: &Host) -> Result<Plan> {
     // Before anything of ours is opened.
-    check_preserved(spec.preserve_fds)?;
+    devices::check_preserved(spec.preserve_fds)?;
     work_out(spec, host)
 }
 
@@ -374,43 +377,9 @@ fn facts(env: &[CString]) -> record::Facts {
     record::Facts { started: record::now(), cwd, env, ..record::Facts::default() }
 }
 
-fn check_preserved(count: u32) -> Result<()> {
-    match (3..3 + count as i32).find(|fd| !sys::is_open(*fd)) {
-        Some(fd) => Err(Error::new(format!("--preserve-fds {count}: descriptor {fd} is not open"))),
-        None => Ok(()),
-    }
-}
-
-/// Something of the user's goes below /sys, so /sys has to be there before.
-fn below_sys(spec: &Spec) -> bool {
-    spec.mounts.iter().any(|m| match m {
-        MountOp::Bind { target, .. } | MountOp::Tmpfs { target, .. } => target.starts_with("/sys"),
-    })
-}
-
 /// None: keep all.
 fn kept_capabilities(caps: &Caps) -> Option<u64> {
     (!caps.privileged).then_some((DEFAULT_CAPS & !caps.drop) | caps.add)
-}
-
-/// The child moves about; a path must not depend on where it stands.
-pub fn absolute(path: &Path) -> Result<PathBuf> {
-    std::path::absolute(path).map_err(|e| Error::os("find the current directory", e))
-}
-
-pub fn c_path(path: &Path) -> Result<CString> {
-    c_os(path.as_os_str())
-}
-
-fn c_os(text: &OsStr) -> Result<CString> {
-    c_str(text.as_bytes())
-}
-
-pub fn c_str(text: impl Into<Vec<u8>>) -> Result<CString> {
-    CString::new(text).map_err(|e| {
-        let shown = String::from_utf8_lossy(&e.into_vec()).replace('\0', "\\0");
-        Error::new(format!("{shown:?}: contains a NUL byte"))
-    })
 }
 
 impl Plan {

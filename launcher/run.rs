@@ -1,5 +1,7 @@
 //! The parent's sequence: host steps, the child, supervision, and the undo of it all.
 
+mod living;
+
 use crate::cgroup;
 use crate::child::{self, Context};
 use crate::error::{Error, Result};
@@ -12,9 +14,10 @@ use crate::supervise::{self, Status};
 use crate::sync::{self, Channel, Report};
 use crate::sys::{self, CStrings, SharedTimes};
 use crate::{detach, explain, failure, idmap};
+use living::living_step;
 use rustix::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use rustix::fs::{Mode, OFlags};
-use rustix::io::{DupFlags, Errno};
+use rustix::io::Errno;
 use rustix::process::{Pid, Signal};
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
@@ -186,46 +189,6 @@ fn host_step(
             }
         }
         other => living_step(other, opened, made)?,
-    }
-    Ok(())
-}
-
-/// Steps for those that come later, or are let go.
-fn living_step(step: &HostStep, opened: &mut [OwnedFd], made: &mut Made) -> Result<()> {
-    match step {
-        HostStep::Enter { pidfd, kinds, .. } => {
-            // From now on processes inside may see ours: not its memory, descriptors, program.
-            let hidden = rustix::process::DumpableBehavior::NotDumpable;
-            rustix::process::set_dumpable_behavior(hidden)
-                .and_then(|()| sys::join(pidfd.as_raw_fd(), *kinds))
-                .map_err(|e| Error::os(explain::host_words(step), e))?;
-        }
-        HostStep::MakeFile { file, slot } => {
-            if let (Some(record), Some(place)) = (&made.record, opened.get_mut(*slot)) {
-                rustix::io::dup3(record.make_file(*file)?, place, DupFlags::CLOEXEC)
-                    .map_err(|e| Error::os(explain::host_words(step), e))?;
-            }
-        }
-        HostStep::ToJournal { id, slot } => {
-            let stream = detach::journal(id).map_err(|e| {
-                Error::os(explain::host_words(step), e).hint("is systemd-journald there?")
-            })?;
-            if let Some(place) = opened.get_mut(*slot) {
-                rustix::io::dup3(stream, place, DupFlags::CLOEXEC)
-                    .map_err(|e| Error::os(explain::host_words(step), e))?;
-            }
-        }
-        HostStep::WriteFile { path, name, .. } => {
-            detach::write_file(path, name.as_deref(), made.child)
-                .map_err(|e| Error::os(explain::host_words(step), e))?;
-            made.files.push(path.clone());
-        }
-        HostStep::NoteProcess => {
-            if let (Some(record), Some(child)) = (&made.record, made.child) {
-                record.note_process(child.as_raw_pid())?;
-            }
-        }
-        _ => {}
     }
     Ok(())
 }

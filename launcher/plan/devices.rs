@@ -162,3 +162,11 @@ fn below(device: &Device, found: &mut Vec<Found>) -> Result<()> {
     }
     Ok(())
 }
+
+/// What `--preserve-fds` promises to pass on is there.
+pub fn check_preserved(count: u32) -> Result<()> {
+    match (3..3 + count as i32).find(|fd| !crate::sys::is_open(*fd)) {
+        Some(fd) => Err(Error::new(format!("--preserve-fds {count}: descriptor {fd} is not open"))),
+        None => Ok(()),
+    }
+}

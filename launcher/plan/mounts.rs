@@ -3,7 +3,7 @@
 use super::{Builder, c_path, c_str};
 use crate::cgroup;
 use crate::error::{Error, Result};
-use crate::spec::{MountOp, Net, TmpfsFlags};
+use crate::spec::{MountOp, Net, Spec, TmpfsFlags};
 use crate::step::{Bind, ChildStep, Harden, Mount, Walk};
 use crate::table;
 use rustix::fs::FileType;
@@ -227,4 +227,11 @@ pub(super) fn parents(target: &Path) -> Result<Vec<CString>> {
         out.push(c_path(&path)?);
     }
     Ok(out)
+}
+
+/// Something of the user's goes below /sys, so /sys has to be there before.
+pub(super) fn below_sys(spec: &Spec) -> bool {
+    spec.mounts.iter().any(|m| match m {
+        MountOp::Bind { target, .. } | MountOp::Tmpfs { target, .. } => target.starts_with("/sys"),
+    })
 }

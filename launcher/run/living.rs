@@ -1,0 +1,48 @@
+//! Steps about containers that go on, and into one that is there.
+
+use super::Made;
+use crate::error::{Error, Result};
+use crate::step::HostStep;
+use crate::{detach, explain, sys};
+use rustix::fd::{AsRawFd, OwnedFd};
+use rustix::io::DupFlags;
+
+/// Steps for those that come later, or are let go.
+pub(super) fn living_step(step: &HostStep, opened: &mut [OwnedFd], made: &mut Made) -> Result<()> {
+    match step {
+        HostStep::Enter { pidfd, kinds, .. } => {
+            // From now on processes inside may see ours: not its memory, descriptors, program.
+            let hidden = rustix::process::DumpableBehavior::NotDumpable;
+            rustix::process::set_dumpable_behavior(hidden)
+                .and_then(|()| sys::join(pidfd.as_raw_fd(), *kinds))
+                .map_err(|e| Error::os(explain::host_words(step), e))?;
+        }
+        HostStep::MakeFile { file, slot } => {
+            if let (Some(record), Some(place)) = (&made.record, opened.get_mut(*slot)) {
+                rustix::io::dup3(record.make_file(*file)?, place, DupFlags::CLOEXEC)
+                    .map_err(|e| Error::os(explain::host_words(step), e))?;
+            }
+        }
+        HostStep::ToJournal { id, slot } => {
+            let stream = detach::journal(id).map_err(|e| {
+                Error::os(explain::host_words(step), e).hint("is systemd-journald there?")
+            })?;
+            if let Some(place) = opened.get_mut(*slot) {
+                rustix::io::dup3(stream, place, DupFlags::CLOEXEC)
+                    .map_err(|e| Error::os(explain::host_words(step), e))?;
+            }
+        }
+        HostStep::WriteFile { path, name, .. } => {
+            detach::write_file(path, name.as_deref(), made.child)
+                .map_err(|e| Error::os(explain::host_words(step), e))?;
+            made.files.push(path.clone());
+        }
+        HostStep::NoteProcess => {
+            if let (Some(record), Some(child)) = (&made.record, made.child) {
+                record.note_process(child.as_raw_pid())?;
+            }
+        }
+        _ => {}
+    }
+    Ok(())
+}
