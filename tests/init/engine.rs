@@ -6,6 +6,8 @@ use super::*;
 fn podman(dir: &Dir, words: &str) -> Outcome {
     let text = format!(
         "mount -t tmpfs none /var/lib && mount -t tmpfs none /run || exit 99
+         # crun 1.8 refuses a mixture of both versions.
+         umount /sys/fs/cgroup/unified 2>/dev/null
          podman() {{ command podman --root /var/lib/s --runroot /run/p --storage-driver vfs \
              --cgroup-manager cgroupfs --log-level error \"$@\"; }}
          options='--network none --cgroups=disabled --ulimit nofile=256:256 --ulimit nproc=256:256'
