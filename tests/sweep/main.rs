@@ -169,13 +169,13 @@ fn settled(
         row.add(hit, verdict);
         row.problems
     };
-    let first = problems(hit.clone(), &verdict);
+    let first = problems(hit, &verdict);
     if first.is_empty() || !verdict.weaker.is_empty() {
         return Ok(Some((hit, verdict)));
     }
     for _ in 0..2 {
         if let Some((hit, again)) = ready.judge(fault)?
-            && !problems(hit.clone(), &again).is_empty()
+            && !problems(hit, &again).is_empty()
         {
             return Ok(Some((hit, again)));
         }
