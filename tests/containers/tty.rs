@@ -39,9 +39,11 @@ fn a_pty_of_its_own_with_the_callers_size() {
 #[test]
 fn a_change_of_size_arrives() {
     let Some(s) = Sandbox::new() else { return };
-    let Some(mut t) =
-        start(&s, NONE, "trap 'stty size; exit 3' WINCH; echo ready; while :; do sleep 0.05; done")
-    else {
+    let Some(mut t) = start(
+        &s,
+        NONE,
+        "trap 'trap \"\" WINCH; stty size; exit 3' WINCH; echo ready; while :; do sleep 0.05; done",
+    ) else {
         return;
     };
     t.expect("ready");
