@@ -198,7 +198,7 @@ impl<W: Write> Packer<W> {
 }
 
 /// Those that belong to a file and not to the host it is on.
-fn xattrs(fd: BorrowedFd<'_>) -> tree::Result<Vec<(Vec<u8>, Vec<u8>)>> {
+pub fn xattrs(fd: BorrowedFd<'_>) -> tree::Result<Vec<(Vec<u8>, Vec<u8>)>> {
     let mut list = vec![0u8; 4096];
     let n = match fs::flistxattr(fd, &mut list) {
         Ok(n) => n,

@@ -253,7 +253,7 @@ impl Unpacker<'_> {
                     uid: node.stat.st_uid,
                     gid: node.stat.st_gid,
                     mtime: Some((node.stat.st_mtime, node.stat.st_mtime_nsec as u32)),
-                    xattrs: super::stack::xattrs(from.as_fd())?,
+                    xattrs: crate::archive::pack::xattrs(from.as_fd())?,
                     opaque: false,
                 };
                 Ok(attributes::set(&to, &meta, power, &mut self.skipped)?)

@@ -1,11 +1,10 @@
 //! The layers below the one that is being unpacked, read as overlayfs would show them.
 
 use super::attributes::Meta;
-use crate::archive::pack::{is_opaque, travels};
+use crate::archive::pack::{is_opaque, xattrs};
 use crate::tree;
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::fs::{self, FileType, Mode, OFlags, Stat};
-use rustix::io::Errno;
 
 /// Directories of layers, the topmost one first.
 pub struct Stack {
@@ -111,21 +110,4 @@ fn find_in(root: BorrowedFd<'_>, names: &[Vec<u8>]) -> Look {
 
 pub fn is_whiteout(stat: &Stat) -> bool {
     tree::kind(stat) == FileType::CharacterDevice && stat.st_rdev == 0
-}
-
-pub fn xattrs(fd: BorrowedFd<'_>) -> tree::Result<Vec<(Vec<u8>, Vec<u8>)>> {
-    let mut list = vec![0u8; 4096];
-    let n = match fs::flistxattr(fd, &mut list) {
-        Ok(n) => n,
-        Err(Errno::OPNOTSUPP) => 0,
-        Err(e) => return Err(e),
-    };
-    let mut found = Vec::new();
-    for name in list[..n].split(|b| *b == 0).filter(|n| travels(n)) {
-        let mut value = vec![0u8; 64 << 10];
-        let n = fs::fgetxattr(fd, name, &mut value)?;
-        value.truncate(n);
-        found.push((name.to_vec(), value));
-    }
-    Ok(found)
 }
