@@ -27,7 +27,7 @@ impl Found {
         match self.life {
             Life::Ended => "ended",
             Life::Elsewhere => "elsewhere",
-            Life::Running if self.entry.process.is_none() => "starting",
+            Life::Running if self.is_starting() => "starting",
             Life::Running if self.is_paused() => "paused",
             Life::Running => "running",
         }

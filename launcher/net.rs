@@ -206,7 +206,7 @@ pub fn open_namespace(path: &Path) -> Result<OwnedFd> {
 /// The network namespace of a container that runs.
 pub fn of_container(name: &str) -> Result<(PathBuf, OwnedFd)> {
     let found = crate::record::find(name.as_ref())?;
-    let (pid, alive) = found.process()?;
+    let (pid, alive) = found.ready_process()?;
     let path = PathBuf::from(format!("/proc/{}/ns/net", pid.as_raw_nonzero()));
     let namespace = open_namespace(&path)?;
     // Its number was not another process's by then.

@@ -95,6 +95,8 @@ pub struct Entry {
     pub items: Vec<(RecordItem, u64)>,
     pub facts: Facts,
     pub process: Option<Process>,
+    /// Its program has been executed, in all that was made for it.
+    pub running: bool,
     /// When the log was how long.
     pub marks: Vec<(u64, u64)>,
     pub ended: Option<Ended>,
@@ -132,12 +134,13 @@ pub fn now() -> u64 {
 
 /// Writes and locks the record of container `id`. Errors: the directory cannot be made, is
 /// not ours alone, is full or read-only; `id` is in use.
-pub fn create(id: &str, items: &[RecordItem], facts: &Facts, pid: Option<i32>) -> Result<Record> {
+pub fn create(id: &str, items: &[RecordItem], facts: &Facts) -> Result<Record> {
     let mut last = None;
     for path in place::places() {
-        match place::open(&path, true).and_then(|dir| create_in(dir, &path, id, items, facts, pid))
-        {
+        match place::open(&path, true).and_then(|dir| create_in(dir, &path, id, items, facts)) {
             Ok(record) => return Ok(record),
+            // A name that is taken in one place is taken in all.
+            Err(e) if find::look_for(id).is_ok_and(|f| f.is_some()) => return Err(e),
             Err(e) => last = Some(e),
         }
     }
@@ -157,7 +160,8 @@ pub fn own_place() -> Result<OwnedFd> {
 }
 
 impl Record {
-    /// Process 1 of the container, as soon as there is one.
+    /// Process 1 of the container: of a detached one as soon as there is one, of others when
+    /// it runs.
     pub fn note_process(&self, pid: i32) -> Result<()> {
         let line = lines::process(&process(pid, self.detached));
         write_all(self.file.as_fd(), line.as_bytes()).map_err(|e| {
@@ -167,7 +171,7 @@ impl Record {
 
     /// Its payload runs, and it is on its own. `keep`: how it ends is kept.
     pub fn let_go(self, keep: bool, log_size: u64) -> Result<()> {
-        let line = lines::detached(keep, log_size);
+        let line = lines::detached(keep, log_size) + lines::RUNNING;
         write_all(self.file.as_fd(), line.as_bytes()).map_err(|e| {
             Error::os(format!("write the container's record {}", self.path.display()), e)
         })
@@ -230,16 +234,12 @@ fn create_in(
     id: &str,
     items: &[RecordItem],
     facts: &Facts,
-    pid: Option<i32>,
 ) -> Result<Record> {
     let path = place.join(id);
     let failed =
         |e: Errno| Error::os(format!("write the container's record {}", path.display()), e);
     let mut text = lines::facts(facts);
     text.extend(lines::encode(items, parent_inode).ok_or_else(|| failed(Errno::INVAL))?);
-    if let Some(pid) = pid {
-        text.extend_from_slice(lines::process(&process(pid, facts.detached)).as_bytes());
-    }
     let file = match create_locked(dir.as_fd(), id) {
         Err(Errno::EXIST) => {
             replace(dir.as_fd(), id)?;

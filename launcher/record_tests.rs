@@ -15,7 +15,7 @@ impl Place {
     }
 
     fn create(&self, id: &str, items: &[RecordItem]) -> Result<Record> {
-        create_in(place::open(&self.0, true)?, &self.0, id, items, &Facts::default(), None)
+        create_in(place::open(&self.0, true)?, &self.0, id, items, &Facts::default())
     }
 
     fn sweep(&self) -> Vec<String> {

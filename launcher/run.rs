@@ -108,6 +108,10 @@ fn start(
     let count = steps.len();
     plan.host = steps;
     let terminal = await_exec(plan, made)?;
+    // Others may join it from now on, and not before. Not a step: the container runs.
+    if let (Some(record), Some(child), false) = (&made.record, made.child, spec.detach) {
+        record.note_process(child.as_raw_pid())?;
+    }
     if let Some(session) = &made.net {
         session.return_home()?;
     }
@@ -145,8 +149,7 @@ fn host_step(
 ) -> Result<()> {
     match step {
         HostStep::Record { id, items, facts, required } => {
-            let pid = made.child.map(Pid::as_raw_pid);
-            match crate::record::create(id, items, facts, pid) {
+            match crate::record::create(id, items, facts) {
                 Ok(record) => made.record = Some(record),
                 Err(e) if *required => return Err(e),
                 Err(_) => {}

@@ -42,7 +42,7 @@ pub enum HostStep {
         path: PathBuf,
         name: Option<String>,
     },
-    /// Its process 1, in the record.
+    /// Its process 1, in the record of a detached one: the launcher may be killed.
     NoteProcess,
     MakeCgroup(PathBuf),
     WriteCgroup(Write),

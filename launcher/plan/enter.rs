@@ -26,7 +26,7 @@ pub fn enter(found: &Found, spec: &Spec, user_given: bool, host: &Host) -> Resul
         return Err(Error::new("exec: the kernel cannot join a container's namespaces at once")
             .hint("Linux 5.8 is needed"));
     }
-    let (pid, pidfd) = found.process()?;
+    let (pid, pidfd) = found.ready_process()?;
     let own = PathBuf::from(format!("/proc/{}", pid.as_raw_pid()));
     let root = open_dir(&own.join("root"), found)?;
     let mut kinds = kinds(&own, spec, host);

@@ -178,8 +178,8 @@ impl Builder<'_> {
             steps.push(record);
             if self.spec.detach {
                 steps.extend(detach::make_files(self.spec, id));
+                late.push(HostStep::NoteProcess);
             }
-            late.push(HostStep::NoteProcess);
         } else {
             late.push(record);
         }

@@ -11,6 +11,7 @@ use std::mem::MaybeUninit;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::sync::OnceLock;
+use std::time::{Duration, Instant};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Life {
@@ -32,11 +33,23 @@ pub struct Found {
     pub dir: Rc<OwnedFd>,
 }
 
-/// The container of this name. Errors: a bad name, or none is called so.
+/// How long one that is being started is waited for.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// The container of this name; one that is just being started is waited for. Errors: a bad
+/// name, or none is called so.
 pub fn find(word: &OsStr) -> Result<Found> {
     let name = name::check(word)?;
-    look_for(&name)?
-        .ok_or_else(|| Error::new(format!("no container {}", quote(&name))).hint(nearest(&name)))
+    let begun = Instant::now();
+    loop {
+        let found = look_for(&name)?.ok_or_else(|| {
+            Error::new(format!("no container {}", quote(&name))).hint(nearest(&name))
+        })?;
+        if !found.is_starting() || begun.elapsed() > PATIENCE {
+            return Ok(found);
+        }
+        std::thread::sleep(Duration::from_micros(500));
+    }
 }
 
 /// None: no container has this name.
@@ -167,6 +180,19 @@ impl Found {
     /// Its process 1, as a number and as a descriptor that never means another process.
     pub fn process(&self) -> Result<(Pid, OwnedFd)> {
         self.try_process()?.ok_or_else(|| self.cannot("has ended"))
+    }
+
+    /// What is inside is not yet what it shall be.
+    pub fn is_starting(&self) -> bool {
+        self.life == Life::Running && !self.entry.running
+    }
+
+    /// As `process`, of one that nobody is still at work on: to be joined.
+    pub fn ready_process(&self) -> Result<(Pid, OwnedFd)> {
+        match self.is_starting() {
+            true => Err(self.cannot("is only being started")),
+            false => self.process(),
+        }
     }
 
     fn cannot(&self, why: &str) -> Error {

@@ -59,6 +59,9 @@ pub fn process(p: &Process) -> String {
     format!("process {} {} {}\n", p.pid, p.start, p.namespace)
 }
 
+/// Of a detached one, whose process 1 is noted before it runs.
+pub const RUNNING: &str = "running\n";
+
 /// When the log was how long.
 pub fn mark(time: u64, length: u64) -> String {
     format!("mark {time} {length}\n")
@@ -113,6 +116,7 @@ pub fn decode(text: &[u8]) -> Entry {
             entry.understood = false;
         }
     }
+    entry.running |= !entry.facts.detached && entry.process.is_some();
     entry
 }
 
@@ -140,6 +144,7 @@ fn decode_line(line: &[u8], entry: &mut Entry) -> Option<()> {
             let pid = i32::try_from(pid).ok().filter(|pid| *pid > 0)?;
             entry.process = Some(Process { pid, start, namespace });
         }
+        b"running" => entry.running = true,
         b"mark" => {
             let [time, length] = numbers(rest?)?;
             entry.marks.push((time, length));
