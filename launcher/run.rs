@@ -245,7 +245,7 @@ fn clone(
         times,
     };
     let steps: &'static [ChildStep] = plan.child;
-    let body = Box::new(move |born| child::run(steps, Context { born, ..context }, first));
+    let body = move |born| child::run(steps, Context { born, ..context }, first);
     // So little memory that the kernel might have to kill before exec: not the launcher, too.
     // And what is written to oom_score_adj holds for all who share memory.
     let tight =

@@ -9,12 +9,12 @@ use rustix::process::Pid;
 /// nothing of the terminal's, no lock that is the launcher's proof of life, and no end of
 /// a pipe that others wait for the end of.
 pub fn start(keep: Vec<RawFd>, body: impl FnOnce()) -> Result<Pid, Errno> {
-    let body = Box::new(move |_| {
+    let body = move |_| {
         let _ = rustix::process::setsid();
         close_others(&keep);
         body();
         sys::exit_now(0)
-    });
+    };
     let pid = sys::clone(0, None, false, body)?;
     Pid::from_raw(pid).ok_or(Errno::CHILD)
 }

@@ -36,7 +36,7 @@ pub fn clone<F: FnOnce(bool) -> Never>(
     flags: u64,
     cgroup: Option<BorrowedFd<'_>>,
     share: bool,
-    body: Box<F>,
+    body: F,
 ) -> Result<i32> {
     let signal = libc::SIGCHLD as u64;
     let flags = if share { flags | libc::CLONE_VM as u64 } else { flags };
@@ -77,8 +77,10 @@ pub fn clone<F: FnOnce(bool) -> Never>(
 pub enum Never {}
 
 extern "C" fn enter<F: FnOnce(bool) -> Never>(body: *mut c_void) -> ! {
-    // SAFETY: the pointer is the Box that `clone` made; only the child takes it.
-    let (body, born) = *unsafe { Box::from_raw(body.cast::<(Box<F>, bool)>()) };
+    // SAFETY: the pointer is the Box that `clone` made and leaked; only the child reads it.
+    // It is not given back: where memory is shared, so is the allocator, and the parent is
+    // using it at this moment.
+    let (body, born) = unsafe { body.cast::<(F, bool)>().read() };
     match body(born) {}
 }
 
