@@ -18,7 +18,7 @@ pub use end::{
     MemoryReport, RETRIES, clear_left_over, memory_report, oom_kills, remove, switch_off,
 };
 pub use probe::{Layout, is_cgroup, probe};
-pub use usage::Usage;
+pub use usage::{Glance, Usage, frozen};
 
 use crate::error::{Error, Result};
 use crate::spec::Limits;

@@ -204,9 +204,9 @@ fn root(word: OsString) -> Result<PathBuf> {
         let said = format!("'{verb}' must be the first word after launch");
         return Err(Error::new(said).hint(format!("a directory of that name is written ./{verb}")));
     }
-    if let Some(verb) = suggest::LATER.iter().find(|verb| word == **verb) {
-        return Err(Error::new(format!("there is no 'launch {verb}' yet"))
-            .hint(format!("a directory of that name is written ./{verb}")));
+    if let Some((verb, instead)) = suggest::ABSENT.iter().find(|(verb, _)| word == *verb) {
+        let said = format!("there is no 'launch {verb}', and a directory is written ./{verb}");
+        return Err(Error::new(said).hint(*instead));
     }
     if word.as_bytes().len() >= 4096 {
         return Err(Error::new(format!("ROOTFS {}: longer than 4095 bytes", quote(&word))));

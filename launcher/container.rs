@@ -1,10 +1,14 @@
 //! A container by its record, as the commands about it see it.
 
+use crate::cgroup::Glance;
 use crate::command::Command;
 use crate::error::{Error, Result};
+use crate::image::apply;
 use crate::quote::quote;
 use crate::record::{Found, Life};
 use crate::spec::Spec;
+use std::borrow::Cow;
+use std::ffi::OsString;
 
 impl Found {
     /// What was asked for, made from the same words again.
@@ -17,28 +21,50 @@ impl Found {
             return Err(damaged());
         }
         match crate::cli::parse(self.entry.facts.argv.iter().cloned()) {
-            Ok(Command::Run { spec, .. }) => Ok(spec),
+            Ok(Command::Run { mut spec, .. }) => {
+                apply::again(&mut spec, &self.entry.facts.image).ok_or_else(damaged)?;
+                Ok(spec)
+            }
             _ => Err(damaged()),
         }
     }
 
-    /// One word.
-    pub fn state(&self) -> &'static str {
+    /// Of one that runs.
+    pub fn glance(&self) -> Glance {
+        match self.life {
+            Life::Running => Glance::of(self.cgroups()),
+            _ => Glance::default(),
+        }
+    }
+
+    /// The command alone, for a list: the words at the end of what was asked for.
+    pub fn command(&self) -> Option<Cow<'_, [OsString]>> {
+        let facts = &self.entry.facts;
+        let (words, image) = (facts.argv.as_slice(), facts.image.get(2..));
+        match (image, facts.command, words.len().checked_sub(facts.command)) {
+            (Some(command), ..) => Some(Cow::Borrowed(command)),
+            (None, 1.., Some(from)) => Some(Cow::Borrowed(&words[from..])),
+            _ => self.spec().ok().map(|spec| Cow::Owned(spec.command)),
+        }
+    }
+
+    /// One word. `frozen`: its processes stand still.
+    pub fn state(&self, frozen: bool) -> &'static str {
         match self.life {
             Life::Ended => "ended",
             Life::Elsewhere => "elsewhere",
             Life::Running if self.is_starting() => "starting",
-            Life::Running if self.is_paused() => "paused",
+            Life::Running if frozen => "paused",
             Life::Running => "running",
         }
     }
 
     /// With the exit status of what has ended.
-    pub fn status(&self) -> String {
+    pub fn status(&self, frozen: bool) -> String {
         match &self.entry.ended {
             Some(e) if e.out_of_memory => format!("ended {}, out of memory", e.code),
             Some(e) => format!("ended {}", e.code),
-            None => self.state().into(),
+            None => self.state(frozen).into(),
         }
     }
 }

@@ -1,6 +1,5 @@
 //! Containers as a table and as JSON.
 
-use crate::cgroup::Usage;
 use crate::error::Result;
 use crate::quote::quote;
 use crate::record::{self, Found, Life};
@@ -34,18 +33,15 @@ fn row(f: &Found, whole: bool) -> [String; 6] {
     };
     let since = f.entry.ended.as_ref().map_or(f.entry.facts.started, |e| e.at);
     let since = age::words(record::now().saturating_sub(since));
-    let spec = f.spec().ok();
-    let memory = match (f.life, Usage::memory_of(f.cgroups())) {
-        (Life::Running, Some((used, limit))) => {
-            limit.map_or(short(used), |l| format!("{} / {}", short(used), report::size(l)))
-        }
-        _ => "-".into(),
-    };
-    let mut words = spec.map_or("?".to_owned(), |s| command(&s.command));
+    let seen = f.glance();
+    let memory = seen.memory.map_or("-".into(), |(used, limit)| {
+        limit.map_or(short(used), |l| format!("{} / {}", short(used), report::size(l)))
+    });
+    let mut words = f.command().map_or("?".to_owned(), |words| command(&words));
     if !whole && words.chars().count() > COMMAND_MOST {
         words = words.chars().take(COMMAND_MOST - 3).chain("...".chars()).collect();
     }
-    [f.name.clone(), pid, f.status(), since, memory, words]
+    [f.name.clone(), pid, f.status(seen.frozen), since, memory, words]
 }
 
 /// At most one decimal.
@@ -82,7 +78,6 @@ pub fn table<const N: usize>(rows: &[[String; N]]) -> String {
     text
 }
 
-/// What `ps --json` and `inspect` say of every container.
 /// The container's ports and where the host has them, a line each.
 fn ports(f: &Found) -> Vec<String> {
     net::leases(&f.entry.items).iter().flat_map(|l| &l.ports).map(|p| p.words()).collect()
@@ -100,17 +95,18 @@ pub fn port(names: &[String]) -> Result<String> {
     Ok(text)
 }
 
+/// What `ps --json` and `inspect` say of every container.
 pub fn facts(f: &Found) -> Value {
     let spec = f.spec().ok();
     let running = f.life == Life::Running;
-    let usage = running.then(|| Usage::memory_of(f.cgroups())).flatten();
+    let seen = f.glance();
     let ended = f.entry.ended.as_ref();
     let lossy = |w: &OsString| w.to_string_lossy().into_owned();
     let end = ended.map_or_else(record::now, |e| e.at);
     json!({
         "name": f.name,
         "pid": f.entry.process.as_ref().filter(|_| running).map(|p| p.pid),
-        "status": f.state(),
+        "status": f.state(seen.frozen),
         "exit_code": ended.map(|e| e.code),
         "out_of_memory": ended.map(|e| e.out_of_memory),
         "started": age::stamp(f.entry.facts.started),
@@ -120,8 +116,8 @@ pub fn facts(f: &Found) -> Value {
         "restarts": f.entry.facts.detached.then(|| report_of(f)),
         "addresses": net::leases(&f.entry.items).iter().map(|l| l.ip.to_string()).collect::<Value>(),
         "ports": ports(f),
-        "memory": usage.map(|(used, _)| used),
-        "memory_limit": usage.and_then(|(_, limit)| limit),
+        "memory": seen.memory.map(|(used, _)| used),
+        "memory_limit": seen.memory.and_then(|(_, limit)| limit),
         "rootfs": spec.as_ref().map(|s| s.rootfs.to_string_lossy().into_owned()),
         "command": spec.as_ref().map(|s| s.command.iter().map(lossy).collect::<Vec<_>>()),
     })

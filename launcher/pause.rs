@@ -49,7 +49,7 @@ pub fn unpause(name: &str) -> Result<()> {
 
 impl Found {
     pub fn is_paused(&self) -> bool {
-        freeze::freezer(self.cgroups()).is_some_and(freeze::is_frozen)
+        cgroup::frozen(self.cgroups())
     }
 
     /// Whatever it was told shall happen.

@@ -21,7 +21,7 @@ use crate::idmap::{self, IdMap};
 use crate::spec::{Caps, MountOp, Net, Owners, Spec};
 use crate::step::{ChildStep, Harden, HostStep, Tree};
 use crate::sys::CStrings;
-use crate::{cgroup, env, layers, lookup, net, record, user};
+use crate::{cgroup, env, image, layers, lookup, net, record, user};
 use mounts::{below_sys, parents};
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::process::Uid;
@@ -68,9 +68,9 @@ pub fn plan(spec: &Spec, host: &Host) -> Result<Plan> {
 }
 
 fn work_out(spec: &Spec, host: &Host) -> Result<Plan> {
-    let rootfs::Found { spec, root, look: fd, whole, held, warnings, .. } =
+    let rootfs::Found { spec: told, root, look: fd, whole, held, warnings, .. } =
         rootfs::find(spec, host)?;
-    let spec = &*spec;
+    let (image, command, spec) = (image::apply::words(spec, &told), spec.command.len(), &*told);
     let host_root = matches!(root, Root::Directory) && rootfs::is_hosts(&fd);
     let id = spec.name.clone().unwrap_or_else(record::name::invent);
     let (ids, ids_lock) = ids::choose(spec, host)?;
@@ -106,7 +106,7 @@ fn work_out(spec: &Spec, host: &Host) -> Result<Plan> {
     build.cgroup_view()?;
     build.finish(&hostname, &who, &workdir)?;
     build.exec(candidates, &env, spec.no_init, opened.get(detach::REPORT))?;
-    let facts = record::Facts { detached: spec.detach, ..facts(&env) };
+    let facts = record::Facts { detached: spec.detach, image, command, ..facts(&env) };
     let host_steps = build.host_steps(&id, cgroups.as_ref(), facts)?;
     let Builder { child, slots, warnings, tree_slot, .. } = build;
     let tree = tree_slot.zip(root.disk());

@@ -55,6 +55,10 @@ pub struct Facts {
     pub log_size: u64,
     /// The command line without `launch`, from which the same Spec can be made again.
     pub argv: Vec<OsString>,
+    /// So many words at its end are the command.
+    pub command: usize,
+    /// What an image has added to it: `image::apply::words`.
+    pub image: Vec<OsString>,
     /// Where its relative paths begin.
     pub cwd: PathBuf,
     /// The container's environment.
@@ -347,6 +351,12 @@ fn write_all(fd: BorrowedFd<'_>, mut text: &[u8]) -> rustix::io::Result<()> {
 
 fn read_all(fd: BorrowedFd<'_>) -> rustix::io::Result<Vec<u8>> {
     let mut text = Vec::new();
+    read_into(fd, &mut text).map(|()| text)
+}
+
+/// The same, in place of what was in `text`: for many records one after the other.
+fn read_into(fd: BorrowedFd<'_>, text: &mut Vec<u8>) -> rustix::io::Result<()> {
+    text.clear();
     let mut buffer = [0; 4096];
     while text.len() < RECORD_MAX {
         match retry(|| rustix::io::read(fd, &mut buffer))? {
@@ -355,11 +365,11 @@ fn read_all(fd: BorrowedFd<'_>) -> rustix::io::Result<Vec<u8>> {
         }
         // Only what is longer than a page needs to be asked again; a file of ours never
         // gives less than there is.
-        if text.len() % buffer.len() != 0 {
+        if !text.len().is_multiple_of(buffer.len()) {
             break;
         }
     }
-    Ok(text)
+    Ok(())
 }
 
 #[cfg(test)]

@@ -52,6 +52,8 @@ fn what_is_written_is_read() {
         keep: true,
         log_size: 77,
         argv: ["--mem", "", "a\nb\\n", "\\"].map(OsString::from).to_vec(),
+        command: 2,
+        image: vec!["".into(), "app:7".into(), "run\n".into()],
         cwd: "/x y".into(),
         env: vec!["A=1 2".into(), "B=\n".into()],
     };

@@ -1,6 +1,8 @@
 //! What a container's cgroups count.
 
 use super::read;
+use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
+use rustix::fs::{Mode, OFlags};
 use std::path::Path;
 
 /// Of one container. None: not counted, because no limit on it was asked for.
@@ -20,12 +22,76 @@ pub struct Usage {
     pub pressure: Option<f64>,
 }
 
+/// What a list of many containers shows of each: few calls, and short paths.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Glance {
+    /// Bytes used, and the limit.
+    pub memory: Option<(u64, Option<u64>)>,
+    /// Everything in it stands still.
+    pub frozen: bool,
+}
+
 /// Version 1 says "no limit" with a number near 2^63.
 const UNLIMITED: u64 = 1 << 62;
 
 fn number(dir: &Path, file: &str) -> Option<u64> {
-    let text = read(&dir.join(file)).ok()?;
-    std::str::from_utf8(&text).ok()?.trim().parse().ok()
+    number_at(open(dir)?.as_fd(), file)
+}
+
+fn open(dir: &Path) -> Option<OwnedFd> {
+    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    rustix::fs::open(dir, flags, Mode::empty()).ok()
+}
+
+/// The beginning of one of its files; the kernel gives short ones in one piece.
+fn head<'a>(dir: BorrowedFd<'_>, file: &str, buffer: &'a mut [u8]) -> Option<&'a str> {
+    let flags = OFlags::RDONLY | OFlags::CLOEXEC;
+    let file = rustix::fs::openat(dir, file, flags, Mode::empty()).ok()?;
+    let n = rustix::io::read(&file, &mut *buffer).ok()?;
+    std::str::from_utf8(&buffer[..n]).ok()
+}
+
+fn number_at(dir: BorrowedFd<'_>, file: &str) -> Option<u64> {
+    head(dir, file, &mut [0; 32])?.trim().parse().ok()
+}
+
+/// Version 1's.
+fn memory_1(dir: BorrowedFd<'_>) -> Option<(u64, Option<u64>)> {
+    let used = number_at(dir, "memory.usage_in_bytes")?;
+    Some((used, number_at(dir, "memory.limit_in_bytes").filter(|n| *n < UNLIMITED)))
+}
+
+fn memory_2(dir: BorrowedFd<'_>) -> Option<(u64, Option<u64>)> {
+    Some((number_at(dir, "memory.current")?, number_at(dir, "memory.max")))
+}
+
+/// Version 1 tells where the freezer is, which is rarely where the memory is.
+fn frozen_1(dir: BorrowedFd<'_>) -> bool {
+    head(dir, "freezer.state", &mut [0; 32]).is_some_and(|t| t.starts_with("FROZEN"))
+}
+
+fn frozen_2(dir: BorrowedFd<'_>) -> bool {
+    let mut buffer = [0; 256];
+    let events = head(dir, "cgroup.events", &mut buffer);
+    events.and_then(|text| super::end::field(text, "frozen")) == Some(1)
+}
+
+/// Whether everything in one of these stands still.
+pub fn frozen<'a>(dirs: impl Iterator<Item = &'a Path>) -> bool {
+    dirs.filter_map(open).any(|dir| frozen_1(dir.as_fd()) || frozen_2(dir.as_fd()))
+}
+
+impl Glance {
+    pub fn of<'a>(dirs: impl Iterator<Item = &'a Path>) -> Glance {
+        let mut seen = Glance::default();
+        for dir in dirs.filter_map(open) {
+            let dir = dir.as_fd();
+            let version_1 = memory_1(dir);
+            seen.frozen |= frozen_1(dir) || version_1.is_none() && frozen_2(dir);
+            seen.memory = seen.memory.or(version_1).or_else(|| memory_2(dir));
+        }
+        seen
+    }
 }
 
 /// Of a file with lines `NAME NUMBER`.
@@ -59,25 +125,10 @@ fn pressure(dir: &Path) -> Option<f64> {
 }
 
 impl Usage {
-    /// Bytes used, and the limit.
-    pub fn memory_of<'a>(dirs: impl Iterator<Item = &'a Path>) -> Option<(u64, Option<u64>)> {
-        let mut dirs = dirs;
-        dirs.find_map(|dir| {
-            let (used, limit) = match number(dir, "memory.current") {
-                Some(used) => (used, number(dir, "memory.max")),
-                None => (
-                    number(dir, "memory.usage_in_bytes")?,
-                    number(dir, "memory.limit_in_bytes").filter(|n| *n < UNLIMITED),
-                ),
-            };
-            Some((used, limit))
-        })
-    }
-
     /// All that the cgroups at hand count.
     pub fn of<'a>(dirs: impl Iterator<Item = &'a Path> + Clone) -> Usage {
         let first = |file: &str| dirs.clone().find_map(|dir| number(dir, file));
-        let memory = Usage::memory_of(dirs.clone());
+        let memory = Glance::of(dirs.clone()).memory;
         let cpu = dirs.clone().find_map(|d| field(d, "cpu.stat", "usage_usec"));
         Usage {
             memory: memory.map(|(used, _)| used),

@@ -54,6 +54,9 @@ fn parse(words: Words) -> Result<Command> {
     };
     let name = name::check(&word)?;
     draft.spec.command = command(words.raw_args().map_err(unexpected)?.collect())?;
+    if draft.spec.command.is_empty() {
+        return Err(Error::new("exec: COMMAND is missing").hint(EXEC.usage()));
+    }
     process::settle(&mut draft)?;
     let mode = Mode::of(draft.explain, draft.trace, draft.json)?;
     Ok(Command::Exec { exec: Box::new(Exec { name, spec: draft.spec }), mode, json: draft.json })

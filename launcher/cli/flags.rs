@@ -294,7 +294,8 @@ static FLAGS: &[Flag] = &[
         doc: "Returns when the command runs, or with the reason why it does not. Nothing of\n\
               launch stays behind. Its input is /dev/null, its output goes to a log (launch\n\
               logs NAME); launch ps, exec, stop and wait find it by its name. How it ended is\n\
-              kept for a day, unless --rm says otherwise.",
+              kept for a day, unless --rm says otherwise. It can have no terminal (-t), as no\n\
+              process is there to read it: launch exec -t NAME sh makes one.",
     },
     Flag {
         names: "--restart",
@@ -318,7 +319,8 @@ static FLAGS: &[Flag] = &[
         arg: Value("max-size=N", process::log_opt),
         group: Further,
         help: "the log's size from which its beginning is cut off",
-        doc: "1M where not given. The log is where the record is, in /run, which is memory.",
+        doc: "1M where not given; launch help logs says when that happens. The log is where the\n\
+              record is, in /run, which is memory, and counts for the container's --mem.",
     },
     Flag {
         names: "--pidfile",

@@ -13,10 +13,14 @@ pub static LOGS: Verb = Verb {
     name: "logs",
     words: "NAME",
     help: "what a detached container has written",
-    doc: "The container writes its log itself: no process copies it. No times are in it,\n\
-          so --since begins where the log ended when a launch command last came by before\n\
-          that time. Longer than --log-opt max-size allows (1M where not given), it loses\n\
-          its beginning when the next launch command comes by.",
+    doc: "The container writes its log itself: no process copies it. No times are in it: a\n\
+          start of any container, and launch logs, note how long it is (every ten seconds\n\
+          at most), and --since begins at the last such note before TIME, or where the log\n\
+          does. So it may show more than was asked for, never less.\n\
+          Longer than --log-opt max-size allows (1M where not given), it loses its\n\
+          beginning when somebody comes by: launch ps, logs, or a start. Until then it\n\
+          grows. Where that may take long, call launch ps -q by cron or a timer, or use\n\
+          --log-driver journald or none.",
     options: &[
         Opt { names: "-f --follow", value: "", help: "go on until it ends" },
         Opt { names: "-n --tail", value: "N", help: "only the last N lines" },

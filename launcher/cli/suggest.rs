@@ -15,8 +15,22 @@ const ELSEWHERE: [(&str, &str); 11] = [
     ("--unshare-net", "--net none, which is the default"),
 ];
 
-/// Commands that docker's users try, and that a directory is unlikely to be called.
-pub const LATER: [&str; 5] = ["attach", "build", "create", "pull", "start"];
+/// Commands that docker's users try, and that a directory is unlikely to be called; and what
+/// there is in their place.
+pub const ABSENT: [(&str, &str); 8] = [
+    (
+        "attach",
+        "launch logs -f NAME shows its output, launch exec NAME sh enters it, launch kill -s SIG \
+         NAME signals it",
+    ),
+    ("build", "launch commit makes an image of what --keep has kept"),
+    ("cp", "launch exec NAME tar c PATH | tar x, or a volume (-v)"),
+    ("create", "launch -d --name NAME ROOTFS COMMAND makes and starts a container"),
+    ("pull", "nothing is fetched; skopeo copy docker://IMAGE oci:DIR does it, then launch ./DIR"),
+    ("rename", "a new one is called by --name"),
+    ("restart", "launch stop NAME, then the line that started it; --restart does it when it ends"),
+    ("start", "launch -d --name NAME ROOTFS COMMAND: one that has ended gives up its name"),
+];
 
 /// What an option of another program is called here.
 pub fn elsewhere(name: &str) -> Option<&'static str> {

@@ -276,9 +276,10 @@ fn verbs() {
 
 #[test]
 fn what_is_not_there_yet() {
-    for verb in suggest::LATER {
+    for (verb, instead) in suggest::ABSENT {
         let error = parse(words(&[verb, "x", "sh"])).expect_err("refused").to_string();
-        assert!(error.contains(&format!("there is no 'launch {verb}' yet")), "{error}");
+        let said = format!("there is no 'launch {verb}', and a directory is written ./{verb}");
+        assert!(error.contains(&said) && error.ends_with(instead), "{error}");
         assert!(verbs::VERBS.iter().all(|v| v.name != verb), "{verb} is there");
     }
     assert!(parse(words(&["./ps", "sh"])).is_ok());

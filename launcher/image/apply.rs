@@ -42,6 +42,35 @@ pub fn apply(spec: &Spec, config: &Config) -> Result<Spec> {
     Ok(out)
 }
 
+/// What an image, or --entrypoint, has added to the user's words, for the record: directory,
+/// user, command. Nothing for what comes from the user alone.
+pub fn words(asked: &Spec, told: &Spec) -> Vec<OsString> {
+    let same = (&asked.workdir, &asked.user, &asked.command);
+    if same == (&told.workdir, &told.user, &told.command) {
+        return Vec::new();
+    }
+    let id = |id: &Id| match id {
+        Id::Number(n) => n.to_string(),
+        Id::Name(name) => name.clone(),
+    };
+    let user = told.user.as_ref().map(|u| match &u.group {
+        Some(group) => format!("{}:{}", id(&u.user), id(group)),
+        None => id(&u.user),
+    });
+    let workdir = told.workdir.clone().unwrap_or_default().into();
+    [workdir, user.unwrap_or_default().into()].into_iter().chain(told.command.clone()).collect()
+}
+
+/// The same from the record; None: those are no such words.
+pub fn again(spec: &mut Spec, words: &[OsString]) -> Option<()> {
+    let [workdir, user, command @ ..] = words else { return words.is_empty().then_some(()) };
+    let user = user.to_str().filter(|u| !u.is_empty()).map(self::user);
+    spec.workdir = (!workdir.is_empty()).then(|| PathBuf::from(workdir));
+    spec.user = user.transpose().ok()?;
+    spec.command = command.to_vec();
+    Some(())
+}
+
 fn user(text: &str) -> Result<UserSpec> {
     let (user, group) = match text.split_once(':') {
         Some((user, "")) => (user, None),
@@ -76,7 +105,7 @@ mod tests {
         }
     }
 
-    fn words(spec: &Spec) -> String {
+    fn line(spec: &Spec) -> String {
         spec.command.iter().map(|w| w.to_string_lossy()).collect::<Vec<_>>().join(" ")
     }
 
@@ -89,7 +118,7 @@ mod tests {
                 command: command.iter().map(OsString::from).collect(),
                 ..Spec::new()
             };
-            words(&apply(&spec, &config()).expect("applied"))
+            line(&apply(&spec, &config()).expect("applied"))
         };
         assert_eq!(with(None, &[]), "/entry -e cmd arg");
         assert_eq!(with(None, &["x"]), "/entry -e x");
@@ -111,6 +140,12 @@ mod tests {
         assert_eq!(out.stop_signal, Some(3));
         let out = apply(&Spec::new(), &config()).expect("applied");
         assert_eq!(out.workdir, Some("/srv".into()));
+        let mut told = Spec::new();
+        assert_eq!(again(&mut told, &words(&Spec::new(), &out)), Some(()));
+        let seen = |s: &Spec| (s.workdir.clone(), s.user.clone(), s.command.clone());
+        assert_eq!(seen(&told), seen(&out));
+        assert!(words(&told, &out).is_empty());
+        assert_eq!(again(&mut told, &["/".into()]), None);
         let bad = Config { stop_signal: "SIGFOO".into(), ..Config::default() };
         assert!(apply(&Spec::new(), &bad).is_err());
     }

@@ -8,10 +8,10 @@ use crate::host::Host;
 use crate::idmap::{self, IdMap, Range, Writer};
 use crate::quote::quote;
 use crate::record::Found;
-use crate::spec::{EnvItem, Id, Net, Spec, UserNs, UserSpec};
+use crate::spec::{EnvItem, Net, Spec, UserNs};
 use crate::step::{ChildStep, Harden, HostStep};
 use crate::sys::ns;
-use crate::{cgroup, env, lookup, user};
+use crate::{cgroup, env, lookup};
 use rustix::fd::{AsFd, OwnedFd};
 use rustix::fs::{Mode, OFlags};
 use rustix::process::Uid;
@@ -44,7 +44,7 @@ pub fn enter(found: &Found, spec: &Spec, user_given: bool, host: &Host) -> Resul
     let mut build = Builder::new(spec, host, root.as_fd(), &Root::Directory);
     build.slots = opened.len();
     build.ids = ids_of(&own, spec, host)?;
-    let who = who(&build, &own)?;
+    let who = build.user()?;
     let env = environment(found, spec, user_given.then_some(who.home.as_os_str()), terminal)?;
     let workdir = spec.workdir.clone().unwrap_or_else(|| "/".into());
     let search = lookup::search_path(&env);
@@ -152,29 +152,6 @@ fn ids_of(own: &Path, spec: &Spec, host: &Host) -> Result<Option<IdMap>> {
         become_first: None,
         user,
     }))
-}
-
-/// An image's user is not among the words of the command line: then process 1 tells.
-fn who(build: &Builder, own: &Path) -> Result<user::Resolved> {
-    match (&build.spec.user, user_of(own, build.ids.as_ref())) {
-        (None, Some(user)) => user::resolve(build.rootfs, &user),
-        _ => build.user(),
-    }
-}
-
-/// Who process 1 is, if it is not user 0.
-fn user_of(own: &Path, ids: Option<&IdMap>) -> Option<UserSpec> {
-    let text = std::fs::read_to_string(own.join("status")).ok()?;
-    let outer = |name: &str| -> Option<u32> {
-        let line = text.lines().find_map(|l| l.strip_prefix(name))?;
-        line.split_whitespace().next()?.parse().ok()
-    };
-    let (uid, gid) = (outer("Uid:")?, outer("Gid:")?);
-    let (uid, gid) = match ids {
-        Some(ids) => (idmap::inside(&ids.uids, uid)?, idmap::inside(&ids.gids, gid)?),
-        None => (uid, gid),
-    };
-    (uid != 0).then_some(UserSpec { user: Id::Number(uid), group: Some(Id::Number(gid)) })
 }
 
 fn other_user_namespace(own: &Path) -> bool {

@@ -1,6 +1,6 @@
 //! Records as others than their owner see them: who is alive, and who is called so.
 
-use super::{Entry, Process, lines, name, place, read_all, sweep};
+use super::{Entry, Process, lines, log, name, place, read_into, sweep};
 use crate::error::{Error, Result};
 use crate::quote::quote;
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -57,7 +57,7 @@ pub fn look_for(name: &str) -> Result<Option<Found>> {
     let file = CString::new(name).map_err(|_| Error::new("a name with a NUL"))?;
     for path in place::places() {
         let Ok(dir) = place::open(&path, false) else { continue };
-        if let Some((entry, life)) = read(dir.as_fd(), &file)? {
+        if let Some((entry, life)) = read(dir.as_fd(), &file, &mut Vec::new())? {
             let (name, dir) = (name.to_owned(), Rc::new(dir));
             return Ok(Some(Found { name, entry, life, place: path, dir }));
         }
@@ -91,11 +91,14 @@ pub fn all() -> Vec<Found> {
 
 fn all_in(path: &Path) -> Vec<Found> {
     let Ok(dir) = place::open(path, false) else { return Vec::new() };
-    let mut found = Vec::new();
+    let (mut found, mut text) = (Vec::new(), Vec::new());
     let dir = Rc::new(dir);
     for file in names(&dir) {
         let name = file.to_string_lossy().into_owned();
-        if let Ok(Some((entry, life))) = read(dir.as_fd(), &file) {
+        if let Ok(Some((entry, life))) = read(dir.as_fd(), &file, &mut text) {
+            if life == Life::Running && entry.facts.detached {
+                log::cut(dir.as_fd(), &name, &entry);
+            }
             found.push(Found { name, entry, life, place: path.to_owned(), dir: dir.clone() });
         }
     }
@@ -116,7 +119,7 @@ pub(super) fn names(dir: &OwnedFd) -> Vec<CString> {
     names
 }
 
-fn read(dir: BorrowedFd<'_>, name: &CStr) -> Result<Option<(Entry, Life)>> {
+fn read(dir: BorrowedFd<'_>, name: &CStr, text: &mut Vec<u8>) -> Result<Option<(Entry, Life)>> {
     let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
     let Ok(file) = rustix::fs::openat(dir, name, flags, Mode::empty()) else { return Ok(None) };
     let Ok(stat) = rustix::fs::fstat(&file) else { return Ok(None) };
@@ -124,9 +127,9 @@ fn read(dir: BorrowedFd<'_>, name: &CStr) -> Result<Option<(Entry, Life)>> {
         return Ok(None);
     }
     let locked = rustix::fs::flock(&file, FlockOperation::NonBlockingLockShared).is_err();
-    let text = read_all(file.as_fd())
+    read_into(file.as_fd(), text)
         .map_err(|e| Error::os(format!("read the record of {}", name.to_string_lossy()), e))?;
-    let entry = lines::decode(&text);
+    let entry = lines::decode(text);
     let life = match &entry.process {
         Some(p) if p.namespace != own_namespace() => Life::Elsewhere,
         _ if locked => Life::Running,

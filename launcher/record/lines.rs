@@ -46,6 +46,12 @@ pub fn facts(facts: &Facts) -> Vec<u8> {
     }
     let mut text = text.into_bytes();
     words(&mut text, "argv", &facts.argv);
+    if facts.command > 0 {
+        text.extend(format!("command {}\n", facts.command).into_bytes());
+    }
+    if !facts.image.is_empty() {
+        words(&mut text, "image", &facts.image);
+    }
     words(&mut text, "cwd", &[facts.cwd.clone().into_os_string()]);
     words(&mut text, "env", &facts.env);
     text
@@ -131,6 +137,8 @@ fn decode_line(line: &[u8], entry: &mut Entry) -> Option<()> {
         }
         b"started" => entry.facts.started = numbers::<1>(rest?)?[0],
         b"argv" => entry.facts.argv = rest.map_or(Some(Vec::new()), unwords)?,
+        b"command" => entry.facts.command = numbers::<1>(rest?)?[0] as usize,
+        b"image" => entry.facts.image = unwords(rest?)?,
         b"cwd" => entry.facts.cwd = unwords(rest?)?.pop()?.into(),
         b"env" => entry.facts.env = rest.map_or(Some(Vec::new()), unwords)?,
         b"detached" => {

@@ -5,7 +5,7 @@
 use super::{Entry, Found, files_of, lines, write_all};
 use crate::error::{Error, Result};
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
-use rustix::fs::{FallocateFlags, Mode, OFlags, SeekFrom};
+use rustix::fs::{AtFlags, FallocateFlags, Mode, OFlags, SeekFrom};
 use std::ffi::CStr;
 
 /// Bytes, where --log-opt max-size says nothing else.
@@ -32,11 +32,27 @@ pub fn tend(found: &Found) {
 }
 
 pub(super) fn tend_file(dir: BorrowedFd<'_>, name: &str, entry: &Entry) {
-    let Ok(file) = open_file(dir, name, OFlags::RDWR) else { return };
-    let Ok(stat) = rustix::fs::fstat(&file) else { return };
+    let Some(size) = cut(dir, name, entry) else { return };
+    let (time, length) = entry.marks.last().copied().unwrap_or((entry.facts.started, 0));
+    let now = super::now();
+    // Ever further apart, or a record that is looked at for months would grow for months.
+    let apart = APART << (entry.marks.len() / 512).min(20);
+    if size != length && now >= time.saturating_add(apart) {
+        let flags = OFlags::WRONLY | OFlags::APPEND | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        if let Ok(record) = rustix::fs::openat(dir, name, flags, Mode::empty()) {
+            let _ = write_all(record.as_fd(), lines::mark(now, size).as_bytes());
+        }
+    }
+}
+
+/// Keeps it short; its length as it would be with all that was ever written.
+pub(super) fn cut(dir: BorrowedFd<'_>, name: &str, entry: &Entry) -> Option<u64> {
+    let [log, _] = files_of(name);
+    let stat = rustix::fs::statat(dir, log, AtFlags::SYMLINK_NOFOLLOW).ok()?;
     let most = if entry.facts.log_size == 0 { SIZE } else { entry.facts.log_size };
     let size = stat.st_size as u64;
     if stat.st_blocks as u64 * 512 > most {
+        let file = open_file(dir, name, OFlags::RDWR).ok()?;
         // Whole pages, so that half of what is allowed stays.
         let end = size.saturating_sub(most / 2) / 4096 * 4096;
         let hole = FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE;
@@ -45,14 +61,7 @@ pub(super) fn tend_file(dir: BorrowedFd<'_>, name: &str, entry: &Entry) {
             let _ = rustix::fs::ftruncate(&file, 0);
         }
     }
-    let (time, length) = entry.marks.last().copied().unwrap_or((entry.facts.started, 0));
-    let now = super::now();
-    if size != length && now >= time + APART {
-        let flags = OFlags::WRONLY | OFlags::APPEND | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        if let Ok(record) = rustix::fs::openat(dir, name, flags, Mode::empty()) {
-            let _ = write_all(record.as_fd(), lines::mark(now, size).as_bytes());
-        }
-    }
+    Some(size)
 }
 
 pub(super) fn tend_named(dir: BorrowedFd<'_>, name: &CStr, entry: &Entry) {

@@ -2,6 +2,8 @@
 
 use super::living::{facts, state, verb};
 use crate::common::*;
+use std::io::Write;
+use std::os::unix::fs::MetadataExt;
 use std::os::unix::net::UnixListener;
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -151,6 +153,31 @@ fn the_log_is_short_and_can_be_followed() {
     for size in ["max-size=x", "max-size=1", "max-file=3", "64k"] {
         s.run(&["-d", "--log-opt", size], &["true"]).fails(125, &["--log-opt '"]);
     }
+}
+
+#[test]
+fn a_list_keeps_the_log_short_and_since_shows_too_much_rather_than_too_little() {
+    let Some(s) = Sandbox::new() else { return };
+    let script = "head -c 500000 /dev/zero | tr '\\0' x; echo; echo one; : >/ready; \
+                  while [ ! -e /go ]; do sleep 0.01; done; echo two; exec sleep 60";
+    detached(&s, "log", &["--log-opt", "max-size=64k"], script).expect(0);
+    wait_until("all is written", || s.rootfs().join("ready").exists());
+    let all: serde_json::Value = serde_json::from_str(&verb(&["inspect", "log"]).ok()).unwrap();
+    let record = Path::new(all[0]["record"].as_str().unwrap());
+    let log = record.with_file_name(".log.log");
+    verb(&["ps", "-q"]).ok();
+    let seen = std::fs::metadata(&log).unwrap();
+    assert_eq!(seen.len(), 500_005);
+    assert!(seen.blocks() * 512 <= 65_536, "{} blocks", seen.blocks());
+    // As a command notes it that comes by, at most every ten seconds.
+    let mut noted = std::fs::OpenOptions::new().append(true).open(record).unwrap();
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
+    writeln!(noted, "mark {} {}", now.as_millis(), seen.len()).unwrap();
+    std::fs::write(s.rootfs().join("go"), "").unwrap();
+    wait_until("more is written", || std::fs::metadata(&log).unwrap().len() > seen.len());
+    assert_eq!(verb(&["logs", "--since", "0s", "log"]).ok(), "two");
+    assert!(verb(&["logs", "--since", "1h", "log"]).ok().ends_with("one\ntwo"));
+    verb(&["rm", "-f", "log"]).expect(0);
 }
 
 #[test]

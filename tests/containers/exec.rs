@@ -1,5 +1,6 @@
 //! `launch exec`: one more process, no more powerful than the first, and none of the host's.
 
+use super::images::{Images, tools};
 use super::living::{started, verb};
 use crate::common::*;
 use std::io::Write;
@@ -141,6 +142,42 @@ fn nothing_of_the_host_is_seen_on_the_way_in() {
         let fine = inside || target.is_empty() || odd.iter().any(|p| target.starts_with(p));
         assert!(fine || line.contains(" 0 -> ") && target.ends_with("secret-file"), "{line}");
     }
+}
+
+/// What the image says counts for each process: directory, user with his groups, environment.
+#[test]
+fn in_a_container_of_an_image() {
+    let (Some(()), Some(())) = (need_root(), tools(&["umoci", "tar", "gzip"])) else { return };
+    let Some(i) = Images::new() else { return };
+    i.0.file("/etc/group", "root:x:0:\napp:x:2000:\nmore:x:79:app\n", 0o644);
+    i.shell(
+        "umoci init --layout oci; umoci new --image oci:app; umoci unpack --image oci:app b
+        cp -a rootfs/. b/rootfs; mkdir -p b/rootfs/srv/app; umoci repack --image oci:app b
+        umoci config --image oci:app --config.env FOO=bar --config.user app \
+          --config.workingdir /srv/app --config.entrypoint sleep --config.cmd 60",
+    );
+    let seen = "pwd; id -u; id -g; id -G; echo $FOO $HOME";
+    let exec =
+        |options: &[&str]| i.launch(&[&["exec"], options, &["of", "sh", "-c", seen]].concat()).ok();
+    let whole = "/srv/app\n2000\n2000\n2000 79\nbar /srv";
+    i.launch(&["-d", "--name", "of", "./oci"]).ok();
+    assert_eq!(exec(&[]), whole);
+    let root = "/\n0\n0\n0\nmine /root";
+    assert_eq!(exec(&["-u", "root", "-w", "/", "-e", "FOO=mine"]), root);
+    let table = i.launch(&["ps"]).ok();
+    assert!(table.lines().any(|l| l.starts_with("of ") && l.ends_with(" sleep 60")), "{table}");
+    let all: serde_json::Value = serde_json::from_str(&i.launch(&["inspect", "of"]).ok()).unwrap();
+    assert_eq!(
+        (&all[0]["spec"]["user"], &all[0]["spec"]["workdir"]),
+        (&"app".into(), &"/srv/app".into())
+    );
+    i.launch(&["rm", "-f", "of"]).ok();
+    // The user's own words come first, for later commands, too.
+    let own = ["-d", "--name", "of", "-u", "root", "-w", "/tmp", "-e", "FOO=x", "./oci", "61"];
+    i.launch(&own).ok();
+    assert_eq!(exec(&[]), "/tmp\n0\n0\n0\nx /root");
+    assert!(i.launch(&["ps"]).ok().ends_with(" sleep 61"));
+    i.launch(&["rm", "-f", "of"]).ok();
 }
 
 #[test]
