@@ -11,6 +11,8 @@ mod archives;
 mod bad_files;
 #[path = "containers/bad_options.rs"]
 mod bad_options;
+#[path = "containers/completions.rs"]
+mod completions;
 #[path = "containers/detached.rs"]
 mod detached;
 #[path = "containers/devices.rs"]

@@ -127,7 +127,7 @@ fn line_is(shown: &str, printed: &str) -> bool {
 /// Why a block cannot be run here, if so: what it needs is tried first.
 fn obstacle(block: &Block, dir: &Path, user: Option<u32>) -> Option<String> {
     let text: String = block.commands.iter().map(|s| s.command.as_str()).collect();
-    for option in ["--mem 20M", "--cpus 0.5", "--pids-limit 16", "-u 1000:1000"] {
+    for option in ["--mem 20M", "--mem 200M", "--cpus 0.5", "--pids-limit 16", "-u 1000:1000"] {
         if text.contains(option) {
             let script = format!("launch {option} ./rootfs true 2>&1");
             let said = shell(dir, &script, user);
@@ -191,6 +191,35 @@ fn examples_as_an_ordinary_user() {
         }
     }
     assert!(run >= 7, "only {run} blocks ran");
+}
+
+/// Those of `launch --help`, which are those of the manual page.
+#[test]
+fn examples_of_help() {
+    let Some(sandbox) = prepare() else { return };
+    let dir = &sandbox.dir;
+    let made = "mkdir -p rootfs/bin src && cp /bin/busybox rootfs/bin && rootfs/bin/busybox \
+                --install rootfs/bin && echo 1 >src/file && \
+                printf '#!/bin/sh\\n' >rootfs/app && chmod +x rootfs/app";
+    assert_eq!(shell(dir, &format!("{made}; echo $?"), None), "0\n");
+    let help = shell(dir, "launch --help", None);
+    let shown = help.split("\nExamples:\n").nth(1).unwrap().split("\n\n").next().unwrap();
+    let man = shell(dir, "launch man", None).replace("\\-", "-");
+    assert!(man.contains(&format!(".SH EXAMPLES\n.nf\n{shown}")));
+    let lines = shown.lines().filter(|l| l.starts_with("  launch "));
+    let commands: Vec<&str> = lines.filter_map(|l| l[2..].split("  ").next()).collect();
+    assert_eq!(commands.len(), 4);
+    for command in commands {
+        let shown = vec![Shown { command: command.into(), output: Vec::new() }];
+        let block = Block { line: 0, commands: shown };
+        match obstacle(&block, dir, None) {
+            Some(reason) => common::skip(&format!("{command}: {reason}")),
+            None => {
+                let printed = shell(dir, &format!("{command}; echo $?"), None);
+                assert!(printed.ends_with("0\n"), "{command}: {printed}");
+            }
+        }
+    }
 }
 
 #[test]

@@ -192,7 +192,11 @@ fn fish_options(text: &mut String, condition: &str, rows: &[Row]) {
 }
 
 fn fish() -> String {
-    let mut text = String::from("# fish completion for launch, made by: launch completions fish\n");
+    // The verb is the first word; further on the same word belongs to a command inside.
+    let mut text = String::from(
+        "# fish completion for launch, made by: launch completions fish\n\
+         function __launch_verb; set -l words (commandline -opc); contains -- \"$words[2]\" $argv; end\n",
+    );
     for (name, help) in commands() {
         let help = fish_escaped(help);
         let _ = writeln!(text, "complete -c launch -n __fish_is_first_arg -a {name} -d '{help}'");
@@ -200,7 +204,7 @@ fn fish() -> String {
     let mut all = Vec::new();
     for verb in verbs::VERBS {
         all.push(verb.name);
-        let condition = format!("__fish_seen_subcommand_from {}", verb.name);
+        let condition = format!("__launch_verb {}", verb.name);
         fish_options(&mut text, &condition, &of_verb(verb));
         if verb.words.contains("NAME") {
             let names = "(launch ps -aq 2>/dev/null)";
@@ -209,11 +213,11 @@ fn fish() -> String {
     }
     let _ = writeln!(
         text,
-        "complete -c launch -n '__fish_seen_subcommand_from help' -f -a '{}'\n\
-         complete -c launch -n '__fish_seen_subcommand_from completions' -f -a 'bash zsh fish'",
+        "complete -c launch -n '__launch_verb help' -f -a '{}'\n\
+         complete -c launch -n '__launch_verb completions' -f -a 'bash zsh fish'",
         help_words()
     );
-    let start = format!("not __fish_seen_subcommand_from {}", all.join(" "));
+    let start = format!("not __launch_verb {}", all.join(" "));
     fish_options(&mut text, &start, &of_start());
     text
 }
