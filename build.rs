@@ -69,7 +69,14 @@ fn main() -> Result<(), Box<dyn Error>> {
 fn without_unwinding() -> Result<(), Box<dyn Error>> {
     if env::var("PROFILE")? == "release" {
         let script = PathBuf::from(env::var("CARGO_MANIFEST_DIR")?).join("launcher/launch.ld");
-        println!("cargo:rustc-link-arg-bins=-Wl,--no-eh-frame-hdr,-T,{}", script.display());
+        let bare = env::var("RUSTC_LINKER").is_ok_and(|linker| linker.ends_with("lld"));
+        let script = script.display();
+        match bare {
+            true => println!(
+                "cargo:rustc-link-arg-bins=--no-eh-frame-hdr\ncargo:rustc-link-arg-bins=-T{script}"
+            ),
+            false => println!("cargo:rustc-link-arg-bins=-Wl,--no-eh-frame-hdr,-T,{script}"),
+        }
     }
     Ok(())
 }

@@ -58,7 +58,7 @@ pub fn child_error(step: &ChildStep, errno: Errno, detail: Option<usize>, plan: 
         (ChildStep::Mount(_), Errno::PERM) if plan.ids.is_some() => {
             error.hint("in a user namespace the kernel allows this only where the host's own /proc and /sys are fully visible; an outer container may hide parts of them")
         }
-        (ChildStep::Overlay(_), Errno::NODEV) => error.hint("the kernel has no overlay file system (CONFIG_OVERLAY_FS)"),
+        (ChildStep::Overlay(_), Errno::NODEV) => error.hint("the kernel has no overlay file system (modprobe overlay)"),
         (ChildStep::Overlay(_), Errno::PERM) if plan.ids.is_some() => error.hint("overlay in a user namespace needs Linux 5.11"),
         (ChildStep::Overlay(_), Errno::INVAL) if plan.sends_trees() => error.hint("a layer over an idmapped mount needs Linux 5.19"),
         (ChildStep::Overlay(_), Errno::INVAL) if plan.rootless => error.hint("something is mounted below it, which a user namespace may not look behind"),

@@ -175,7 +175,7 @@ pub fn no_nftables(e: Errno) -> bool {
 fn bridge_error(name: &str, e: Errno) -> Error {
     let error = Error::os(format!("make bridge {name}"), e);
     match e {
-        Errno::OPNOTSUPP => error.hint("the kernel has no bridges (CONFIG_BRIDGE)"),
+        Errno::OPNOTSUPP => error.hint("the kernel has no bridges (modprobe bridge)"),
         Errno::PERM => {
             error.hint("this needs CAP_NET_ADMIN on the host; an ordinary user has --net pasta")
         }

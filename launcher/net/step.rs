@@ -87,7 +87,7 @@ impl NetStep {
                 error.hint("this needs CAP_SYS_ADMIN over that namespace: root's, mostly")
             }
             (NetStep::Plug { .. }, Errno::OPNOTSUPP) => {
-                error.hint("the kernel has no veth (CONFIG_VETH)")
+                error.hint("the kernel has no veth (modprobe veth)")
             }
             _ => error,
         }

@@ -119,6 +119,24 @@ fn the_prebuilt_programs_are_what_would_be_built() {
     }
 }
 
+/// A name that a table has wrong is a call that nothing inside can make.
+#[test]
+fn every_machine_has_its_stat() {
+    let table = Table::new();
+    for arch in [Arch::X86_64, Arch::Aarch64, Arch::Riscv64] {
+        let mut profile = default_profile(arch, names::DEFAULT);
+        profile.foreign.clear();
+        let program = assemble(&profile, arch, &table);
+        for name in
+            ["newfstatat", "fstat", "statx", "openat", "getdents64", "mmap", "execve", "clone"]
+        {
+            let number = table.number(arch, name).unwrap_or_else(|| panic!("{name} of {arch:?}"));
+            let said = evaluate(&program, arch.audit(), number, [0; 6]);
+            assert_eq!(said, Some(value(Action::Allow)), "{name} of {arch:?}");
+        }
+    }
+}
+
 #[test]
 fn what_docker_promises() {
     let table = Table::new();

@@ -125,6 +125,6 @@ mount_all
 mount_cgroups
 ip link set lo up
 if [ -n "$uid" ]; then delegate; fi
-stty -F /dev/ttyS1 raw -echo
-(run </dev/null >/dev/ttyS1 2>&1)
+stty -F "/dev/$channel" raw -echo
+(run </dev/null >"/dev/$channel" 2>&1)
 finish $?
