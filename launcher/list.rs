@@ -21,12 +21,19 @@ pub fn ps(all: bool, quiet: bool, whole: bool, as_json: bool) -> String {
     if as_json {
         return format!("{}\n", Value::from(list.iter().map(facts).collect::<Vec<_>>()));
     }
-    let head = ["NAME", "PID", "STATUS", "SINCE", "MEMORY", "COMMAND"].map(str::to_owned);
-    let rows = list.iter().map(|f| row(f, whole));
-    table(&std::iter::once(head).chain(rows).collect::<Vec<_>>())
+    let head = ["NAME", "PID", "STATUS", "SINCE", "MEMORY", "PORTS", "COMMAND"].map(str::to_owned);
+    let mut leases = net::Leases::default();
+    let rows = list.iter().map(|f| row(f, whole, &mut leases));
+    let rows: Vec<[String; 7]> = std::iter::once(head).chain(rows).collect();
+    // Most have none.
+    if rows.iter().skip(1).all(|row| row[5].is_empty()) {
+        let without = |[a, b, c, d, e, _, f]: [String; 7]| [a, b, c, d, e, f];
+        return table(&rows.into_iter().map(without).collect::<Vec<_>>());
+    }
+    table(&rows)
 }
 
-fn row(f: &Found, whole: bool) -> [String; 6] {
+fn row(f: &Found, whole: bool, leases: &mut net::Leases) -> [String; 7] {
     let pid = match (&f.entry.process, f.life) {
         (Some(p), Life::Running) => p.pid.to_string(),
         _ => "-".into(),
@@ -41,7 +48,9 @@ fn row(f: &Found, whole: bool) -> [String; 6] {
     if !whole && words.chars().count() > COMMAND_MOST {
         words = words.chars().take(COMMAND_MOST - 3).chain("...".chars()).collect();
     }
-    [f.name.clone(), pid, f.status(seen.frozen), since, memory, words]
+    let ports = leases.of(&f.entry.items).into_iter().flat_map(|l| &l.ports);
+    let ports = ports.map(|p| p.arrow()).collect::<Vec<_>>().join(",");
+    [f.name.clone(), pid, f.status(seen.frozen), since, memory, ports, words]
 }
 
 /// At most one decimal.
@@ -80,7 +89,8 @@ pub fn table<const N: usize>(rows: &[[String; N]]) -> String {
 
 /// The container's ports and where the host has them, a line each.
 fn ports(f: &Found) -> Vec<String> {
-    net::leases(&f.entry.items).iter().flat_map(|l| &l.ports).map(|p| p.words()).collect()
+    let mut leases = net::Leases::default();
+    leases.of(&f.entry.items).into_iter().flat_map(|l| &l.ports).map(|p| p.words()).collect()
 }
 
 /// `launch port`; with several names each line begins with one.
@@ -114,7 +124,7 @@ pub fn facts(f: &Found) -> Value {
         "uptime_seconds": end.saturating_sub(f.entry.facts.started) as f64 / 1000.0,
         "detached": f.entry.facts.detached,
         "restarts": f.entry.facts.detached.then(|| report_of(f)),
-        "addresses": net::leases(&f.entry.items).iter().map(|l| l.ip.to_string()).collect::<Value>(),
+        "addresses": net::Leases::default().of(&f.entry.items).iter().map(|l| l.ip.to_string()).collect::<Value>(),
         "ports": ports(f),
         "memory": seen.memory.map(|(used, _)| used),
         "memory_limit": seen.memory.and_then(|(_, limit)| limit),

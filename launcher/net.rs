@@ -5,6 +5,7 @@
 //! file before it is there, so that `release` finds it, whoever calls it.
 
 pub mod bridge;
+mod conntrack;
 mod helper;
 pub mod hosts;
 pub mod lease;
@@ -29,6 +30,7 @@ use rustix::fd::{AsRawFd, OwnedFd};
 use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
 use state::{Lease, State};
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -217,17 +219,24 @@ pub fn of_container(name: &str) -> Result<(PathBuf, OwnedFd)> {
     }
 }
 
-/// What a container has on bridges, by its record.
-pub fn leases(items: &[(RecordItem, u64)]) -> Vec<Lease> {
-    let of = |(item, _): &(RecordItem, u64)| match item {
-        RecordItem::Network { namespace, id } => {
-            let text = std::fs::read_to_string(place::of(*namespace).join("state"));
-            let all = State::decode(&text.unwrap_or_default()).leases;
-            all.into_iter().filter(|l| l.id == *id).collect()
-        }
-        _ => Vec::new(),
-    };
-    items.iter().flat_map(of).collect()
+/// What containers have on bridges, each namespace's state read once.
+#[derive(Default)]
+pub struct Leases(BTreeMap<u64, Vec<Lease>>);
+
+impl Leases {
+    /// Of one container, by its record.
+    pub fn of(&mut self, items: &[(RecordItem, u64)]) -> Vec<&Lease> {
+        let item = items.iter().find_map(|(item, _)| match item {
+            RecordItem::Network { namespace, id } => Some((*namespace, id)),
+            _ => None,
+        });
+        let Some((namespace, id)) = item else { return Vec::new() };
+        let all = self.0.entry(namespace).or_insert_with(|| {
+            let text = std::fs::read_to_string(place::of(namespace).join("state"));
+            State::decode(&text.unwrap_or_default()).leases
+        });
+        all.iter().filter(|l| l.id == *id).collect()
+    }
 }
 
 /// `8080/tcp`, as messages have it.

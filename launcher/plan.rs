@@ -76,7 +76,7 @@ fn work_out(spec: &Spec, host: &Host) -> Result<Plan> {
     let (ids, ids_lock) = ids::choose(spec, host)?;
     let terminal = host.wants_terminal(spec.tty);
     let opened = if spec.detach { detach::places()? } else { Vec::new() };
-    let hostname = spec.hostname.clone().unwrap_or_else(|| id.clone());
+    let hostname = names::hostname(spec, &id, 8);
     let mut build = Builder::new(spec, host, fd.as_fd(), &root);
     (build.ids, build.warnings, build.host_root) = (ids.clone(), warnings, host_root);
     build.slots = opened.len();

@@ -14,7 +14,7 @@ pub mod place;
 pub mod report;
 mod sweep;
 
-pub use find::{Found, Life, all, find};
+pub use find::{Found, Life, all, find, look_for};
 pub use sweep::sweep;
 
 use crate::cgroup;
@@ -144,7 +144,7 @@ pub fn create(id: &str, items: &[RecordItem], facts: &Facts) -> Result<Record> {
         match place::open(&path, true).and_then(|dir| create_in(dir, &path, id, items, facts)) {
             Ok(record) => return Ok(record),
             // A name that is taken in one place is taken in all.
-            Err(e) if find::look_for(id).is_ok_and(|f| f.is_some()) => return Err(e),
+            Err(e) if look_for(id).is_ok_and(|f| f.is_some()) => return Err(e),
             Err(e) => last = Some(e),
         }
     }
@@ -277,7 +277,7 @@ fn replace(dir: BorrowedFd<'_>, id: &str) -> Result<()> {
 
 /// Who has the name, since when.
 pub fn in_use(id: &str) -> Error {
-    let found = find::look_for(id).ok().flatten();
+    let found = look_for(id).ok().flatten();
     let Some(found) = found else { return Error::new(format!("name '{id}' is in use")) };
     let by = found.entry.process.map_or_else(String::new, |p| format!(" by process {}", p.pid));
     let age = now().saturating_sub(found.entry.facts.started);

@@ -12,7 +12,8 @@ pub static PS: Verb = Verb {
     words: "",
     help: "list containers",
     doc: "Those that run, with -a also those that have ended and whose end is kept. MEMORY\n\
-          is what is used of the limit, where there is one.",
+          is what is used of the limit, where there is one; PORTS, if any has some, what\n\
+          is published: the host's address and port, then the port inside.",
     options: &[
         Opt { names: "-a --all", value: "", help: "those that have ended, too" },
         Opt { names: "-q --quiet", value: "", help: "names only" },

@@ -49,7 +49,7 @@ const NETWORK: &str = "\
   --net bridge        an address on bridge launch0, made for its first container
                       and gone with its last; others: --net bridge:NAME. Given
                       many times: many interfaces, eth0, eth1, ...
-  --net container:NAME   the network of a container that runs
+  --net container:NAME   a running container's, with its host name and resolver
   --net ns:PATH       a namespace that exists: ns:/run/netns/NAME
   --net pasta, --net slirp4netns   an ordinary user's: the program of that name
                       carries what the container sends, and -p; install it first

@@ -6,7 +6,7 @@ use crate::net::link::{self, Plug, Prefix};
 use crate::net::netlink::Socket;
 use crate::net::place::Locked;
 use crate::net::state::{Bridge, Lease, State};
-use crate::net::{Wanted, bridge, hosts, nft};
+use crate::net::{Wanted, bridge, conntrack, hosts, nft};
 use core::net::{IpAddr, Ipv4Addr};
 use rustix::io::Errno;
 use std::path::Path;
@@ -127,18 +127,23 @@ pub fn give_back(locked: &mut Locked, id: &str, unused: &Unused) -> Result<()> {
 
 /// The rules without this lease's ports. `state` has it no more.
 fn unpublish(state: &State, lease: &Lease) -> Result<()> {
-    match Socket::netfilter().and_then(|s| {
+    let done = Socket::netfilter().and_then(|s| {
         let done = match nft::ports(&s, state, lease, false) {
             // Some were never there, or are gone: then say what is to be left.
             Err(Errno::NOENT) => nft::write(&s, state),
             other => other,
         };
-        s.leave_open();
-        done
-    }) {
-        Err(e) if !bridge::no_nftables(e) => Err(bridge::rules_error(e)),
-        _ => Ok(()),
-    }
+        done.map(|()| s)
+    });
+    let socket = match done {
+        Err(e) if bridge::no_nftables(e) => return Ok(()),
+        other => other.map_err(bridge::rules_error)?,
+    };
+    let six = state.bridge(&lease.bridge).and_then(|b| b.second(lease.ip));
+    let inside: Vec<IpAddr> = six.into_iter().chain([lease.ip.into()]).collect();
+    let forgotten = conntrack::forget_translated(&socket, &lease.ports, &inside);
+    socket.leave_open();
+    forgotten
 }
 
 impl Lease {

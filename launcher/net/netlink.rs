@@ -37,6 +37,10 @@ pub struct Refused {
 }
 
 impl Batch {
+    pub fn is_empty(&self) -> bool {
+        self.starts.is_empty()
+    }
+
     /// Begins a message with its fixed part; attributes follow. REQUEST is added.
     pub fn message(&mut self, kind: u16, flags: u16, fixed: &[u8]) -> &mut Batch {
         self.starts.push(self.bytes.len());

@@ -4,7 +4,7 @@ use crate::error::{Error, Result};
 use crate::net::netlink::Socket;
 use crate::net::place::Locked;
 use crate::net::state::{Published, protocol};
-use crate::net::{Wanted, bridge, nft, shown};
+use crate::net::{Wanted, bridge, conntrack, nft, shown};
 use crate::spec::Port;
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use rustix::fd::OwnedFd;
@@ -35,14 +35,14 @@ pub fn publish(locked: &mut Locked, wanted: &Wanted) -> Result<Vec<OwnedFd>> {
     }
     locked.save()?;
     let lease = &locked.state.leases[at];
-    let result = Socket::netfilter().and_then(|s| {
-        match nft::ports(&s, &locked.state, lease, true) {
-            // Somebody flushed the rules of the whole host.
-            Err(Errno::NOENT) => nft::write(&s, &locked.state),
-            other => other,
-        }
-    });
-    result.map_err(bridge::rules_error)?;
+    let socket = Socket::netfilter().map_err(bridge::rules_error)?;
+    match nft::ports(&socket, &locked.state, lease, true) {
+        // Somebody flushed the rules of the whole host.
+        Err(Errno::NOENT) => nft::write(&socket, &locked.state),
+        other => other,
+    }
+    .map_err(bridge::rules_error)?;
+    conntrack::forget_own(&socket, &lease.ports)?;
     Ok(held)
 }
 

@@ -2,7 +2,7 @@
 //! `bridge`, `lease`, and what was switched on for them.
 
 use crate::net::link::Prefix;
-use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::fmt::Write;
 
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -100,12 +100,19 @@ impl Bridge {
 impl Published {
     /// As docker has it: `80/tcp -> 0.0.0.0:8080`.
     pub fn words(&self) -> String {
-        let ip = match self.ip {
-            None => "0.0.0.0".to_owned(),
-            Some(IpAddr::V4(ip)) => ip.to_string(),
-            Some(IpAddr::V6(ip)) => format!("[{ip}]"),
-        };
-        format!("{}/{} -> {ip}:{}", self.inside, protocol(self.udp), self.outside)
+        format!("{}/{} -> {}", self.inside, protocol(self.udp), self.outside())
+    }
+
+    /// For a list: `0.0.0.0:8080->80/tcp`.
+    pub fn arrow(&self) -> String {
+        format!("{}->{}/{}", self.outside(), self.inside, protocol(self.udp))
+    }
+
+    fn outside(&self) -> String {
+        match self.ip {
+            None => format!("0.0.0.0:{}", self.outside),
+            Some(ip) => SocketAddr::new(ip, self.outside).to_string(),
+        }
     }
 }
 

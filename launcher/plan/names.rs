@@ -4,13 +4,30 @@ use super::{Builder, c_path, parents};
 use crate::beneath;
 use crate::error::{Error, Result};
 use crate::net::{self, hosts};
-use crate::spec::{MountOp, Net, Owners};
+use crate::record;
+use crate::spec::{MountOp, Net, Owners, Spec};
 use crate::step::{Bind, ChildStep, Provided};
+use rustix::fd::AsFd;
 use rustix::fs::{Mode, OFlags};
+use rustix::io::Errno;
 use std::ffi::OsString;
 use std::fmt::Write;
 use std::os::unix::ffi::OsStringExt;
 use std::path::{Component, Path, PathBuf};
+
+/// What another container's network comes with, so much of each file.
+const OTHERS_MOST: u64 = 1 << 20;
+
+/// The option's, or that of the container whose network it has (of so many, one behind the
+/// other), or its own name.
+pub fn hostname(spec: &Spec, id: &str, most: u32) -> String {
+    let others = || {
+        let Net::Container(name) = &spec.net else { return None };
+        let found = record::look_for(name).ok()?.filter(|_| most > 0)?;
+        Some(hostname(&*found.spec().ok()?, &found.name, most - 1))
+    };
+    spec.hostname.clone().or_else(others).unwrap_or_else(|| id.to_owned())
+}
 
 impl Builder<'_> {
     /// The hosts file of the bridge is opened while the host's files are still to be seen.
@@ -40,7 +57,12 @@ impl Builder<'_> {
         let options = &self.spec.net_options;
         let all = self.spec.net != Net::None;
         if all || !options.hosts.is_empty() {
-            let (text, must) = (self.hosts_file()?, !options.hosts.is_empty());
+            let must = !options.hosts.is_empty();
+            let others = if must { None } else { self.others("/etc/hosts")? };
+            let text = match others.filter(|_| self.hosts_slot.is_none()) {
+                Some(text) => Some(text),
+                None => self.hosts_file()?,
+            };
             self.provide("/etc/hosts", text, must)?;
         }
         if all {
@@ -48,9 +70,27 @@ impl Builder<'_> {
         }
         let must = !options.dns.is_empty() || !options.search.is_empty();
         if all || must {
-            self.provide("/etc/resolv.conf", Some(self.resolver()), must)?;
+            let others = if must { None } else { self.others("/etc/resolv.conf")? };
+            let text = others.unwrap_or_else(|| self.resolver());
+            self.provide("/etc/resolv.conf", Some(text), must)?;
         }
         Ok(())
+    }
+
+    /// The file as the container has it whose network this one gets, if it does.
+    fn others(&self, path: &str) -> Result<Option<String>> {
+        let Net::Container(name) = &self.spec.net else { return Ok(None) };
+        let failed = |e| Error::os(format!("read {path} of container {name}"), e);
+        let (pid, _alive) = record::find(name.as_ref())?.ready_process()?;
+        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let root = format!("/proc/{}/root", pid.as_raw_nonzero());
+        let root = rustix::fs::open(root, flags, Mode::empty()).map_err(failed)?;
+        match beneath::read_in_root(root.as_fd(), Path::new(path), OTHERS_MOST) {
+            Ok(text) => Ok(text.and_then(|text| String::from_utf8(text).ok())),
+            // A link to a device or the like: it wants no such file.
+            Err(Errno::NODEV | Errno::FBIG) => Ok(None),
+            Err(e) => Err(failed(e)),
+        }
     }
 
     /// None: the one that is opened.

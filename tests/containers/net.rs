@@ -195,6 +195,7 @@ fn what_is_taken_names_its_owner() {
         Run::of(w.on_host(&[&[launch().to_str().unwrap()], options].concat())).ok()
     };
     assert_eq!(ports(&["port", "holder"]), "80/tcp -> 0.0.0.0:8080");
+    assert!(ports(&["ps"]).contains("  0.0.0.0:8080->80/tcp  sh -c "));
     assert!(ports(&["ps", "--json"]).contains("\"addresses\":[\"10.213.0.9\"]"));
     refused(&["-p", "8080:1"], &["--publish 8080/tcp: in use by container web ("]);
     refused(&["-p", "127.0.0.1:8080:1"], &["in use by container web"]);
@@ -220,6 +221,33 @@ fn what_is_taken_names_its_owner() {
         .fails(125, &["all 1 addresses of 10.7.7.1/30 are in use"]);
     drop(one);
     Run::of(w.launch(&s, &[], &["true"])).ok();
+    w.check_clean();
+}
+
+/// A sender that keeps its port and never pauses reaches whatever is there now.
+#[test]
+fn flows_of_udp_follow_the_port() {
+    let Some(_s) = Sandbox::new() else { return };
+    let Some(w) = World::new() else { return };
+    let ask = || {
+        let line = "echo x | socat -t0.3 - UDP:192.0.2.2:514,sourceport=4000,reuseaddr 2>&1";
+        Run::of(w.on_outside(&["sh", "-c", line])).out
+    };
+    // Remembered as one of the host's own.
+    ask();
+    let holder = w.serve(&["--net", "bridge"], "sleep 30");
+    for name in ["one", "two"] {
+        let options = ["-p", "514:514/udp", "--name", name];
+        let serve = format!("socat UDP-LISTEN:514,fork,reuseaddr SYSTEM:'echo {name}'");
+        let server = w.serve(&options, &serve);
+        wait_until("an answer", || ask() == format!("{name}\n"));
+        drop(server);
+        Run::of(w.launch_in("/", &["--ephemeral"], &["true"])).ok();
+        // Again one of the host's own.
+        ask();
+    }
+    drop(holder);
+    Run::of(w.launch_in("/", &["--ephemeral"], &["true"])).ok();
     w.check_clean();
 }
 

@@ -66,6 +66,22 @@ fn the_network_of_another_container() {
         out.contains("veth0")
     });
     assert!(out.contains("eth0\n") && out.contains("10.213.0.2\tfirst\n"), "{out}");
+    // All else that belongs to a network is the other's, too, unless options say otherwise.
+    let script = "hostname; cat /etc/hostname; cat /etc/hosts /etc/resolv.conf";
+    let dns = ["--dns", "192.0.2.9", "--add-host", "db:10.1.1.1", "--hostname", "box"];
+    let third = server(w.launch(&s, &[&["--name", "third"], &dns[..]].concat(), &["sleep", "30"]));
+    let of_third = ["--net", "container:third", "--name", "fourth"];
+    let mut out = String::new();
+    wait_until("the third", || {
+        out = Run::of(w.launch(&s, &of_third, &["sh", "-c", script])).out;
+        !out.is_empty()
+    });
+    assert!(out.starts_with("box\nbox\n") && out.contains("10.1.1.1\tdb\n"), "{out}");
+    assert!(out.ends_with("nameserver 192.0.2.9\n"), "{out}");
+    let own = ["--dns", "192.0.2.8", "--hostname", "own"];
+    let out = Run::of(w.launch(&s, &[&of_third, &own[..]].concat(), &["sh", "-c", script])).ok();
+    assert!(out.starts_with("own\nown\n") && out.ends_with("nameserver 192.0.2.8"), "{out}");
+    drop(third);
     let none = w.launch(&s, &["--net", "container:third"], &["true"]);
     Run::of(none).fails(125, &["no container 'third'"]);
     drop(first);
