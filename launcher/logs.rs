@@ -69,7 +69,8 @@ fn follow(
     file: BorrowedFd<'_>,
     copy: &mut dyn FnMut() -> Result<bool>,
 ) -> Result<i32> {
-    let (_, pidfd) = found.process()?;
+    // It may have ended since we found it; what it wrote is wanted all the same.
+    let Some((_, pidfd)) = found.try_process()? else { return copy().map(|_| 0) };
     let changes = watch(file)?;
     let stdout = rustix::stdio::stdout();
     loop {
