@@ -19,24 +19,12 @@ const TESTS: [&str; 1] = ["containers"];
 /// A failure at every step of a plan, once on version 2 as root: emulated, each sweep of
 /// the others takes minutes, and what it sweeps is the same on the host.
 const SWEEPS: &str = "faults::";
+/// The same of a detached start.
+const SWEEP_DETACHED: &str = "detached::a_failure_or_a_kill_at_every_step";
 /// Images that no machine makes any different: once, as root.
 const FORMS: &str = "hostile_forms::";
-/// What is known not to be right on a pure version 2 yet, and so not promised there: detached
-/// containers, entering one, and, for an ordinary user, names that are taken and null.
-const NOT_YET: [&str; 10] = [
-    "--skip",
-    "detached::",
-    "--skip",
-    "exec::",
-    "--skip",
-    "living::names_are_held_by_one_and_the_others_are_told",
-    "--skip",
-    "living::sixteen_at_once_with_one_name",
-    "--skip",
-    "hidden::the_images_null_is_not_used",
-];
 /// What an initramfs could make different; the rest is the same as on a disk.
-const ROOTS: [&str; 20] = [
+const ROOTS: [&str; 21] = [
     "status::",
     "rootfs::",
     "process::",
@@ -57,6 +45,7 @@ const ROOTS: [&str; 20] = [
     "rootless::",
     "lookback::",
     "hidden::",
+    "exec::",
 ];
 const SWEEP_HERE: &str = "faults::with_every_limit_and_mount";
 const HARNESS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/vm/run");
@@ -164,8 +153,7 @@ fn machine_has_cgroup_v2_and_returns_the_status() -> Result<()> {
 
 #[test]
 fn containers_as_root() -> Result<()> {
-    let filter = [&["--skip", SWEEPS][..], &NOT_YET].concat();
-    containers("containers_as_root", &[], &filter)
+    containers("containers_as_root", &[], &["--skip", SWEEPS])
 }
 
 #[test]
@@ -175,12 +163,12 @@ fn failures_at_every_step() -> Result<()> {
 
 #[test]
 fn containers_as_a_user_with_a_delegated_cgroup() -> Result<()> {
-    let filter = [&["--skip", SWEEPS, "--skip", FORMS][..], &NOT_YET].concat();
+    let filter = ["--skip", SWEEPS, "--skip", SWEEP_DETACHED, "--skip", FORMS];
     containers("containers_as_a_user_with_a_delegated_cgroup", &["-u", "1000"], &filter)
 }
 
 #[test]
 fn containers_on_an_initramfs() -> Result<()> {
-    let filter = [&["--skip", SWEEPS, "--skip", FORMS][..], &NOT_YET, &ROOTS].concat();
+    let filter = [&["--skip", SWEEPS, "--skip", FORMS][..], &ROOTS].concat();
     containers("containers_on_an_initramfs", &["-r"], &filter)
 }
