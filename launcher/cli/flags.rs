@@ -172,6 +172,13 @@ static FLAGS: &[Flag] = &[
               ro, exec, suid, dev. Without them programs in it cannot be executed, as in docker.",
     },
     Flag {
+        names: "--shm-size",
+        arg: Value("SIZE", mounts::shm_size),
+        group: Files,
+        help: "the most that /dev/shm may hold, as in 64m",
+        doc: "Without it as much as half of the host's memory, and no more than --mem.",
+    },
+    Flag {
         names: "--read-only",
         arg: Switch(|d, on| set(&mut d.spec.read_only, on)),
         group: Files,

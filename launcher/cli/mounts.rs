@@ -79,6 +79,17 @@ pub fn tmpfs(draft: &mut Draft, given: Given) -> Result<()> {
     Ok(())
 }
 
+/// Over the one that is always there.
+pub fn shm_size(draft: &mut Draft, given: Given) -> Result<()> {
+    let size = given.size()?;
+    if size == 0 {
+        return Err(given.bad("not more than 0"));
+    }
+    let (flags, data) = (TmpfsFlags::default(), format!("mode=1777,size={size}"));
+    draft.spec.mounts.push(MountOp::Tmpfs { target: "/dev/shm".into(), flags, data });
+    Ok(())
+}
+
 /// One option for the kernel, in the form every kernel reads alike.
 fn tmpfs_data(word: &str) -> std::result::Result<String, String> {
     let known = "size, mode, uid, gid, nr_inodes, exec, suid, dev, ro";

@@ -1,7 +1,7 @@
 //! The nearest known word to a mistyped one.
 
-/// Options of bwrap, systemd-nspawn, unshare and podman, and ours for the same.
-const ELSEWHERE: [(&str, &str); 11] = [
+/// Options of bwrap, systemd-nspawn, unshare, docker and podman, and ours for the same.
+const ELSEWHERE: [(&str, &str); 18] = [
     ("--bind", "-v SRC:DST"),
     ("--ro-bind", "-v SRC:DST:ro"),
     ("--bind-ro", "-v SRC:DST:ro"),
@@ -11,9 +11,18 @@ const ELSEWHERE: [(&str, &str); 11] = [
     ("--gid", "--user USER:GROUP"),
     ("--directory", "ROOTFS itself, with no option before it"),
     ("--cpu-quota", "--cpus"),
+    ("--cpu-period", "--cpus"),
     ("--overlay", "--ephemeral"),
+    ("--expose", "-p HOST:CONTAINER"),
+    ("--volumes-from", "-v, with the same SRC"),
+    ("--pid", OWN),
+    ("--ipc", OWN),
+    ("--uts", OWN),
+    ("--cgroupns", OWN),
     ("--unshare-net", "--net none, which is the default"),
 ];
+
+const OWN: &str = "always a namespace of its own (--net alone can be shared)";
 
 /// Commands that docker's users try, and that a directory is unlikely to be called; and what
 /// there is in their place.

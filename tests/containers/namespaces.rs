@@ -193,4 +193,6 @@ fn shared_memory_and_message_queues_are_the_containers() {
     s.sh(NONE, "echo x >/dev/shm/one; mkdir /dev/mqueue/d 2>/dev/null; >/dev/mqueue/q; ls /dev/shm /dev/mqueue")
         .expect(0);
     assert_eq!(s.sh(NONE, "ls /dev/shm /dev/mqueue").ok(), "/dev/mqueue:\n\n/dev/shm:");
+    let full = "dd if=/dev/zero of=/dev/shm/x bs=1M 2>/dev/null; stat -c %s /dev/shm/x";
+    assert_eq!(s.sh(&["--shm-size", "2m"], full).ok(), "2097152");
 }

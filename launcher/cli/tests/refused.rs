@@ -242,6 +242,7 @@ const BAD_OPTIONS: &[(&[&str], &str)] = &[
     (&["--tmpfs", "/t:huge=always"], "unknown tmpfs option 'huge=always'"),
     (&["--tmpfs", "/t:size=1X"], "size '1X': unknown unit 'X'"),
     (&["--tmpfs", "/t:size=0"], "size '0': not more than 0"),
+    (&["--shm-size", "0"], "--shm-size '0': not more than 0"),
     (&["--tmpfs", "/t:size=101%"], "not 1% to 100%"),
     (&["--tmpfs", "/t:size=0%"], "not 1% to 100%"),
     (&["--tmpfs", "/t:size=+5%"], "not 1% to 100%"),
