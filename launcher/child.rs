@@ -65,6 +65,7 @@ pub struct Done {
     pub keyring: bool,
     pub cgroups: u32,
     pub limits: u32,
+    pub volumes: u32,
     /// Bit n: the nth thing to be hidden is not there.
     pub absent: u64,
 }
@@ -223,6 +224,11 @@ impl Context {
             }
             ChildStep::Bind(bind) => mount::volume::bind(bind, sys::borrow(self.slots[bind.slot])),
             ChildStep::Harden(step) => self.harden(step),
+            ChildStep::Volume(v) => {
+                mount::volume::own(v)?;
+                self.done.volumes += 1;
+                Ok(())
+            }
             ChildStep::Provide(p) => mount::volume::provide(p, &self.slots),
             ChildStep::ReadOnly { target } => mount::attributes(target, sys::attr::RDONLY),
             ChildStep::OpenTerminal { owner } => self.open_terminal(*owner),

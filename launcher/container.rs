@@ -4,6 +4,8 @@ use crate::cgroup::Glance;
 use crate::command::Command;
 use crate::error::{Error, Result};
 use crate::image::apply;
+use crate::image::digest::Digest;
+use crate::image::store::Store;
 use crate::quote::quote;
 use crate::record::{Found, Life};
 use crate::spec::Spec;
@@ -27,6 +29,18 @@ impl Found {
             }
             _ => Err(damaged()),
         }
+    }
+
+    /// The same with what else its image says, as far as the image is still known.
+    pub fn settled_spec(&self) -> Result<Box<Spec>> {
+        let mut spec = self.spec()?;
+        let id = Digest::parse(&self.entry.facts.image_id);
+        let store = id.and_then(|_| Store::existing().ok().flatten());
+        let record = id.zip(store).and_then(|(id, store)| store.image(&id).ok().flatten());
+        if let Some(whole) = record.and_then(|r| apply::apply(&spec, &r.config).ok()) {
+            (spec.volumes, spec.stop_signal) = (whole.volumes, whole.stop_signal);
+        }
+        Ok(spec)
     }
 
     /// Of one that runs.

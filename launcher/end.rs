@@ -63,8 +63,11 @@ fn ask(
 ) -> Result<Option<(Found, OwnedFd, u32)>> {
     let found = record::find(name.as_ref())?;
     let Some((_, pidfd)) = found.try_process()? else { return Ok(None) };
-    let timeout = timeout.or_else(|| found.spec().ok().map(|s| s.stop_timeout)).unwrap_or(10);
-    send(&found, pidfd.as_fd(), signal.unwrap_or(libc::SIGTERM))?;
+    let spec = found.settled_spec().ok();
+    let timeout = timeout.or(spec.as_ref().map(|s| s.stop_timeout)).unwrap_or(10);
+    // Our init makes of SIGTERM what it is to be.
+    let own = spec.filter(|s| s.no_init).and_then(|s| s.stop_signal);
+    send(&found, pidfd.as_fd(), signal.or(own).unwrap_or(libc::SIGTERM))?;
     Ok(Some((found, pidfd, timeout)))
 }
 

@@ -101,6 +101,9 @@ pub fn child_words(step: &ChildStep) -> String {
             let ro = if b.read_only { ", read-only" } else { "" };
             format!("volume {} on {}{ro}", b.source.display(), lossy(&b.target))
         }
+        ChildStep::Volume(v) => {
+            format!("the image's volume on {}: writes go to memory and vanish", lossy(&v.target))
+        }
         ChildStep::Provide(p) => format!("give it {} of its own", lossy(&p.bind.target)),
         ChildStep::Harden(step) => harden::words(step),
         ChildStep::ReadOnly { target } => format!("make {} read-only", lossy(target)),
@@ -189,6 +192,10 @@ fn child_shell(step: &ChildStep, plan: &Plan) -> Vec<String> {
             }
             out
         }
+        ChildStep::Volume(v) => vec![
+            format!("cd {}", quote(v.target.to_bytes())),
+            format!("mount -t overlay -o {} overlay .", lossy(&v.data)),
+        ],
         ChildStep::Provide(p) => {
             let target = quote(p.bind.target.to_bytes());
             match &p.text {

@@ -28,7 +28,10 @@ fn one(f: &Found) -> Value {
     add("directory", text(f.entry.facts.cwd.as_os_str()));
     add("environment", f.entry.facts.env.iter().map(|w| text(w)).collect());
     add("cgroups", f.cgroups().map(|d| text(d.as_os_str())).collect());
-    if let Ok(spec) = f.spec() {
+    if !f.entry.facts.image_id.is_empty() {
+        add("image", f.entry.facts.image_id.as_str().into());
+    }
+    if let Ok(spec) = f.settled_spec() {
         add("spec", self::spec(&spec));
     }
     if let (Life::Running, Ok((pid, _))) = (f.life, f.process()) {
@@ -78,6 +81,7 @@ fn spec(s: &Spec) -> Value {
         "read_only": s.read_only,
         "ephemeral": s.ephemeral,
         "mounts": s.mounts.iter().map(mount).collect::<Value>(),
+        "volumes": s.volumes.iter().map(|v| path(v)).collect::<Value>(),
         "limits": limits(&s.limits),
         "net": net(&s.net),
         "ports": s.net_options.ports.len(),
@@ -92,6 +96,7 @@ fn spec(s: &Spec) -> Value {
         "privileged": s.caps.privileged,
         "new_privileges": s.new_privileges,
         "stop_timeout": s.stop_timeout,
+        "stop_signal": s.stop_signal.unwrap_or(libc::SIGTERM),
     })
 }
 

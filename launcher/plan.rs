@@ -68,8 +68,9 @@ pub fn plan(spec: &Spec, host: &Host) -> Result<Plan> {
 }
 
 fn work_out(spec: &Spec, host: &Host) -> Result<Plan> {
-    let rootfs::Found { spec: told, root, look: fd, whole, held, warnings, .. } =
-        rootfs::find(spec, host)?;
+    let rootfs::Found {
+        spec: told, root, image: image_id, look: fd, whole, held, warnings, ..
+    } = rootfs::find(spec, host)?;
     let (image, command, spec) = (image::apply::words(spec, &told), spec.command.len(), &*told);
     let host_root = matches!(root, Root::Directory) && rootfs::is_hosts(&fd);
     let id = spec.name.clone().unwrap_or_else(record::name::invent);
@@ -106,7 +107,7 @@ fn work_out(spec: &Spec, host: &Host) -> Result<Plan> {
     build.cgroup_view()?;
     build.finish(&hostname, &who, &workdir)?;
     build.exec(candidates, &env, spec.no_init, opened.get(detach::REPORT))?;
-    let facts = record::Facts { detached: spec.detach, image, command, ..facts(&env) };
+    let facts = record::Facts { detached: spec.detach, image, image_id, command, ..facts(&env) };
     let host_steps = build.host_steps(&id, cgroups.as_ref(), facts)?;
     let Builder { child, slots, warnings, tree_slot, .. } = build;
     let tree = tree_slot.zip(root.disk());

@@ -53,6 +53,8 @@ pub struct Facts {
     pub keep: bool,
     /// The most bytes its log may have; 0 where nothing was said of that.
     pub log_size: u64,
+    /// The image it runs on, by its id; empty where there is none.
+    pub image_id: String,
     /// The command line without `launch`, from which the same Spec can be made again.
     pub argv: Vec<OsString>,
     /// So many words at its end are the command.

@@ -51,6 +51,7 @@ fn what_is_written_is_read() {
         detached: true,
         keep: true,
         log_size: 77,
+        image_id: "sha256:00".into(),
         argv: ["--mem", "", "a\nb\\n", "\\"].map(OsString::from).to_vec(),
         command: 2,
         image: vec!["".into(), "app:7".into(), "run\n".into()],
@@ -69,7 +70,14 @@ fn what_is_written_is_read() {
     let entry = lines::decode(&text);
     assert_eq!((&entry.items, &entry.facts, entry.understood), (&read, &facts, true));
     assert_eq!((entry.process, entry.ended), (Some(process), Some(ended)));
-    let none = Facts { keep: false, log_size: 0, argv: vec![], env: vec![], ..facts };
+    let none = Facts {
+        keep: false,
+        log_size: 0,
+        image_id: String::new(),
+        argv: vec![],
+        env: vec![],
+        ..facts
+    };
     let again = lines::decode(&lines::facts(&none));
     assert_eq!((again.facts, again.understood), (none, true));
     let nothing = lines::decode(b"");

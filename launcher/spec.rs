@@ -47,6 +47,8 @@ pub struct Spec {
     pub mounts: Vec<MountOp>,
     /// Those of them, by index, whose source is the name of a volume in the store.
     pub named_volumes: Vec<usize>,
+    /// Directories that an image calls volumes: writable whatever the root is, until the end.
+    pub volumes: Vec<PathBuf>,
     pub limits: Limits,
     pub net: Net,
     pub net_options: NetOptions,

@@ -166,6 +166,8 @@ pub enum ChildStep {
         target: CString,
     },
     Bind(Box<Bind>),
+    /// A directory of the image, writable in memory.
+    Volume(Box<Volume>),
     /// A file that the container gets from us, over what the image has.
     Provide(Box<Provided>),
     Harden(Harden),
@@ -314,6 +316,14 @@ pub struct Bind {
     pub read_only: bool,
     /// For messages.
     pub source: PathBuf,
+}
+
+pub struct Volume {
+    pub target: CString,
+    /// Every directory on the way to the target, outermost first.
+    pub parents: Vec<CString>,
+    /// For mount(2), with the two directories of `mount::volume::ROOM`.
+    pub data: CString,
 }
 
 pub struct Provided {

@@ -33,6 +33,8 @@ mod hostile;
 mod hostile_forms;
 #[path = "containers/hosts.rs"]
 mod hosts;
+#[path = "containers/image_config.rs"]
+mod image_config;
 #[path = "containers/images.rs"]
 mod images;
 #[path = "containers/inject.rs"]

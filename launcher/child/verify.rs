@@ -106,6 +106,7 @@ impl Context {
             Done::Keyring => self.done.keyring,
             Done::Cgroups(count) => self.done.cgroups == count,
             Done::Limits(count) => self.done.limits == count,
+            Done::Volumes(count) => self.done.volumes == count,
         }
     }
 

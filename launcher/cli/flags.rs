@@ -361,6 +361,15 @@ static FLAGS: &[Flag] = &[
               no effect on a command that does not handle them.",
     },
     Flag {
+        names: "--stop-signal",
+        arg: Value("SIG", process::stop_signal),
+        group: Further,
+        help: "what SIGTERM becomes inside: QUIT, RTMIN+3",
+        doc: "For programs that end by another signal than SIGTERM. launch stop sends it, and a\n\
+              SIGTERM to launch reaches the command as it. Without it, an image's own\n\
+              (StopSignal) counts.",
+    },
+    Flag {
         names: "--stop-timeout",
         arg: Value("SECS", process::stop_timeout),
         group: Process,

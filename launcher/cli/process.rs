@@ -3,6 +3,7 @@
 use crate::cli::caps;
 use crate::cli::flags::Draft;
 use crate::cli::given::Given;
+use crate::cli::signal;
 use crate::error::{Error, Result};
 use crate::spec::{EnvItem, Fault, Id, Log, Restart, Seccomp, Tty, UserSpec};
 use std::ffi::{OsStr, OsString};
@@ -250,6 +251,11 @@ pub fn oom_score_adj(draft: &mut Draft, given: Given) -> Result<()> {
     let score = text.parse().ok().filter(|n| plain && (-1000..=1000).contains(n));
     draft.spec.oom_score_adj =
         Some(score.ok_or_else(|| given.bad("not a whole number from -1000 to 1000"))?);
+    Ok(())
+}
+
+pub fn stop_signal(draft: &mut Draft, given: Given) -> Result<()> {
+    draft.spec.stop_signal = Some(signal::parse(given)?);
     Ok(())
 }
 

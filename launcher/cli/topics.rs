@@ -40,7 +40,8 @@ begins with /; what is missing on the way to it is made.
   --tmpfs DST[:size=64m,mode=1777]   an empty directory in memory
 
 Mounts are made in the order given. Two with the same DST are refused. Symbolic
-links in DST are followed inside ROOTFS only.
+links in DST are followed inside ROOTFS only. What an image calls a volume is
+writable with --read-only, too, and vanishes at the end.
 ";
 
 const NETWORK: &str = "\

@@ -1,9 +1,9 @@
 //! An image's configuration and the user's options, as docker puts them together.
 
 use crate::image::config::Config;
-use crate::spec::{EnvItem, Id, Spec, UserSpec};
+use crate::spec::{EnvItem, Id, MountOp, Spec, UserSpec};
 use std::ffi::OsString;
-use std::path::PathBuf;
+use std::path::{Component, Path, PathBuf};
 
 /// Why a configuration cannot be followed.
 type Result<T> = std::result::Result<T, String>;
@@ -15,6 +15,8 @@ pub fn apply(spec: &Spec, config: &Config) -> Result<Spec> {
     let own = |words: &[String]| words.iter().map(OsString::from).collect::<Vec<_>>();
     let mut command = match &spec.entrypoint {
         Some(given) => given.clone(),
+        // docker's way to have none.
+        None if config.entrypoint == [""] => Vec::new(),
         None => own(&config.entrypoint),
     };
     match (spec.command.is_empty(), &spec.entrypoint) {
@@ -39,6 +41,28 @@ pub fn apply(spec: &Spec, config: &Config) -> Result<Spec> {
             named.ok_or_else(|| format!("StopSignal '{}': no such signal", config.stop_signal))?;
         out.stop_signal = Some(signal);
     }
+    out.volumes = volumes(spec, config)?;
+    Ok(out)
+}
+
+/// What the user mounts at the place, or above it, comes before an image's volume.
+fn volumes(spec: &Spec, config: &Config) -> Result<Vec<PathBuf>> {
+    let mut out: Vec<PathBuf> = Vec::new();
+    for text in &config.volumes {
+        let path: PathBuf = Path::new("/").join(text).components().collect();
+        if path == Path::new("/") || path.components().any(|c| c == Component::ParentDir) {
+            return Err(format!("Volumes '{text}': not a directory of its own"));
+        }
+        let covers = |op: &MountOp| {
+            let (MountOp::Bind { target, .. } | MountOp::Tmpfs { target, .. }) = op;
+            path.starts_with(target)
+        };
+        if !out.contains(&path) && !spec.mounts.iter().any(covers) {
+            out.push(path);
+        }
+    }
+    // The outer one first.
+    out.sort();
     Ok(out)
 }
 
@@ -128,6 +152,30 @@ mod tests {
     }
 
     #[test]
+    fn volumes_that_the_user_has_not_mounted() {
+        let tmpfs = |target: &str| MountOp::Tmpfs {
+            target: target.into(),
+            flags: Default::default(),
+            data: String::new(),
+        };
+        let with = |volumes: &[&str], mounts: &[&str]| {
+            let volumes = volumes.iter().map(|v| (*v).to_owned()).collect();
+            let config = Config { volumes, ..Config::default() };
+            let spec = Spec { mounts: mounts.iter().map(|m| tmpfs(m)).collect(), ..Spec::new() };
+            apply(&spec, &config).map(|s| s.volumes)
+        };
+        let paths = |p: &[&str]| Ok(p.iter().map(PathBuf::from).collect::<Vec<_>>());
+        assert_eq!(with(&["/b/c", "a/", "/b", "/a"], &[]), paths(&["/a", "/b", "/b/c"]));
+        assert_eq!(
+            with(&["/a", "/b/c", "/bb", "/c"], &["/a/", "/b", "/c/d"]),
+            paths(&["/bb", "/c"])
+        );
+        for bad in ["", "/", "/a/../..", "."] {
+            assert!(with(&[bad], &[]).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
     fn the_users_word_comes_first() {
         let spec = Spec { workdir: Some("/own".into()), ..Spec::new() };
         let out = apply(&spec, &config()).expect("applied");
@@ -146,6 +194,8 @@ mod tests {
         assert_eq!(seen(&told), seen(&out));
         assert!(words(&told, &out).is_empty());
         assert_eq!(again(&mut told, &["/".into()]), None);
+        let own = Spec { stop_signal: Some(15), ..Spec::new() };
+        assert_eq!(apply(&own, &config()).expect("applied").stop_signal, Some(15));
         let bad = Config { stop_signal: "SIGFOO".into(), ..Config::default() };
         assert!(apply(&Spec::new(), &bad).is_err());
     }

@@ -2,10 +2,12 @@
 
 use crate::error::{Error, Result};
 use crate::host::Host;
+use crate::image::digest::Digest;
 use crate::image::record::Record;
 use crate::image::store::{self, Lock, Store};
 use crate::image::{self, Answer, Found, Wishes, full_name, owner};
 use crate::quote::quote;
+use crate::record::{self, Life};
 use crate::size;
 use rustix::fs::FlockOperation;
 use std::collections::HashSet;
@@ -121,6 +123,7 @@ fn ago(made: u64) -> String {
 
 /// `launch rmi NAME...`: the name, and the image when that was its last one.
 pub fn remove(names: &[String], host: &Host) -> Result<Vec<String>> {
+    let living = living();
     let text = change(host, |lock| {
         let mut lines = Vec::new();
         for name in names {
@@ -142,7 +145,9 @@ pub fn remove(names: &[String], host: &Host) -> Result<Vec<String>> {
                 )));
             }
             let last = own.names.len() <= 1;
-            if last && in_use(lock.store, &own.record, &mounted()) {
+            if last
+                && (living.contains(&own.record.id) || in_use(lock.store, &own.record, &mounted()))
+            {
                 return Err(Error::new(format!("image {}: a container runs on it", quote(name))));
             }
             for gone in own.names.iter().filter(|n| !by_name || **n == full) {
@@ -165,11 +170,13 @@ pub fn prune(every: bool, host: &Host) -> Result<Vec<String>> {
     if Store::existing()?.is_none() {
         return Ok(vec!["nothing to remove".into()]);
     }
+    let living = living();
     let text = change(host, |lock| {
         let mounted = mounted();
         let mut lines = Vec::new();
         for Listed { record, names } in all(lock.store)? {
-            if (!every && !names.is_empty()) || in_use(lock.store, &record, &mounted) {
+            let named = !every && !names.is_empty();
+            if named || living.contains(&record.id) || in_use(lock.store, &record, &mounted) {
                 continue;
             }
             for name in &names {
@@ -208,6 +215,13 @@ fn sweep(lock: &Lock<'_>) -> Result<Vec<String>> {
         }
     }
     Ok(lines)
+}
+
+/// The images of containers that have not ended. Where a mount does not tell its layers (in
+/// a user namespace of root's), only the record does, and a detached one has no launcher.
+fn living() -> HashSet<Digest> {
+    let all = record::all().into_iter().filter(|f| f.life != Life::Ended);
+    all.filter_map(|f| Digest::parse(&f.entry.facts.image_id)).collect()
 }
 
 /// A start holds a lock on the image, and the mount of a container names its layers.

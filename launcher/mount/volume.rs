@@ -2,12 +2,12 @@
 //! On the child's side of clone: nothing here allocates.
 
 use super::{clone_tree, make_directory, make_parents, remount};
-use crate::step::{Bind, Mount, Provided};
+use crate::step::{Bind, Mount, Provided, Volume};
 use crate::sys;
 use rustix::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
-use rustix::fs::{CWD, FileType, Mode, OFlags};
+use rustix::fs::{AtFlags, CWD, FileType, Gid, Mode, OFlags, Uid};
 use rustix::io::{Errno, Result};
-use rustix::mount::{MountFlags, MoveMountFlags, OpenTreeFlags};
+use rustix::mount::{MountFlags, MoveMountFlags, OpenTreeFlags, UnmountFlags};
 use std::ffi::{CStr, CString};
 
 /// Where something is mounted over, the image's links are the image's affair: they end inside
@@ -39,6 +39,36 @@ fn make_point(target: &CStr, directory: bool) -> Result<()> {
         Ok(_) | Err(Errno::EXIST) => Ok(()),
         Err(e) => Err(e),
     }
+}
+
+/// Where the room for a volume's upper layer is while it is mounted.
+pub const ROOM: &str = "/dev/.volume";
+
+/// A directory of the image below a layer of its own, which is in memory and has no name
+/// when this is done.
+pub fn own(v: &Volume) -> Result<()> {
+    let lower = place(&v.target, &v.parents, true)?;
+    let stat = rustix::fs::fstat(&lower)?;
+    let (room, upper, work) = (c"/dev/.volume", c"/dev/.volume/upper", c"/dev/.volume/work");
+    make_directory(room, 0o700)?;
+    let tmpfs = c"tmpfs";
+    rustix::mount::mount(tmpfs, room, tmpfs, MountFlags::empty(), c"mode=700")?;
+    make_directory(upper, 0o700)?;
+    make_directory(work, 0o700)?;
+    let (uid, gid) = (Uid::from_raw(stat.st_uid), Gid::from_raw(stat.st_gid));
+    match rustix::fs::chownat(CWD, upper, Some(uid), Some(gid), AtFlags::empty()) {
+        // Nobody here: it stays root's.
+        Err(Errno::INVAL) => {}
+        other => other?,
+    }
+    rustix::fs::chmod(upper, Mode::from_raw_mode(stat.st_mode & 0o7777))?;
+    // Wherever a link of the image has led to.
+    rustix::process::fchdir(&lower)?;
+    let overlay = c"overlay";
+    rustix::mount::mount(overlay, c".", overlay, MountFlags::NODEV, v.data.as_c_str())?;
+    rustix::mount::unmount(room, UnmountFlags::DETACH)?;
+    rustix::fs::rmdir(room)?;
+    rustix::process::chdir(c"/")
 }
 
 /// `source` is a descriptor of the host's file or directory, or of a mount that is nowhere yet.

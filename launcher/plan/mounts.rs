@@ -4,11 +4,12 @@ use super::{Builder, c_path, c_str};
 use crate::cgroup;
 use crate::error::{Error, Result};
 use crate::spec::{MountOp, Net, Spec, TmpfsFlags};
-use crate::step::{Bind, ChildStep, Harden, Mount, Walk};
+use crate::step::{Bind, ChildStep, Harden, Mount, Volume, Walk};
 use crate::table;
 use rustix::fs::FileType;
 use rustix::mount::MountFlags;
-use std::ffi::CString;
+use std::ffi::{CString, OsStr};
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Component, Path, PathBuf};
 
 impl Builder<'_> {
@@ -163,6 +164,7 @@ impl Builder<'_> {
 
     /// In the user's order, and then what the container has of the host's names.
     pub fn user_mounts(&mut self, hostname: &str) -> Result<()> {
+        self.own_volumes()?;
         let mut slot = self.source_slot;
         for op in &self.spec.mounts {
             match op {
@@ -191,6 +193,29 @@ impl Builder<'_> {
         }
         self.names(hostname)?;
         self.hide_others()
+    }
+
+    /// Where all writes vanish anyway, an image's volumes need nothing. Of a layer that is
+    /// kept they are no part, and a root that is read-only has them writable.
+    fn own_volumes(&mut self) -> Result<()> {
+        if !self.spec.read_only && self.spec.keep.is_none() {
+            return Ok(());
+        }
+        let room = crate::mount::volume::ROOM;
+        let xattr = if self.binds_devices() { ",userxattr" } else { "" };
+        let data = format!("lowerdir=.,upperdir={room}/upper,workdir={room}/work{xattr}");
+        for path in &self.spec.volumes {
+            // In memory as it is.
+            let ours = |m: &table::Mount| path.starts_with(OsStr::from_bytes(m.target.to_bytes()));
+            if !table::MOUNTS.iter().any(ours) {
+                self.child.push(ChildStep::Volume(Box::new(Volume {
+                    target: c_path(path)?,
+                    parents: parents(path)?,
+                    data: c_str(data.as_str())?,
+                })));
+            }
+        }
+        Ok(())
     }
 
     fn source_kind(&self, source: &Path) -> Result<FileType> {

@@ -28,6 +28,9 @@ impl Builder<'_> {
         let writes = count(|s| matches!(s, ChildStep::WriteCgroup { .. }));
         let done = [Done::Cgroups(joins as u32), Done::Limits(writes as u32)];
         checks.extend(done.map(Check::Done));
+        // By a link of the image one may be below another.
+        let volumes = count(|s| matches!(s, ChildStep::Volume(_))) as u32;
+        checks.extend((volumes > 0).then_some(Check::Done(Done::Volumes(volumes))));
         self.push_checks(checks, true);
     }
 
@@ -81,6 +84,7 @@ impl Builder<'_> {
             let target = match step {
                 ChildStep::Bind(b) => &b.target,
                 ChildStep::Mount(m) => &m.target,
+                ChildStep::Volume(v) => &v.target,
                 _ => return false,
             };
             path.starts_with(std::ffi::OsStr::from_bytes(target.as_bytes()))

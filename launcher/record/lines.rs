@@ -44,6 +44,9 @@ pub fn facts(facts: &Facts) -> Vec<u8> {
     if facts.detached {
         text += &detached(facts.keep, facts.log_size);
     }
+    if !facts.image_id.is_empty() {
+        text += &format!("image-id {}\n", facts.image_id);
+    }
     let mut text = text.into_bytes();
     words(&mut text, "argv", &facts.argv);
     if facts.command > 0 {
@@ -136,6 +139,7 @@ fn decode_line(line: &[u8], entry: &mut Entry) -> Option<()> {
             entry.items.push(item);
         }
         b"started" => entry.facts.started = numbers::<1>(rest?)?[0],
+        b"image-id" => entry.facts.image_id = String::from_utf8(rest?.to_vec()).ok()?,
         b"argv" => entry.facts.argv = rest.map_or(Some(Vec::new()), unwords)?,
         b"command" => entry.facts.command = numbers::<1>(rest?)?[0] as usize,
         b"image" => entry.facts.image = unwords(rest?)?,

@@ -79,6 +79,8 @@ pub enum Done {
     Cgroups(u32),
     /// So many written.
     Limits(u32),
+    /// So many of an image.
+    Volumes(u32),
 }
 
 /// Something that has to be so when everything is done, as the kernel sees it.
