@@ -79,7 +79,12 @@ pub fn unpack(
         }
     };
     let bytes = reader.offset();
-    reader.drain(ways.limits.bytes).map_err(|p| crate::image::blobs::problem(shown, p))?;
+    if let Err(p) = reader.drain(ways.limits.bytes) {
+        // A sum of the compression's own at the very end says less.
+        drop(contents);
+        let error = damaged(shown, file, source.digest);
+        return Err(error.unwrap_or_else(|| crate::image::blobs::problem(shown, p)));
+    }
     let diff = contents.digest();
     if let Some(wanted) = source.diff.filter(|wanted| *wanted != diff) {
         return Err(Error::new(format!(
