@@ -68,9 +68,8 @@ pub fn plan(spec: &Spec, host: &Host) -> Result<Plan> {
 }
 
 fn work_out(spec: &Spec, host: &Host) -> Result<Plan> {
-    let rootfs::Found {
-        spec: told, root, image: image_id, look: fd, whole, held, warnings, ..
-    } = rootfs::find(spec, host)?;
+    let rootfs::Found { spec: told, root, image_id, look: fd, whole, held, warnings, .. } =
+        rootfs::find(spec, host)?;
     let (image, command, spec) = (image::apply::words(spec, &told), spec.command.len(), &*told);
     let host_root = matches!(root, Root::Directory) && rootfs::is_hosts(&fd);
     let id = spec.name.clone().unwrap_or_else(record::name::invent);

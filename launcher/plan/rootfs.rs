@@ -41,7 +41,7 @@ pub struct Found<'a> {
     pub spec: Cow<'a, Spec>,
     pub root: Root,
     /// The id of the image; empty where it is none.
-    pub image: String,
+    pub image_id: String,
     /// What is below an upper layer that is kept: an image's id, or a directory.
     base: String,
     /// Where names of users, and the command, are looked up.
@@ -63,7 +63,7 @@ pub fn find<'a>(spec: &'a Spec, host: &Host) -> Result<Found<'a>> {
             false => Found {
                 spec: with_entrypoint(spec)?,
                 root: Root::Directory,
-                image: String::new(),
+                image_id: String::new(),
                 base: absolute(&spec.rootfs)?.display().to_string(),
                 look,
                 whole: spec.layers.is_empty() && spec.keep.is_none(),
@@ -183,7 +183,7 @@ fn archive<'a>(spec: &'a Spec, host: &Host) -> Result<Found<'a>> {
             Found {
                 spec: with_entrypoint(spec)?,
                 root: Root::Disk(tree),
-                image: String::new(),
+                image_id: String::new(),
                 base: String::new(),
                 look,
                 whole: spec.layers.is_empty() && spec.keep.is_none(),
@@ -218,7 +218,7 @@ fn kept(spec: &Spec, record: Record) -> Result<Found<'_>> {
     Ok(Found {
         spec: Cow::Owned(configured(spec, &record.config)?),
         root: Root::Image { dir, layers: record.layers },
-        image: record.id.to_string(),
+        image_id: record.id.to_string(),
         base: record.id.to_string(),
         look,
         whole,
@@ -233,8 +233,8 @@ fn empty(spec: &Spec) -> Result<Found<'_>> {
     let look = look.map_err(|e| Error::os("open /dev/null", e))?;
     let whole = spec.layers.is_empty() && spec.keep.is_none();
     let (spec, root) = (with_entrypoint(spec)?, Root::Empty);
-    let (base, image) = (String::new(), String::new());
-    Ok(Found { spec, root, image, base, look, whole, held: Vec::new(), warnings: Vec::new() })
+    let (base, image_id) = (String::new(), String::new());
+    Ok(Found { spec, root, image_id, base, look, whole, held: Vec::new(), warnings: Vec::new() })
 }
 
 /// Volumes by name are directories of the store, made where they are missing.
