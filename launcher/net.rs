@@ -179,7 +179,9 @@ pub fn clear(namespace: u64, id: &str) -> Result<bool> {
         Ok(_) => {}
     }
     let Some(mut locked) = Locked::open_existing(dir)? else { return Ok(true) };
-    if place::lives(namespace) {
+    // Nothing there: of an earlier start of the kernel, and the number is another's now.
+    let nothing = locked.state.bridges.is_empty() && locked.state.leases.is_empty();
+    if !nothing && place::lives(namespace) {
         return Ok(false);
     }
     // Links and rules went with their namespace.

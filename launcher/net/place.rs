@@ -1,5 +1,6 @@
 //! Where the state of a network namespace is kept: /run/launch/.net/INODE, read and
-//! written under a lock. /run is empty after a reboot, as is the kernel.
+//! written under a lock. /run is mostly empty after a reboot, as is the kernel; what it has of
+//! an earlier one counts for nothing.
 
 use crate::error::{Error, Result};
 use crate::net::state::State;
@@ -90,6 +91,12 @@ impl Locked {
                 Err(e) => return Err(Error::os(format!("read {}", file.display()), e)),
             }
         }
+        let boot = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
+        let boot = boot.trim();
+        if !boot.is_empty() && !state.boot.is_empty() && boot != state.boot {
+            state = State::default();
+        }
+        state.boot = boot.to_owned();
         Ok(Locked { dir, state, lock })
     }
 

@@ -12,6 +12,9 @@ pub struct State {
     /// Forwarding was off, and we switched it on.
     pub forward4: bool,
     pub forward6: bool,
+    /// Which start of the kernel it is of: by the next one all is gone but this text, where
+    /// /run is on a disk. Empty where that is not known.
+    pub boot: String,
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -132,6 +135,9 @@ impl State {
 
     pub fn encode(&self) -> String {
         let mut out = String::new();
+        if !self.boot.is_empty() {
+            let _ = writeln!(out, "boot {}", self.boot);
+        }
         for (on, line) in [(self.forward4, "forward4\n"), (self.forward6, "forward6\n")] {
             out += if on { line } else { "" };
         }
@@ -163,6 +169,7 @@ impl State {
         for line in text.lines() {
             let words: Vec<&str> = line.split(' ').collect();
             match words[..] {
+                ["boot", id] => state.boot = id.to_owned(),
                 ["forward4"] => state.forward4 = true,
                 ["forward6"] => state.forward6 = true,
                 ["bridge", ..] => state.bridges.extend(decode_bridge(&words)),
@@ -274,6 +281,7 @@ mod tests {
             }],
             forward4: true,
             forward6: false,
+            boot: "1b9d6bcd".into(),
         }
     }
 

@@ -251,6 +251,52 @@ fn flows_of_udp_follow_the_port() {
     w.check_clean();
 }
 
+/// Where /run is on a disk, notes outlive the kernel that they are about.
+#[test]
+fn notes_from_before_a_reboot() {
+    let Some(s) = Sandbox::new() else { return };
+    let Some(w) = World::new() else { return };
+    let forge = format!(
+        "ns=$(stat -Lc %i /proc/self/ns/net); mkdir -p -m 700 /run/launch/.net/$ns
+        printf 'boot 0-0\nforward4\nbridge launch0 10.213.0.1/22 - 1500 - 9\n\
+lease ghost launch0 10.213.0.2 ghost tcp:8080:80\n' > /run/launch/.net/$ns/state
+        : > /run/launch/.net/$ns/lock
+        printf 'started 1\ndetached keep 0\nargv /r\\0sleep\ncwd /\nenv\nnetwork %s ghost\nprocess {} 1 %s\nrunning\n' \
+            $ns $(stat -Lc %i /proc/self/ns/pid) > /run/launch/ghost
+        echo 1 > /proc/sys/net/ipv4/ip_forward",
+        std::process::id()
+    );
+    w.host(&forge);
+    let run =
+        w.launch(&s, &["-p", "8080:80"], &["sh", "-c", "ip -4 addr show eth0; cat /etc/hosts"]);
+    let out = Run::of(run).ok();
+    assert!(out.contains(" 10.213.0.2/22 ") && !out.contains("ghost"), "{out}");
+    let ours = launch();
+    let verb = |words: &[&str]| Run::of(w.on_host(&[&[ours.to_str().unwrap()], words].concat()));
+    let table = verb(&["ps", "-a"]).ok();
+    assert!(table.lines().any(|l| l.starts_with("ghost ") && l.contains("ended 137")), "{table}");
+    verb(&["rm", "ghost"]).ok();
+    // Not switched off: somebody else has switched it on since.
+    wait_until("the bridge to go", || !w.host("ip -o link").contains("launch0"));
+    assert_eq!(w.host("cat /proc/sys/net/ipv4/ip_forward"), "1");
+    w.host("echo 0 > /proc/sys/net/ipv4/ip_forward");
+    w.check_clean();
+}
+
+#[test]
+fn without_nf_tables() {
+    let Some(s) = Sandbox::new() else { return };
+    let Some(w) = World::new() else { return };
+    for errno in [libc::EPROTONOSUPPORT, libc::EAFNOSUPPORT] {
+        let mut c = w.launch(&s, &["-p", "8080:80"], &["true"]);
+        let only = filter::Only::Equal(2, libc::NETLINK_NETFILTER as u32);
+        filter::refuse(&mut c, &[filter::Refuse { call: libc::SYS_socket, errno, only }]);
+        let run = Run::of(c);
+        run.fails(125, &["write nftables table inet launch", "the kernel needs nf_tables"]);
+        w.check_clean();
+    }
+}
+
 #[test]
 fn ipv6_too() {
     let Some(_s) = Sandbox::new() else { return };
