@@ -101,6 +101,12 @@ fn to_containers(t: &mut Transaction) {
     }
     for (chain, hook) in [("prerouting", 0), ("output", 3)] {
         t.chain(chain, Some(("nat", hook, -100)));
+        if chain == "output" {
+            // IPv6 has no route_localnet: what came from ::1 would get no answer, and programs
+            // that try it before 127.0.0.1 would wait for one. So it is refused at once.
+            let loopback = Prefix { ip: IpAddr::from(1u128.to_be_bytes()), bits: 128 };
+            t.rule(chain, |r| r.address(false, loopback).verdict(ACCEPT, None));
+        }
         t.rule(chain, |r| r.ends_here().verdict(JUMP, Some("published")));
     }
     // A bridge routes 127.0.0.0/8 for the host's own connections to published ports; what
@@ -127,14 +133,11 @@ fn from_containers(t: &mut Transaction, bridges: &[Bridge]) {
                 r.address(true, net).link(Meta::OifName, EQ, &b.name);
                 r.tracked(2, 1 << 5).masquerade();
             });
-            let loopback = match net.ip {
-                IpAddr::V4(_) => Prefix { ip: IpAddr::from([127, 0, 0, 0]), bits: 8 },
-                IpAddr::V6(_) => Prefix { ip: IpAddr::from(1u128.to_be_bytes()), bits: 128 },
-            };
-            t.rule("postrouting", |r| {
-                r.address(true, loopback).link(Meta::OifName, EQ, &b.name).masquerade();
-            });
         }
+        let loopback = Prefix { ip: IpAddr::from([127, 0, 0, 0]), bits: 8 };
+        t.rule("postrouting", |r| {
+            r.address(true, loopback).link(Meta::OifName, EQ, &b.name).masquerade();
+        });
     }
 }
 

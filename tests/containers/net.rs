@@ -312,6 +312,11 @@ fn ipv6_too() {
     wait_for(&w, "10.213.0.2:80");
     let said = w.outside("socat -t2 - TCP:[2001:db8::2]:8080,connect-timeout=2 </dev/null");
     assert!(said.contains("[2001:0db8:0000:0000:0000:0000:0000:0001]"), "{said}");
+    // Not translated, as no answer would come; refused, so that the next address is tried.
+    let loopback = "socat -t2 - 'TCP:[::1]:8080,connect-timeout=2' </dev/null 2>&1; \
+                    socat -t2 - TCP:127.0.0.1:8080,connect-timeout=2 </dev/null";
+    let said = w.host(loopback);
+    assert!(said.contains("refused") && said.contains("from ["), "{said}");
     let ask = "socat -t2 - 'TCP:[2001:db8::1]:99,connect-timeout=2'; socat -t2 - TCP6:six:80";
     let run = Run::of(w.launch_in("/", &["--net", "bridge", "--ephemeral"], &["sh", "-c", ask]));
     let run = run.ok();
