@@ -5,6 +5,7 @@
 //! `probe` and `plan` change nothing; `create`, `write` and what `end` has change one
 //! thing each, so that the caller's list of steps is the only order there is.
 
+mod change;
 pub mod devices;
 mod end;
 pub mod freeze;
@@ -14,6 +15,7 @@ mod usage;
 mod v1;
 mod v2;
 
+pub use change::changes;
 pub use end::{
     MemoryReport, RETRIES, clear_left_over, memory_report, oom_kills, remove, switch_off,
 };

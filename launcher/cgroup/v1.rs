@@ -59,7 +59,7 @@ fn parent(h: &Hierarchy) -> std::result::Result<&Path, (String, String)> {
     Err(why)
 }
 
-fn limit(want: &Want, parent: &Path, dir: &Path, out: &mut Cgroups) -> Result<()> {
+pub(super) fn limit(want: &Want, parent: &Path, dir: &Path, out: &mut Cgroups) -> Result<()> {
     let mut set = |file: &str, value: String| {
         out.writes.push(want.write(dir.join(file), value));
     };

@@ -239,7 +239,7 @@ fn enable(base: &Base, granted: &[&Want], enabled: &[String], out: &mut Cgroups)
     }
 }
 
-fn limit(want: &Want, base: &Path, dir: &Path, out: &mut Cgroups) -> Result<()> {
+pub(super) fn limit(want: &Want, base: &Path, dir: &Path, out: &mut Cgroups) -> Result<()> {
     let mut set = |file: &str, value: String| {
         out.writes.push(want.write(dir.join(file), value));
     };

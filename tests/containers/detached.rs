@@ -282,6 +282,43 @@ fn paused_looked_at_and_changed() {
     verb(&["rm", "p"]).expect(0);
 }
 
+/// Whoever changes its limits may be in a cgroup where none could be set.
+#[test]
+fn changed_from_a_cgroup_without_controllers() {
+    let Some(s) = Sandbox::new() else { return };
+    // What this user may set: all, memory alone, or nothing.
+    let limits = [&["--mem", "50M", "--cpus", "0.5"][..], &["--mem", "50M"]];
+    let set = |options: &&&[&str]| s.run(options, &["true"]).err.is_empty();
+    let Some(options) = limits.iter().find(set) else { return };
+    detached(&s, "far", options, "sleep 60").expect(0);
+    let text = std::fs::read_to_string("/proc/self/cgroup").unwrap();
+    let own = text.lines().find_map(|l| l.strip_prefix("0::/")).unwrap_or_default();
+    let near = Path::new("/sys/fs/cgroup").join(own).join("near");
+    let unified = Path::new("/sys/fs/cgroup/cgroup.controllers").exists();
+    if unified {
+        std::fs::create_dir_all(near.join("far")).unwrap();
+    }
+    let mut update = Command::new("sh");
+    let script = "[ ! -d \"$0\" ] || echo 0 >\"$0/cgroup.procs\" && exec \"$@\"";
+    update
+        .args(["-c", script])
+        .arg(near.join("far"))
+        .arg(launch())
+        .args(["update", "--mem", "60M"]);
+    if options.len() > 2 {
+        update.args(["--cpus", "1"]);
+    }
+    update.arg("far");
+    let run = Run::of(update);
+    if unified {
+        wait_until("it has left", || std::fs::remove_dir(near.join("far")).is_ok());
+        std::fs::remove_dir(&near).unwrap();
+    }
+    assert_eq!(run.ok(), "far");
+    assert_eq!(facts("far")["memory_limit"], 60 << 20);
+    verb(&["rm", "-f", "far"]).expect(0);
+}
+
 #[test]
 fn memory_that_ran_out_is_noted() {
     let Some(s) = Sandbox::new() else { return };
