@@ -1,7 +1,7 @@
 //! gzip, zstd and xz, told by what a file begins with.
 
 use crate::archive::input::Input;
-use std::io::{BufReader, Error, Read, Result};
+use std::io::{BufReader, Error, ErrorKind, Read, Result};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Compression {
@@ -41,7 +41,10 @@ pub fn decompress<'a, I: Input + 'a>(
             let decoder = flate2::bufread::MultiGzDecoder::new(input);
             Box::new(BufReader::with_capacity(BUFFER, decoder))
         }
-        Compression::Zstd => Box::new(BufReader::with_capacity(BUFFER, Zstd::new(input))),
+        Compression::Zstd => Box::new(BufReader::with_capacity(
+            BUFFER,
+            Zstd { input, decoder: zstd_safe::DCtx::create(), in_frame: false },
+        )),
         Compression::Xz => {
             let decoder = lzma_rust2::XzReader::new_mem_limit(input, true, XZ_MEMORY_KIB);
             Box::new(BufReader::with_capacity(BUFFER, decoder))
@@ -52,55 +55,34 @@ pub fn decompress<'a, I: Input + 'a>(
 /// All frames of a zstd file, one after the other.
 struct Zstd<I> {
     input: I,
-    decoder: ruzstd::decoding::FrameDecoder,
+    decoder: zstd_safe::DCtx<'static>,
     in_frame: bool,
-}
-
-impl<I: Input> Zstd<I> {
-    fn new(input: I) -> Zstd<I> {
-        Zstd { input, decoder: ruzstd::decoding::FrameDecoder::new(), in_frame: false }
-    }
-
-    /// False at the end of the file.
-    fn next_frame(&mut self) -> Result<bool> {
-        use ruzstd::decoding::errors::{FrameDecoderError, ReadFrameHeaderError};
-        while !self.input.fill_buf()?.is_empty() {
-            match self.decoder.reset(&mut self.input) {
-                Ok(()) => return Ok(true),
-                Err(FrameDecoderError::ReadFrameHeaderError(ReadFrameHeaderError::SkipFrame {
-                    length,
-                    ..
-                })) => self.input.skip(length.into())?,
-                Err(e) => return Err(Error::other(format!("not a zstd frame: {e}"))),
-            }
-        }
-        Ok(false)
-    }
 }
 
 impl<I: Input> Read for Zstd<I> {
     fn read(&mut self, out: &mut [u8]) -> Result<usize> {
-        use ruzstd::decoding::BlockDecodingStrategy::UptoBytes;
-        loop {
-            if !self.in_frame {
-                self.in_frame = self.next_frame()?;
-                if !self.in_frame {
-                    return Ok(0);
-                }
+        use zstd_safe::{InBuffer, OutBuffer};
+        while !out.is_empty() {
+            let there = self.input.fill_buf()?;
+            let end = there.is_empty();
+            if end && !self.in_frame {
+                break;
             }
-            if self.decoder.can_collect() > 0 {
-                return self.decoder.read(out);
+            let (mut from, mut to) = (InBuffer::around(there), OutBuffer::around(&mut *out));
+            let left = self.decoder.decompress_stream(&mut to, &mut from).map_err(|code| {
+                Error::other(format!("broken zstd data: {}", zstd_safe::get_error_name(code)))
+            })?;
+            let (made, used) = (to.pos(), from.pos());
+            self.input.consume(used);
+            // 0 at the end of a frame of which everything is given out.
+            self.in_frame = left != 0;
+            if made > 0 {
+                return Ok(made);
             }
-            if self.decoder.is_finished() {
-                let stored = self.decoder.get_checksum_from_data();
-                if stored.is_some() && stored != self.decoder.get_calculated_checksum() {
-                    return Err(Error::other("a zstd frame's checksum is wrong"));
-                }
-                self.in_frame = false;
-                continue;
+            if end {
+                return Err(ErrorKind::UnexpectedEof.into());
             }
-            let decoded = self.decoder.decode_blocks(&mut self.input, UptoBytes(BUFFER));
-            decoded.map_err(|e| Error::other(format!("broken zstd data: {e}")))?;
         }
+        Ok(0)
     }
 }

@@ -59,13 +59,19 @@ impl fmt::Debug for Digest {
 /// What is read through it is hashed and counted.
 pub struct Hashed<I> {
     inner: I,
-    sum: Sha256,
+    /// None: counted only.
+    sum: Option<Sha256>,
     count: Rc<Cell<u64>>,
 }
 
 impl<I: Input> Hashed<I> {
     pub fn new(inner: I) -> Hashed<I> {
-        Hashed { inner, sum: Sha256::new(), count: Rc::default() }
+        Hashed::wanted(inner, true)
+    }
+
+    /// Without a sum where nobody will ask for it: it costs as much as to write a file.
+    pub fn wanted(inner: I, sum: bool) -> Hashed<I> {
+        Hashed { inner, sum: sum.then(Sha256::new), count: Rc::default() }
     }
 
     /// Bytes so far, to be looked at while the reader is elsewhere.
@@ -73,9 +79,9 @@ impl<I: Input> Hashed<I> {
         self.count.clone()
     }
 
-    /// Of all that was read.
+    /// Of all that was read; of nothing where no sum was wanted.
     pub fn digest(self) -> Digest {
-        Digest(self.sum.finalize().into())
+        Digest(self.sum.unwrap_or_default().finalize().into())
     }
 }
 
@@ -86,8 +92,8 @@ impl<I: Input> BufRead for Hashed<I> {
 
     fn consume(&mut self, n: usize) {
         // What is there already is given again, without reading.
-        if let Ok(bytes) = self.inner.fill_buf() {
-            self.sum.update(&bytes[..n.min(bytes.len())]);
+        if let (Some(sum), Ok(bytes)) = (&mut self.sum, self.inner.fill_buf()) {
+            sum.update(&bytes[..n.min(bytes.len())]);
         }
         self.inner.consume(n);
         self.count.set(self.count.get() + n as u64);

@@ -63,7 +63,7 @@ pub fn unpack(
     let stack = Stack::new(stack.map_err(|e| Error::os("open the layers below", e))?);
     let read = |e: std::io::Error| Error::new(format!("{shown}: {e}"));
     let compression = Compression::of(source.part.fill_buf().map_err(read)?);
-    let mut file = Hashed::new(source.part);
+    let mut file = Hashed::wanted(source.part, source.digest.is_some());
     let done = file.count();
     let mut contents = Hashed::new(decompress(compression, &mut file).map_err(read)?);
     let mut reader = Reader::new(&mut contents);
