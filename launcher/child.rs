@@ -4,6 +4,7 @@
 //! number and errno; the parent, which holds the same plan, finds the words.
 
 mod harden;
+mod landlock;
 mod living;
 mod seal;
 mod terminal;
@@ -49,6 +50,9 @@ pub struct Context {
     pub dev: RawFd,
     /// Its /proc/sys, writable.
     pub settings: RawFd,
+    /// Landlock's rules, and a directory that none of them allows.
+    pub rules: RawFd,
+    pub witness: RawFd,
     pub done: Done,
     /// Which of the many things that one step does has failed.
     pub detail: Option<usize>,

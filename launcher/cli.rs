@@ -9,6 +9,7 @@ mod flags;
 mod given;
 mod help;
 mod images;
+pub mod landlock;
 mod limits;
 mod live;
 mod man;
@@ -255,6 +256,7 @@ fn finish(mut draft: Draft, words: Vec<OsString>) -> Result<Command> {
     mounts::check(&draft)?;
     process::settle(&mut draft)?;
     sysctl::check(&draft.spec)?;
+    landlock::check(&draft.spec)?;
     process::detached(&mut draft)?;
     userns::check(&draft.spec)?;
     let mode = Mode::of(draft.explain, draft.trace, draft.json)?;

@@ -6,6 +6,7 @@ mod devices;
 pub mod enter;
 mod harden;
 mod ids;
+mod landlock;
 mod mounts;
 mod names;
 mod network;
@@ -310,7 +311,9 @@ impl<'a> Builder<'a> {
         if let Some(keep) = keep {
             self.child.push(ChildStep::DropBounding { keep });
         }
-        let fixed = !self.spec.new_privileges && !self.spec.caps.privileged;
+        self.hold_rules()?;
+        let open = self.spec.caps.privileged && self.spec.landlock.is_empty();
+        let fixed = !self.spec.new_privileges && !open;
         let mut look = None;
         if !fixed && let Some(filter) = filter.take() {
             // Without no_new_privs only CAP_SYS_ADMIN may load one, so it has to allow the
@@ -335,6 +338,7 @@ impl<'a> Builder<'a> {
         if self.spec.detach && !self.spec.no_init {
             self.child.push(ChildStep::Inherit { slot: detach::REPORT });
         }
+        self.landlock();
         if let Some(filter) = filter {
             look = self.load(filter);
         }

@@ -239,6 +239,8 @@ fn clone(
         proc: -1,
         dev: -1,
         settings: -1,
+        rules: -1,
+        witness: -1,
         done: child::Done::default(),
         detail: None,
         fault: spec.fault,

@@ -67,6 +67,8 @@ pub struct Spec {
     pub mask: Vec<PathBuf>,
     /// What is hidden or read-only by default and shall not be.
     pub unmask: Unmask,
+    /// What may be done where; nothing anywhere else. None: landlock is not used.
+    pub landlock: Vec<PathRule>,
     /// One per resource.
     pub rlimits: Vec<Rlimit>,
     /// -1000 to 1000.
@@ -287,6 +289,23 @@ pub struct Caps {
     pub drop: u64,
     /// Keep everything the caller has.
     pub privileged: bool,
+}
+
+/// `--landlock PATH[:ACCESS]`
+#[derive(Clone, Debug, PartialEq)]
+pub struct PathRule {
+    /// Inside, absolute.
+    pub path: PathBuf,
+    /// Of the bits below, one at least.
+    pub access: u8,
+    /// It is an error when it is not there.
+    pub must: bool,
+}
+
+impl PathRule {
+    pub const READ: u8 = 1;
+    pub const WRITE: u8 = 2;
+    pub const EXECUTE: u8 = 4;
 }
 
 /// Bytes, processes, seconds or whatever the resource is counted in; u64::MAX: no limit.

@@ -3,7 +3,7 @@
 
 mod harden;
 
-pub use harden::{Check, Done, Harden, Hidden, MakeDevice, Setting};
+pub use harden::{Allowed, Check, Done, Harden, Hidden, Landlock, MakeDevice, Setting};
 
 use crate::cgroup::Write;
 use crate::idmap::IdMap;

@@ -12,6 +12,7 @@ mod clone;
 mod descriptors;
 mod fd;
 mod fork;
+mod landlock;
 mod loopdev;
 mod namespace;
 mod restrict;
@@ -25,6 +26,7 @@ pub use clone::{Never, clone};
 pub use descriptors::{is_close_on_exec, is_open, none_open_but};
 pub use fd::{close_on_exec_from, fd_path, path_below_fd, pty_path};
 pub use fork::fork;
+pub use landlock::{landlock_allow, landlock_restrict, landlock_rules, landlock_version};
 pub use loopdev::{loop_configure, loop_free};
 pub use namespace::{join, loopback_up, namespace_kind, unshare};
 pub use restrict::{
@@ -98,6 +100,13 @@ unsafe fn call(n: c_long, a: [usize; 5]) -> Result<usize> {
     let ret = unsafe { libc::syscall(n, a[0], a[1], a[2], a[3], a[4]) };
     // SAFETY: errno is this thread's; the child has its own memory on these machines.
     if ret < 0 { check(-(unsafe { *libc::__errno_location() } as isize)) } else { Ok(ret as usize) }
+}
+
+/// New zeroed memory, for a child that may not use the allocator; never given back.
+pub fn memory(size: usize) -> Result<&'static mut [u8]> {
+    let at = map(size, libc::MAP_PRIVATE)?;
+    // SAFETY: `size` bytes that nobody else knows of, for as long as the process lives.
+    Ok(unsafe { std::slice::from_raw_parts_mut(at as *mut u8, size) })
 }
 
 /// New zeroed memory (mmap(2)), never given back; its pages come when they are touched.

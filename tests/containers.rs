@@ -39,6 +39,8 @@ mod image_config;
 mod images;
 #[path = "containers/inject.rs"]
 mod inject;
+#[path = "containers/landlock.rs"]
+mod landlock;
 #[path = "containers/limits.rs"]
 mod limits;
 #[path = "containers/living.rs"]

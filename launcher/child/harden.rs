@@ -42,6 +42,9 @@ impl Context {
                 self.done.keyring = true;
                 Ok(())
             }
+            Harden::HoldRules(landlock) => self.hold_rules(landlock),
+            Harden::Landlock => sys::landlock_restrict(sys::borrow(self.rules)),
+            Harden::VerifyLandlock => self.verify_landlock(),
             Harden::Filter(filter) => sys::load_filter(&filter.program, filter.flags),
         }
     }
@@ -106,7 +109,7 @@ impl Context {
     }
 
     /// The parent is told which it was.
-    fn fails_at(&mut self, index: usize, e: Errno) -> Result<()> {
+    pub(super) fn fails_at(&mut self, index: usize, e: Errno) -> Result<()> {
         self.detail = Some(index);
         Err(e)
     }

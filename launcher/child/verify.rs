@@ -14,9 +14,11 @@ pub const NOT_SO: Errno = Errno::BADE;
 /// The bytes of a /proc file that matter, and where its lines begin: each is looked for by
 /// its name, many times.
 struct Text {
-    bytes: [u8; 4096],
+    small: [u8; 4096],
+    /// Where that does not do: for users with hundreds of groups.
+    large: Option<&'static mut [u8]>,
     len: usize,
-    starts: [u16; 80],
+    starts: [u32; 80],
     count: usize,
 }
 
@@ -160,32 +162,55 @@ pub(super) fn verify_filter(mode: i32) -> Result<()> {
 
 impl Text {
     fn empty() -> Text {
-        Text { bytes: [0; 4096], len: 0, starts: [0; 80], count: 0 }
+        Text { small: [0; 4096], large: None, len: 0, starts: [0; 80], count: 0 }
     }
 
     fn read(path: &CStr) -> Result<Text> {
         let fd = rustix::fs::open(path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())?;
         let mut text = Text::empty();
-        text.len = rustix::io::read(fd, &mut text.bytes)?;
+        text.len = rustix::io::read(&fd, &mut text.small)?;
+        if text.len == text.small.len() {
+            text.go_on(fd)?;
+        }
         text.find_lines();
         Ok(text)
     }
 
+    /// A process has at most 65536 groups (NGROUPS_MAX), of eleven bytes each.
+    fn go_on(&mut self, fd: impl rustix::fd::AsFd) -> Result<()> {
+        let large = sys::memory(1 << 20)?;
+        large[..self.len].copy_from_slice(&self.small[..self.len]);
+        loop {
+            match rustix::io::read(&fd, &mut large[self.len..])? {
+                0 if self.len == large.len() => return Err(Errno::TOOBIG),
+                0 => break,
+                n => self.len += n,
+            }
+        }
+        self.large = Some(large);
+        Ok(())
+    }
+
+    fn bytes(&self) -> &[u8] {
+        &self.large.as_deref().unwrap_or(&self.small)[..self.len]
+    }
+
     fn find_lines(&mut self) {
-        let mut begins = true;
-        for (at, byte) in self.bytes[..self.len].iter().enumerate() {
-            if begins && self.count < self.starts.len() {
-                self.starts[self.count] = at as u16;
-                self.count += 1;
+        let (mut begins, mut count, mut starts) = (true, 0, [0; 80]);
+        for (at, byte) in self.bytes().iter().enumerate() {
+            if begins && count < starts.len() {
+                starts[count] = at as u32;
+                count += 1;
             }
             begins = *byte == b'\n';
         }
+        (self.count, self.starts) = (count, starts);
     }
 
     fn lines(&self) -> impl Iterator<Item = &[u8]> {
-        let ends = self.starts[..self.count].iter().skip(1).map(|end| usize::from(*end) - 1);
-        let starts = self.starts[..self.count].iter().map(|start| usize::from(*start));
-        starts.zip(ends.chain([self.len])).map(|(start, end)| &self.bytes[start..end])
+        let ends = self.starts[..self.count].iter().skip(1).map(|end| *end as usize - 1);
+        let starts = self.starts[..self.count].iter().map(|start| *start as usize);
+        starts.zip(ends.chain([self.len])).map(|(start, end)| &self.bytes()[start..end])
     }
 
     /// What follows the name and a tab.
@@ -224,7 +249,7 @@ mod tests {
 
     fn text(s: &str) -> Text {
         let mut text = Text { len: s.len(), ..Text::empty() };
-        text.bytes[..s.len()].copy_from_slice(s.as_bytes());
+        text.small[..s.len()].copy_from_slice(s.as_bytes());
         text.find_lines();
         text
     }

@@ -3,7 +3,7 @@
 use crate::cli::flags::Arg::{Switch, Value};
 use crate::cli::flags::Flag;
 use crate::cli::flags::Group::*;
-use crate::cli::{devices, process, sysctl, ulimit};
+use crate::cli::{devices, landlock, process, sysctl, ulimit};
 
 pub static FLAGS: &[Flag] = &[
     Flag {
@@ -88,6 +88,16 @@ pub static FLAGS: &[Flag] = &[
         help: "loosen or tighten: launch help security",
         doc: "seccomp=FILE or unconfined, no-new-privileges=false, mask=PATH, unmask=PATH or ALL,\n\
               systempaths=unconfined; may be given many times. See: launch help security",
+    },
+    Flag {
+        names: "--landlock",
+        arg: Value("PATH[:ACCESS]", landlock::parse),
+        group: Further,
+        help: "only these paths, for this: /data:rw, /app:rx, system",
+        doc: "A path inside, with all below it; ACCESS is r (the default), rw, rx or rwx. May be\n\
+              given many times; what is not named is denied to everything inside, root as well.\n\
+              system: programs and libraries to run (rx), /etc, /proc, /sys (r), /dev (rw).\n\
+              Nothing can be mounted under it. See: launch help security",
     },
     Flag {
         names: "--sysctl",

@@ -109,6 +109,18 @@ What holds without any option, and how to loosen or tighten it:
                           --security-opt mask=PATH[:PATH]   hides more
   all of it               --privileged
 
+  paths                   owners and modes alone; in addition by landlock (Linux
+                          5.13), for root inside, too:
+                          --landlock system --landlock /app:rx
+                          --landlock /data:rw
+
+With --landlock, what no rule names can be neither read nor written, executed,
+made nor removed: COMMAND and its interpreter (x) and its libraries (r) need a
+rule, too. Files that are open already, as standard output, stay so. Links are
+followed inside, before COMMAND runs, and a path that is not there is an error.
+Writing includes making, removing and renaming, below a directory. A kernel
+without landlock, or where it is switched off, is an error.
+
 The profile's rules by capability follow --cap-add: with SYS_ADMIN mount(2) is
 allowed. A profile must allow what launch's init needs to start and to wait.
 ";

@@ -2,8 +2,8 @@
 
 use super::{lossy, quote};
 use crate::cli::ulimit;
-use crate::spec::Rlimit;
-use crate::step::{Check, Done, Harden, Hidden, Setting};
+use crate::spec::{PathRule, Rlimit};
+use crate::step::{Allowed, Check, Done, Harden, Hidden, Setting};
 use std::ffi::CString;
 
 pub fn words(step: &Harden) -> String {
@@ -26,6 +26,12 @@ pub fn words(step: &Harden) -> String {
         }
         Harden::Verify { status: false, .. } => "look back: are the mounts as planned?".into(),
         Harden::Verify { .. } => "look back: is the process as planned?".into(),
+        Harden::HoldRules(l) => {
+            let rules = l.rules.iter().map(allowed).collect::<Vec<_>>();
+            format!("allow only {} (landlock)", rules.join(", "))
+        }
+        Harden::Landlock => "let landlock's rules hold".into(),
+        Harden::VerifyLandlock => "look back: does landlock deny?".into(),
         Harden::Filter(f) => {
             format!("allow only the profile's system calls (seccomp, {} steps)", f.program.len())
         }
@@ -39,6 +45,7 @@ pub fn detail_words(step: &Harden, at: usize) -> String {
         Harden::Hide { paths, .. } => format!("hide {}", lossy(&paths[at].path)),
         Harden::ReadOnly(paths) => format!("make {} read-only", lossy(&paths[at])),
         Harden::Settings(all) => format!("set {}", setting(&all[at])),
+        Harden::HoldRules(l) => format!("--landlock {}", allowed(&l.rules[at])),
         Harden::Limits(all) => format!("limit {}", rlimit(&all[at])),
         Harden::Verify { checks, .. } => format!("look back: {}", check(&checks[at])),
         _ => words(step),
@@ -86,6 +93,25 @@ fn list<'a>(paths: impl IntoIterator<Item = &'a CString>) -> String {
     paths.into_iter().map(|path| lossy(path)).collect::<Vec<_>>().join(", ")
 }
 
+fn allowed(rule: &Allowed) -> String {
+    let letters = [(PathRule::READ, 'r'), (PathRule::WRITE, 'w'), (PathRule::EXECUTE, 'x')];
+    let letters = letters.iter().filter(|(bit, _)| rule.wish & bit != 0).map(|(_, c)| c);
+    format!("{}:{}", lossy(&rule.path), letters.collect::<String>())
+}
+
+/// As setpriv(1) of util-linux has it, since 2.40.
+fn rule_option(rule: &Allowed) -> String {
+    let words = "execute write-file read-file read-dir remove-dir remove-file make-char make-dir \
+                 make-reg make-sock make-fifo make-block make-sym refer truncate ioctl-dev";
+    let words = words.split(' ').filter(|w| !w.is_empty()).enumerate();
+    let words = words.filter(|(bit, _)| rule.access >> bit & 1 != 0).map(|(_, word)| word);
+    let words = words.collect::<Vec<_>>().join(",");
+    format!(
+        "setpriv --landlock-access fs --landlock-rule path-beneath:{words}:{} ...",
+        quote(rule.path.to_bytes())
+    )
+}
+
 fn setting(s: &Setting) -> String {
     s.shown.clone()
 }
@@ -131,6 +157,8 @@ pub fn shell(step: &Harden) -> Vec<String> {
         Harden::Verify { status: false, .. } => vec!["cat /proc/self/mountinfo".into()],
         Harden::Verify { .. } => vec!["cat /proc/self/status; ls -l /proc/self/fd".into()],
         Harden::VerifyFilter { .. } => vec!["grep Seccomp: /proc/self/status".into()],
-        Harden::HoldSettings | Harden::Filter(_) => Vec::new(),
+        Harden::HoldRules(l) => l.rules.iter().map(rule_option).collect(),
+        Harden::HoldSettings | Harden::Filter(_) | Harden::Landlock => Vec::new(),
+        Harden::VerifyLandlock => Vec::new(),
     }
 }

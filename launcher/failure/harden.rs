@@ -13,6 +13,7 @@ pub fn error(step: &Harden, errno: Errno, detail: Option<usize>) -> Error {
     };
     match (step, errno) {
         (Harden::Verify { .. }, NOT_SO) => return Error::new(words + ": is not so"),
+        (Harden::VerifyLandlock, NOT_SO) => return Error::new(words + " it does not"),
         (Harden::VerifyFilter { .. }, NOT_SO) => return Error::new(words + ": there is none"),
         _ => {}
     }
@@ -32,6 +33,12 @@ pub fn error(step: &Harden, errno: Errno, detail: Option<usize>) -> Error {
         }
         (Harden::Keyring, Errno::DQUOT) => {
             error.hint("the calling user has too many keyrings: /proc/sys/kernel/keys/maxkeys")
+        }
+        (Harden::HoldRules(_), Errno::NOENT) => {
+            error.hint("rules are about paths inside the container that are there")
+        }
+        (Harden::Landlock, Errno::TOOBIG) => {
+            error.hint("there are 16 sets of rules already, one in the other")
         }
         (Harden::Filter(_), Errno::NOSYS | Errno::INVAL) => error.hint(
             "the kernel has no seccomp filters (CONFIG_SECCOMP_FILTER); \

@@ -31,11 +31,34 @@ pub enum Harden {
     Limits(Vec<Rlimit>),
     /// Some of them need /proc/self/status.
     Verify { checks: Vec<Check>, status: bool },
+    /// Landlock's rules, of paths that may soon be out of reach.
+    HoldRules(Landlock),
+    /// From here on they hold.
+    Landlock,
+    /// Something that no rule allows is denied.
+    VerifyLandlock,
     /// The last one but for its own check: it forbids most of the others.
     Filter(Filter),
     /// What prctl(PR_GET_SECCOMP) has to say under the filter: 2, or the error that the
     /// filter gives to prctl.
     VerifyFilter { mode: i32 },
+}
+
+pub struct Landlock {
+    /// LANDLOCK_ACCESS_FS_*: denied where no rule allows it.
+    pub handled: u64,
+    /// Those that mean something for what is no directory.
+    pub of_files: u64,
+    pub rules: Vec<Allowed>,
+}
+
+pub struct Allowed {
+    pub path: CString,
+    /// LANDLOCK_ACCESS_FS_*
+    pub access: u64,
+    pub must: bool,
+    /// As in `spec::PathRule`, for messages.
+    pub wish: u8,
 }
 
 /// A node of our own that is like one of the host's.

@@ -40,7 +40,7 @@ fn steps(mut explain: Command) -> Vec<(usize, String)> {
 }
 
 /// Leaves out each step that is not harmless; `seen` of them at least are found out by a look.
-fn sweep(s: &Sandbox, seen: usize, call: impl Fn(&[&str]) -> Command) {
+pub fn sweep(s: &Sandbox, seen: usize, call: impl Fn(&[&str]) -> Command) {
     let steps = steps(call(&["--explain", "--json"]));
     let mut found_out = 0;
     for (at, (n, words)) in steps.iter().enumerate() {

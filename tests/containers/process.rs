@@ -218,3 +218,27 @@ fn process_one_cannot_be_overwritten() {
     assert_eq!(lines[2], "0", "{run:#?}");
     assert!(std::fs::read(launch()).unwrap() == before);
 }
+
+/// What the kernel says of a process is then longer than a page.
+#[test]
+fn a_caller_with_very_many_groups() {
+    let Some(()) = need_root() else { return };
+    let Some(s) = Sandbox::new() else { return };
+    let groups: Vec<String> = (0..2000).map(|n| (1_000_000_000 + n).to_string()).collect();
+    let through = |ids: &[&str]| {
+        let mut c = std::process::Command::new("setpriv");
+        c.args(ids).args(["--groups", &groups.join(",")]).arg(launch());
+        c.args(["--cap-drop", "CHOWN"]).arg(s.rootfs()).current_dir(&s.dir);
+        c.args(["sh", "-c", "grep ^Groups: /proc/self/status | wc -w; id -u"]);
+        Run::of(c)
+    };
+    assert_eq!(through(&[]).ok(), "2\n0");
+    s.give_to(65534, 65534);
+    let user = ["--reuid", "65534", "--regid", "65534"];
+    if Run::of(s.as_user(&[] as &[&str], &["true"])).code == 0 {
+        assert_eq!(through(&user).ok(), "2001\n0");
+    }
+    let many: Vec<String> = (0..2000).map(|n| format!("{}", 100_000 + n)).collect();
+    let more = s.run(&["--group-add", &many.join(",")], &["id", "-u"]);
+    assert_eq!(more.ok(), "0");
+}
