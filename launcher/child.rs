@@ -50,9 +50,6 @@ pub struct Context {
     pub dev: RawFd,
     /// Its /proc/sys, writable.
     pub settings: RawFd,
-    /// Landlock's rules, and a directory that none of them allows.
-    pub rules: RawFd,
-    pub witness: RawFd,
     pub done: Done,
     /// Which of the many things that one step does has failed.
     pub detail: Option<usize>,
@@ -70,6 +67,8 @@ pub struct Done {
     pub cgroups: u32,
     pub limits: u32,
     pub volumes: u32,
+    /// Landlock's rules are made, and a directory that none of them allows.
+    pub rules: Option<(RawFd, RawFd)>,
     /// Bit n: the nth thing to be hidden is not there.
     pub absent: u64,
 }

@@ -239,8 +239,6 @@ fn clone(
         proc: -1,
         dev: -1,
         settings: -1,
-        rules: -1,
-        witness: -1,
         done: child::Done::default(),
         detail: None,
         fault: spec.fault,

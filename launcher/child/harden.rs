@@ -43,7 +43,7 @@ impl Context {
                 Ok(())
             }
             Harden::HoldRules(landlock) => self.hold_rules(landlock),
-            Harden::Landlock => sys::landlock_restrict(sys::borrow(self.rules)),
+            Harden::Landlock => self.apply_rules(),
             Harden::VerifyLandlock => self.verify_landlock(),
             Harden::Filter(filter) => sys::load_filter(&filter.program, filter.flags),
         }

@@ -15,7 +15,6 @@ impl Context {
         let witness = witness()?;
         // What is not so now cannot be what the rules bring about.
         look_into(&witness)?;
-        self.witness = leak(witness);
         let rules = sys::landlock_rules(landlock.handled)?;
         for (index, rule) in landlock.rules.iter().enumerate() {
             let flags = OFlags::PATH | OFlags::CLOEXEC;
@@ -34,13 +33,19 @@ impl Context {
                 Err(e) => return self.fails_at(index, e),
             }
         }
-        self.rules = leak(rules);
+        self.done.rules = Some((leak(rules), leak(witness)));
         Ok(())
+    }
+
+    pub(super) fn apply_rules(&self) -> Result<()> {
+        let (rules, _) = self.done.rules.ok_or(Errno::BADF)?;
+        sys::landlock_restrict(sys::borrow(rules))
     }
 
     /// Nobody has allowed anything in a file system that was made a moment ago.
     pub(super) fn verify_landlock(&self) -> Result<()> {
-        match look_into(sys::borrow(self.witness)) {
+        let (_, witness) = self.done.rules.ok_or(NOT_SO)?;
+        match look_into(sys::borrow(witness)) {
             Err(Errno::ACCESS) => Ok(()),
             Err(e) => Err(e),
             Ok(()) => Err(NOT_SO),
