@@ -13,6 +13,11 @@ SKIPS = $(CURDIR)/target/skips
 
 all: build
 
+# zstd is C: another machine's compiler is needed for it (Debian: gcc-aarch64-linux-gnu).
+ifeq ($(TARGET)-$(shell uname -m),aarch64-unknown-linux-musl-x86_64)
+export CC_aarch64_unknown_linux_musl ?= aarch64-linux-gnu-gcc
+endif
+
 target:
 	@command -v cargo >/dev/null || { echo 'needs Rust, stable: https://rustup.rs' >&2; exit 1; }
 	@test -d "$$(rustc --print target-libdir --target $(TARGET))" || rustup -q target add $(TARGET)

@@ -62,7 +62,7 @@ pub fn supervise(child: Pid, master: Option<OwnedFd>, stop_timeout: u32) -> Resu
         }
         wait(&signals, terminal.as_mut(), stop.deadline.or(trim))?;
         if trim.is_some_and(|t| Instant::now() >= t) {
-            sys::forget_code();
+            sys::forget_start();
             trim = None;
         }
         if terminal.as_mut().is_some_and(Terminal::take_hangup) {

@@ -11,6 +11,7 @@ mod arena;
 mod clone;
 mod descriptors;
 mod fd;
+mod forget;
 mod fork;
 mod landlock;
 mod loopdev;
@@ -25,6 +26,7 @@ pub use arena::Arena;
 pub use clone::{Never, clone};
 pub use descriptors::{is_close_on_exec, is_open, none_open_but};
 pub use fd::{close_on_exec_from, fd_path, path_below_fd, pty_path};
+pub use forget::{forget_code, forget_start};
 pub use fork::fork;
 pub use landlock::{landlock_allow, landlock_restrict, landlock_rules, landlock_version};
 pub use loopdev::{loop_configure, loop_free};
@@ -68,6 +70,7 @@ pub mod attr {
 /// # Safety
 /// As for the system call itself.
 #[cfg(target_arch = "x86_64")]
+#[inline(always)]
 unsafe fn call(n: c_long, args: [usize; 5]) -> Result<usize> {
     let ret: isize;
     // SAFETY: the kernel clobbers rcx and r11 only; what it writes to is the caller's promise.
@@ -82,6 +85,7 @@ unsafe fn call(n: c_long, args: [usize; 5]) -> Result<usize> {
 /// # Safety
 /// As for the system call itself.
 #[cfg(target_arch = "aarch64")]
+#[inline(always)]
 unsafe fn call(n: c_long, args: [usize; 5]) -> Result<usize> {
     let ret: isize;
     // SAFETY: what the kernel writes to is the caller's promise.
@@ -319,40 +323,6 @@ pub fn directory_is_inside_root() -> bool {
     let ret = unsafe { call(libc::SYS_getcwd, [path.as_mut_ptr() as usize, path.len(), 0, 0, 0]) };
     ret.is_ok() && path[0] == b'/'
 }
-
-/// Gives back the memory of this program's own code and constants; what is needed again
-/// comes back from the page cache. For the long wait while a container runs.
-#[cfg(target_pointer_width = "64")]
-pub fn forget_code() {
-    // SAFETY: getauxval(3) only reads what the kernel left at start.
-    let (headers, count) =
-        unsafe { (libc::getauxval(libc::AT_PHDR), libc::getauxval(libc::AT_PHNUM)) };
-    if headers == 0 {
-        return;
-    }
-    // SAFETY: the kernel says that `count` program headers lie there.
-    let headers =
-        unsafe { std::slice::from_raw_parts(headers as *const libc::Elf64_Phdr, count as usize) };
-    let loads = || headers.iter().filter(|h| h.p_type == libc::PT_LOAD);
-    let Some(first) = loads().next() else { return };
-    // The first segment begins with the file, so with the ELF header before this table.
-    let start = headers.as_ptr() as u64 & !4095;
-    // Backwards: the headers themselves are in the first one.
-    for h in loads().filter(|h| h.p_flags & libc::PF_W == 0).rev() {
-        let at = (start - first.p_vaddr + h.p_vaddr) & !4095;
-        let end = start - first.p_vaddr + h.p_vaddr + h.p_filesz;
-        // SAFETY: read-only pages of a file: nothing in them can be lost.
-        let _ = unsafe {
-            call(
-                libc::SYS_madvise,
-                [at as usize, (end - at) as usize, libc::MADV_DONTNEED as usize, 0, 0],
-            )
-        };
-    }
-}
-
-#[cfg(not(target_pointer_width = "64"))]
-pub fn forget_code() {}
 
 /// Closes this process's copy of a descriptor that another process owns.
 pub fn close(fd: RawFd) {

@@ -5,6 +5,7 @@ use rustix::fd::{AsRawFd, BorrowedFd};
 use rustix::io::{Errno, Result};
 use std::arch::asm;
 use std::ffi::{c_long, c_void};
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// struct clone_args of clone(2), first published size (64 bytes) plus tid and cgroup.
 #[repr(C)]
@@ -26,6 +27,16 @@ struct CloneArgs {
 /// Stack of the child while it shares the parent's memory; it calls no deeper than a page.
 const CHILD_STACK: usize = 64 << 10;
 
+static STACK: AtomicUsize = AtomicUsize::new(0);
+
+/// The last child's stack: address and bytes, none without one.
+pub(super) fn child_stack() -> (usize, usize) {
+    match STACK.load(Ordering::Relaxed) {
+        0 => (0, 0),
+        at => (at, CHILD_STACK),
+    }
+}
+
 /// clone3(2): runs `body` in the child and returns its pid. If `share` the child runs in
 /// the parent's memory until exec (CLONE_VM), which saves the copy; the parent must keep
 /// all that `body` uses until then, and the kernel, should it kill one of the two for
@@ -40,10 +51,12 @@ pub fn clone<F: FnOnce(bool) -> Never>(
 ) -> Result<i32> {
     let signal = libc::SIGCHLD as u64;
     let flags = if share { flags | libc::CLONE_VM as u64 } else { flags };
+    let stack = map(CHILD_STACK, libc::MAP_PRIVATE)? as usize;
+    STACK.store(stack, Ordering::Relaxed);
     let mut args = CloneArgs {
         flags,
         exit_signal: signal,
-        stack: map(CHILD_STACK, libc::MAP_PRIVATE)? as u64,
+        stack: stack as u64,
         stack_size: CHILD_STACK as u64,
         ..CloneArgs::default()
     };
