@@ -172,10 +172,13 @@ pub fn of_file(
     let answer = owner::work(ids.as_ref(), 0, || {
         let store = Store::make(&place)?;
         let lock = store.lock()?;
-        let mut work =
-            Work { lock: &lock, shown, path, wishes, power, progress, skipped: Skipped::default() };
+        let (skipped, added) = (Skipped::default(), Vec::new());
+        let mut work = Work { lock: &lock, shown, path, wishes, power, progress, skipped, added };
         let result = work.image(file);
         (work.progress)(0, 0);
+        if result.is_err() {
+            work.undo();
+        }
         let (record, names) = result?;
         let mut lines = vec![record.id.to_string(), names.join("\t")];
         lines.extend(work.warnings());

@@ -75,7 +75,9 @@ pub struct Failure {
     pub offset: u64,
     pub path: Vec<u8>,
     pub why: String,
-    pub hint: Option<String>,
+    pub hint: Option<&'static str>,
+    /// Of making it, not of reading.
+    pub os: Option<Errno>,
 }
 
 /// Wrong with one entry.
@@ -124,31 +126,23 @@ pub fn unpack<I: Input>(
 }
 
 fn failure(offset: u64, path: &[u8], wrong: Wrong) -> Failure {
-    let (why, hint) = match wrong {
-        Wrong::Os(e) => (describe(e), hint(e)),
-        Wrong::Said(why) => (why, None),
-        Wrong::Limit(why, hint) => (why, Some(hint.to_owned())),
+    let (why, hint, os) = match wrong {
+        Wrong::Os(e) => (describe(e), None, Some(e)),
+        Wrong::Said(why) => (why, None, None),
+        Wrong::Limit(why, hint) => (why, Some(hint), None),
     };
-    Failure { offset, path: path.to_vec(), why, hint }
-}
-
-fn hint(e: Errno) -> Option<String> {
-    let said = match e {
-        Errno::NOSPC | Errno::DQUOT => "what was unpacked so far is removed again",
-        _ => return None,
-    };
-    Some(said.to_owned())
+    Failure { offset, path: path.to_vec(), why, hint, os }
 }
 
 fn problem(offset: u64, path: &[u8], p: Problem) -> Failure {
     match p {
-        Problem::Broken { offset, why } => Failure { offset, path: path.to_vec(), why, hint: None },
+        Problem::Broken { offset, why } => failure(offset, path, Wrong::Said(why)),
         Problem::Io(e) => {
             let why = match e.raw_os_error() {
                 Some(n) => describe(Errno::from_raw_os_error(n)),
                 None => e.to_string(),
             };
-            Failure { offset, path: path.to_vec(), why, hint: None }
+            failure(offset, path, Wrong::Said(why))
         }
     }
 }

@@ -33,6 +33,8 @@ pub struct Ways<'a> {
 pub struct Unpacked {
     /// The store's name for it.
     pub id: String,
+    /// It was not there before.
+    pub new: bool,
     pub diff: Digest,
     pub bytes: u64,
     pub skipped: Skipped,
@@ -75,7 +77,9 @@ pub fn unpack(
         Ok(skipped) => skipped,
         Err(f) => {
             drop(contents);
-            return Err(damaged(shown, file, source.digest).unwrap_or_else(|| failed(shown, &f)));
+            return Err(
+                damaged(shown, file, source.digest).unwrap_or_else(|| failed(lock, shown, &f))
+            );
         }
     };
     let bytes = reader.offset();
@@ -95,17 +99,18 @@ pub fn unpack(
         return Err(error);
     }
     let chain = chain(parent, &diff);
-    lock.write_new(
-        "layer/meta",
-        format!("chain {chain}\ndiff {diff}\nbytes {bytes}\n").as_bytes(),
-    )?;
-    let id = chain.short();
-    if lock.store.has_layer(&id) {
-        lock.discard("layer")?;
-    } else {
-        lock.put("layer", "layers", &id)?;
+    let new = put(lock, &chain, &diff, bytes)?;
+    Ok(Unpacked { id: chain.short(), new, diff, bytes, skipped })
+}
+
+/// What was unpacked by its name, unless that is there already.
+fn put(lock: &Lock<'_>, chain: &Digest, diff: &Digest, bytes: u64) -> Result<bool> {
+    let meta = format!("chain {chain}\ndiff {diff}\nbytes {bytes}\n");
+    lock.write_new("layer/meta", meta.as_bytes())?;
+    if lock.store.has_layer(&chain.short()) {
+        return lock.discard("layer").map(|()| false);
     }
-    Ok(Unpacked { id, diff, bytes, skipped })
+    lock.put("layer", "layers", &chain.short()).map(|()| true)
 }
 
 /// None where the file is what it should be, whatever else is wrong. Reads it to its end.
@@ -123,15 +128,15 @@ fn damaged(shown: &str, mut file: Hashed<Part>, wanted: Option<Digest>) -> Optio
     (found != wanted).then(|| Error::new(said))
 }
 
-fn failed(shown: &str, f: &unpack::Failure) -> Error {
+fn failed(lock: &Lock<'_>, shown: &str, f: &unpack::Failure) -> Error {
     let entry = if f.path.is_empty() {
         String::new()
     } else {
         format!(", entry {}", unpack::shown(&f.path))
     };
     let error = Error::new(format!("{shown}: offset {}{entry}: {}", f.offset, f.why));
-    match &f.hint {
-        Some(hint) => error.hint(hint.as_str()),
+    match f.os.and_then(|e| lock.store.hint(e)).or_else(|| f.hint.map(str::to_owned)) {
+        Some(hint) => error.hint(hint),
         None => error,
     }
 }

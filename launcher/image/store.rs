@@ -4,8 +4,8 @@
 //!   beginning of the chain's digest: of the layer and all those below it.
 //! - `images/ID/image.json` is an image; beside it is what of its etc/ is looked up at a start.
 //! - `names/NAME` and `sources/FILE` lead to images. `volumes/NAME` are named volumes.
-//! - `new/` is what is being made, under the lock; what a killed launch left in it is removed
-//!   by whoever has the lock next.
+//! - `new/` is what is being made, under the lock. What was not put into its place goes with the
+//!   lock; what a killed launch left in it is removed by whoever has the lock next.
 
 use crate::error::{Error, Result};
 use crate::image::digest::Digest;
@@ -109,11 +109,28 @@ impl Store {
                 return Err(failed(e));
             }
         }
-        let new = self.directory("new").map_err(failed)?;
-        for name in tree::names(new.as_fd()).map_err(failed)? {
-            tree::remove(new.as_fd(), &name).map_err(failed)?;
-        }
+        self.clear().map_err(failed)?;
         Ok(Lock { store: self, _file: file })
+    }
+
+    /// What is below `new`, under the lock.
+    fn clear(&self) -> tree::Result<()> {
+        let new = self.directory("new")?;
+        for name in tree::names(new.as_fd())? {
+            tree::remove(new.as_fd(), &name)?;
+        }
+        Ok(())
+    }
+
+    /// What to do about an error of writing into it.
+    pub fn hint(&self, e: Errno) -> Option<String> {
+        matches!(e, Errno::NOSPC | Errno::DQUOT).then(|| {
+            format!(
+                "{} has no room for it, and keeps nothing of it; `launch prune` makes some, \
+                 LAUNCH_STORE=DIRECTORY names another place",
+                self.path.display()
+            )
+        })
     }
 
     pub fn directory(&self, name: &str) -> tree::Result<OwnedFd> {
@@ -162,6 +179,13 @@ impl Store {
         let dir = self.directory(directory).map_err(failed)?;
         let names = tree::names(dir.as_fd()).map_err(failed)?;
         Ok(names.iter().map(|n| String::from_utf8_lossy(n).into_owned()).collect())
+    }
+}
+
+impl Drop for Lock<'_> {
+    /// A full disk must not stay full. Whoever has the lock next tries again, and says so.
+    fn drop(&mut self) {
+        let _ = self.store.clear();
     }
 }
 
@@ -226,7 +250,12 @@ impl Lock<'_> {
     }
 
     fn failed(&self, what: &str, name: &str, e: Errno) -> Error {
-        Error::os(format!("{what} {}", self.store.path.join("new").join(name).display()), e)
+        let error =
+            Error::os(format!("{what} {}", self.store.path.join("new").join(name).display()), e);
+        match self.store.hint(e) {
+            Some(hint) => error.hint(hint),
+            None => error,
+        }
     }
 }
 

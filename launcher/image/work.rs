@@ -14,6 +14,7 @@ use crate::error::{Error, Result};
 use crate::unpack::{Limits, Skipped};
 use rustix::fd::{AsFd, OwnedFd};
 use rustix::fs::FileType;
+use rustix::io::Errno;
 use std::fs::File;
 use std::io::{Seek, SeekFrom};
 use std::os::unix::fs::FileExt;
@@ -28,6 +29,8 @@ pub struct Work<'a> {
     pub power: crate::unpack::Power,
     pub progress: Progress<'a>,
     pub skipped: Skipped,
+    /// Layers that the store has from this work.
+    pub added: Vec<String>,
 }
 
 impl Work<'_> {
@@ -126,7 +129,15 @@ impl Work<'_> {
         let input = std::io::BufReader::with_capacity(256 << 10, &mut *from);
         let mut input = decompress::decompress(compression, input).map_err(failed)?;
         let mut taken = std::io::Read::take(&mut input, most + 1);
-        let bytes = std::io::copy(&mut taken, &mut to).map_err(failed)?;
+        let copied = std::io::copy(&mut taken, &mut to);
+        let bytes = copied.map_err(|e| match e.raw_os_error().map(Errno::from_raw_os_error) {
+            Some(os) if let Some(hint) = self.lock.store.hint(os) => {
+                let said =
+                    format!("{shown}: write a copy of it to {}", self.lock.store.path.display());
+                Error::os(said, os).hint(hint)
+            }
+            _ => failed(e),
+        })?;
         if bytes > most {
             let said = format!("{shown}: unpacks to more than {}", crate::size::human(most));
             return Err(Error::new(said).hint("--max-size raises it"));
@@ -234,10 +245,18 @@ impl Work<'_> {
         let mut report = |bytes| progress(done + bytes, total);
         let mut ways = layer::Ways { power: self.power, limits, report: &mut report };
         let unpacked = layer::unpack(self.lock, source, below, parent, &mut ways)?;
+        self.added.extend(unpacked.new.then(|| unpacked.id.clone()));
         self.skipped.devices += unpacked.skipped.devices;
         self.skipped.owners += unpacked.skipped.owners;
         self.skipped.attributes += unpacked.skipped.attributes;
         Ok(unpacked)
+    }
+
+    /// The store as it was: what failed is the error to be told.
+    pub fn undo(&self) {
+        for id in self.added.iter().rev() {
+            let _ = self.lock.remove("layers", id);
+        }
     }
 
     pub fn warnings(&self) -> Vec<String> {

@@ -60,6 +60,58 @@ E
     assert!(i.names("images").is_empty());
 }
 
+/// A store of 5 MB, which the commands of `script` alone see.
+#[test]
+fn a_full_disk_keeps_nothing_of_it() {
+    let (Some(()), Some(())) = (need_root(), tools(&["tar", "gzip", "umoci"])) else { return };
+    let Some(i) = Images::new() else { return };
+    i.tar("small.tar");
+    i.shell(
+        "mkdir store many; (cd many; seq 3000 | xargs touch); tar cf many.tar many
+        for n in 1 2 3 4 5; do head -c 4M /dev/urandom >rootfs/f$n; done
+        tar cf big.tar --sort=name -C rootfs .; gzip -1k big.tar
+        umoci init --layout oci; umoci new --image oci:a
+        umoci raw add-layer --image oci:a small.tar; umoci raw add-layer --image oci:a big.tar",
+    );
+    let script = r#"mount -t tmpfs -o size=5m,nr_inodes=1000,mode=700 none store
+        full() { find store ! -type d ! -name lock; find store/new -mindepth 1; }
+        $LAUNCH ./big.tar true; echo "code $?"; full
+        $LAUNCH ./big.tar.gz true; echo "code $?"; full
+        $LAUNCH --entrypoint '' ./oci true; echo "code $?"; full
+        cat big.tar | $LAUNCH - true; echo "code $?"; full
+        $LAUNCH import big.tar name; echo "code $?"; full
+        $LAUNCH ./many.tar true; echo "code $?"; full
+        cat small.tar | $LAUNCH - echo small; find store/new -mindepth 1
+        $LAUNCH ./small.tar echo small"#;
+    let mut c = std::process::Command::new("unshare");
+    c.args(["-m", "sh", "-c", &format!("exec 2>&1; {script}")]).current_dir(&i.0.dir);
+    c.env("LAUNCH", launch()).env("LAUNCH_STORE", i.store());
+    let out = Run::of(c).expect(0).out;
+    let no = ": No space left on device (ENOSPC)";
+    let hint = format!("hint: {} has no room for it, ", i.store().display());
+    let begins = [
+        "launch: ./big.tar: offset ",
+        "launch: ./big.tar.gz: offset ",
+        "launch: ./oci: blobs/sha256/",
+        &format!("launch: standard input: write a copy of it to {}{no}", i.store().display()),
+        "launch: big.tar: offset ",
+        "launch: ./many.tar: offset ",
+    ];
+    let lines: Vec<&str> = out.lines().collect();
+    assert_eq!(lines.len(), 3 * begins.len() + 2, "{out}");
+    for (said, begin) in lines.chunks(3).zip(begins) {
+        assert!(said[0].starts_with(begin) && said[0].ends_with(no), "{out}");
+        assert!(
+            begin.ends_with(no)
+                || said[0].contains(", entry './f1':")
+                || said[0].contains(", entry 'many/"),
+            "{out}"
+        );
+        assert!(said[1].starts_with(&hint) && said[2] == "code 125", "{out}");
+    }
+    assert_eq!(lines[lines.len() - 2..], ["small", "small"]);
+}
+
 #[test]
 fn volumes_by_name_and_in_dockers_form() {
     let Some(i) = Images::new() else { return };
