@@ -122,6 +122,7 @@ fn map(size: usize, kind: c_int) -> Result<usize> {
     if memory == libc::MAP_FAILED { Err(Errno::NOMEM) } else { Ok(memory as usize) }
 }
 
+#[inline(always)]
 fn check(ret: isize) -> Result<usize> {
     if (-4095..0).contains(&ret) {
         return Err(Errno::from_raw_os_error(-ret as i32));

@@ -10,6 +10,7 @@ const STACK: usize = 64 << 10;
 /// As `forget_code`, and the stacks that the start has used: for the launcher itself, whose
 /// child is another program by now.
 #[cfg(target_pointer_width = "64")]
+#[inline(always)]
 pub fn forget_start() {
     let here = 0u8;
     let below = ((&raw const here) as usize - SPARE) & !4095;
@@ -31,8 +32,10 @@ unsafe fn forget(at: usize, size: usize) {
 }
 
 /// Gives back the memory of this program's own code and constants; what is needed again
-/// comes back from the page cache. For a long wait.
+/// comes back from the page cache. For a long wait. Inlined: the way back to another page
+/// would bring 64 kB around it back.
 #[cfg(target_pointer_width = "64")]
+#[inline(always)]
 pub fn forget_code() {
     // SAFETY: getauxval(3) only reads what the kernel left at start.
     let (headers, count) =
@@ -47,12 +50,18 @@ pub fn forget_code() {
     let Some(first) = loads().next() else { return };
     // The first segment begins with the file, so with the ELF header before this table.
     let start = headers.as_ptr() as u64 & !4095;
-    // Backwards: the headers themselves are in the first one.
-    for h in loads().filter(|h| h.p_flags & libc::PF_W == 0).rev() {
+    let mut ranges = [(0, 0); 6];
+    for (range, h) in ranges.iter_mut().zip(loads().filter(|h| h.p_flags & libc::PF_W == 0)) {
         let at = (start - first.p_vaddr + h.p_vaddr) & !4095;
         let end = start - first.p_vaddr + h.p_vaddr + h.p_filesz;
+        *range = (at as usize, (end - at) as usize);
+    }
+    // Nothing is called here, or it would be back.
+    let mut next = 0;
+    while next < ranges.len() {
         // SAFETY: read-only pages of a file: nothing in them can be lost.
-        unsafe { forget(at as usize, (end - at) as usize) };
+        unsafe { forget(ranges[next].0, ranges[next].1) };
+        next += 1;
     }
 }
 
