@@ -59,7 +59,7 @@ pub fn tools(names: &[&str]) -> Option<()> {
         ["/usr/bin", "/bin", "/usr/sbin", "/sbin"].iter().any(|d| Path::new(d).join(n).exists())
     };
     let missing = names.iter().find(|n| !there(n));
-    need(missing.is_none().then_some(()), &format!("needs {missing:?}"))
+    need(missing.is_none().then_some(()), &format!("needs {}", missing.unwrap_or(&"")))
 }
 
 #[test]

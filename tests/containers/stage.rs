@@ -9,7 +9,10 @@ fn sandbox(programs: &[&str]) -> Option<Sandbox> {
     let dirs = ["/usr/sbin", "/usr/bin", "/sbin", "/bin"];
     let there = |p: &&&str| dirs.iter().any(|d| Path::new(d).join(p).exists());
     let missing = programs.iter().find(|p| !there(p));
-    need(missing.is_none().then_some(()), &format!("needs {missing:?} on the host"))?;
+    need(
+        missing.is_none().then_some(()),
+        &format!("needs {} on the host", missing.unwrap_or(&"")),
+    )?;
     Some(Sandbox::empty())
 }
 
