@@ -1,5 +1,7 @@
 //! tar archives: ustar with the extensions of POSIX (pax), GNU and star.
 
+#[cfg(test)]
+mod fuzz_tests;
 pub mod header;
 pub mod input;
 pub mod pack;

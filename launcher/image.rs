@@ -13,6 +13,8 @@ pub mod disk;
 pub mod docker;
 pub mod document;
 pub mod export;
+#[cfg(test)]
+mod fuzz_tests;
 pub mod kind;
 mod layer;
 pub mod manage;

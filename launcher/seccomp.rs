@@ -3,6 +3,8 @@
 
 pub mod bpf;
 mod filter;
+#[cfg(test)]
+mod fuzz_tests;
 mod profile;
 mod table;
 #[cfg(test)]

@@ -1,5 +1,7 @@
 //! The records of a pax extension (pax(1)): `LENGTH KEY=VALUE` a line.
 
+use std::collections::BTreeMap;
+
 /// What the records say of the entry that follows them.
 #[derive(Debug, Default)]
 pub struct Records {
@@ -9,7 +11,7 @@ pub struct Records {
     pub uid: Option<u32>,
     pub gid: Option<u32>,
     pub mtime: Option<(i64, u32)>,
-    pub xattrs: Vec<(Vec<u8>, Vec<u8>)>,
+    pub xattrs: BTreeMap<Vec<u8>, Vec<u8>>,
     pub sparse: Sparse,
 }
 
@@ -92,8 +94,7 @@ impl Records {
                     if name.is_empty() || name.contains(&0) || name.len() > 255 {
                         return Err(wrong());
                     }
-                    self.xattrs.retain(|(n, _)| n != name);
-                    self.xattrs.push((name.to_vec(), value.to_vec()));
+                    self.xattrs.insert(name.to_vec(), value.to_vec());
                 }
             }
         }
@@ -164,7 +165,7 @@ mod tests {
         assert_eq!(records.path.as_deref(), Some(&b"a/b"[..]));
         assert_eq!(records.mtime, Some((1_234_567, 250_000_000)));
         assert_eq!(records.uid, Some(70000));
-        assert_eq!(records.xattrs, [(b"user.x".to_vec(), b"a=\0\nb".to_vec())]);
+        assert_eq!(records.xattrs, [(b"user.x".to_vec(), b"a=\0\nb".to_vec())].into());
     }
 
     #[test]

@@ -69,6 +69,7 @@ impl<I: Input> Reader<I> {
     pub fn next(&mut self) -> Result<Option<Member>> {
         let mut records = Records::default();
         let mut first = None;
+        let mut extensions = 0;
         loop {
             self.pass(self.left + self.pad)?;
             (self.left, self.pad) = (0, 0);
@@ -89,7 +90,15 @@ impl<I: Input> Reader<I> {
             let size = header::number(&block[header::SIZE]);
             let size = size.and_then(|n| u64::try_from(n).ok()).filter(|n| *n < 1 << 63);
             let size = size.ok_or_else(|| at("a size that is no size"))?;
-            match block[header::TYPE] {
+            let kind = block[header::TYPE];
+            if matches!(kind, b'x' | b'X' | b'L' | b'K') {
+                extensions += size;
+            }
+            // One longer than that says so itself.
+            if extensions > EXTENSION_MOST && size <= EXTENSION_MOST {
+                return Err(at(&format!("extensions of more than {EXTENSION_MOST} bytes")));
+            }
+            match kind {
                 b'x' | b'X' => {
                     let text = self.extension(size)?;
                     records.parse(&text).map_err(|why| at(&why))?;
@@ -103,7 +112,7 @@ impl<I: Input> Reader<I> {
                         first = None;
                     }
                 }
-                kind => return self.member(&block, kind, size, start, records).map(Some),
+                _ => return self.member(&block, kind, size, start, records).map(Some),
             }
         }
     }
@@ -181,22 +190,21 @@ impl<I: Input> Reader<I> {
             member.entry.path.clone_from(name);
         }
         let pieces = if sparse.in_data {
-            let mut text = Vec::new();
-            let mut pieces = None;
-            while pieces.is_none() {
-                if self.left < BLOCK as u64 || text.len() as u64 > EXTENSION_MOST {
+            let mut list = sparse::List::default();
+            let mut whole = false;
+            while !whole {
+                if self.left < BLOCK as u64 {
                     return Err(self.broken("a sparse file's list is broken"));
                 }
                 let Some(block) = self.block()? else {
                     return Err(self.broken("the archive is cut off"));
                 };
                 self.left -= BLOCK as u64;
-                text.extend_from_slice(&block);
-                pieces = sparse::in_data(&text).map_err(|why| self.broken(why))?;
+                whole = list.add(&block).map_err(|why| self.broken(why))?;
             }
             member.stored = self.left;
             member.start = self.offset;
-            pieces.unwrap_or_default()
+            list.pieces
         } else {
             sparse.pieces.clone()
         };
@@ -358,7 +366,7 @@ fn describe(
         } else {
             (0, 0)
         },
-        xattrs: records.xattrs.clone(),
+        xattrs: records.xattrs.clone().into_iter().collect(),
     })
 }
 

@@ -19,23 +19,49 @@ pub fn old(list: &[u8], pieces: &mut Vec<(u64, u64)>) -> Option<()> {
     Some(())
 }
 
-/// `COUNT\nOFFSET\nLENGTH\n...`; None while there must be more of it.
-pub fn in_data(text: &[u8]) -> Result<Option<Vec<(u64, u64)>>, &'static str> {
-    let wrong = "a sparse file's list is broken";
-    let whole = text.iter().rposition(|b| *b == b'\n').map_or(0, |at| at + 1);
-    let lines = text[..whole].split(|b| *b == b'\n');
-    let mut numbers = lines.filter(|l| !l.is_empty());
-    let Some(count) = numbers.next() else { return Ok(None) };
-    let count = decimal(count).and_then(|n| usize::try_from(n).ok());
-    let count = count.filter(|n| *n <= PIECES_MOST).ok_or(wrong)?;
-    let mut pieces = Vec::new();
-    while pieces.len() < count {
-        let (Some(offset), Some(length)) = (numbers.next(), numbers.next()) else {
-            return Ok(None);
-        };
-        pieces.push((decimal(offset).ok_or(wrong)?, decimal(length).ok_or(wrong)?));
+/// The list before the data: `COUNT\nOFFSET\nLENGTH\n...`
+#[derive(Debug, Default)]
+pub struct List {
+    count: Option<u64>,
+    pub pieces: Vec<(u64, u64)>,
+    offset: Option<u64>,
+    line: Vec<u8>,
+}
+
+impl List {
+    /// Takes more of it; true when that was the end, behind which nothing is looked at.
+    pub fn add(&mut self, text: &[u8]) -> Result<bool, &'static str> {
+        for byte in text {
+            if *byte == b'\n' {
+                self.number(decimal(&self.line))?;
+                self.line.clear();
+            } else {
+                self.line.push(*byte);
+            }
+            if self.count == Some(self.pieces.len() as u64) {
+                return Ok(true);
+            }
+            if self.line.len() > 20 {
+                return self.number(None).map(|()| false);
+            }
+        }
+        Ok(false)
     }
-    Ok(Some(pieces))
+
+    fn number(&mut self, number: Option<u64>) -> Result<(), &'static str> {
+        let number = number.ok_or("a sparse file's list is broken")?;
+        if self.count.is_none() {
+            if number > PIECES_MOST as u64 {
+                return Err("a sparse file of too many pieces");
+            }
+            self.count = Some(number);
+        } else if let Some(offset) = self.offset.take() {
+            self.pieces.push((offset, number));
+        } else {
+            self.offset = Some(number);
+        }
+        Ok(())
+    }
 }
 
 /// In order, apart, inside the file, and together as long as what is stored.
@@ -64,11 +90,19 @@ mod tests {
 
     #[test]
     fn lists_in_the_data() {
-        assert_eq!(in_data(b"2\n0\n5\n100\n7\n\0\0"), Ok(Some(vec![(0, 5), (100, 7)])));
-        assert_eq!(in_data(b"2\n0\n5\n100\n"), Ok(None));
-        assert_eq!(in_data(b"2\n0\n5\n10"), Ok(None));
-        assert_eq!(in_data(b"0\n\0"), Ok(Some(Vec::new())));
-        assert!(in_data(b"9999999999\n").is_err() && in_data(b"x\n").is_err());
+        let list = |texts: &[&[u8]]| {
+            let mut list = List::default();
+            let mut whole = Ok(false);
+            texts.iter().for_each(|text| whole = list.add(text));
+            whole.map(|whole| whole.then_some(list.pieces))
+        };
+        assert_eq!(list(&[b"2\n0\n5\n10", b"0\n7\n\0\0"]), Ok(Some(vec![(0, 5), (100, 7)])));
+        assert_eq!(list(&[b"2\n0\n5\n100\n"]), Ok(None));
+        assert_eq!(list(&[b"2\n0\n5\n10"]), Ok(None));
+        assert_eq!(list(&[b"0\n\0"]), Ok(Some(Vec::new())));
+        for bad in [&b"9999999999\n"[..], b"x\n", b"1\n\n", &[b'0'; 21]] {
+            assert!(list(&[bad]).is_err());
+        }
     }
 
     #[test]

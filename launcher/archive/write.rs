@@ -134,7 +134,8 @@ fn split(path: &[u8]) -> Option<(&[u8], &[u8])> {
     }
     let fits = |at: &usize| {
         let (prefix, name) = (&path[..*at], &path[at + 1..]);
-        prefix.len() <= header::PREFIX.len() && !name.is_empty() && name.len() <= header::NAME.len()
+        (1..=header::PREFIX.len()).contains(&prefix.len())
+            && (1..=header::NAME.len()).contains(&name.len())
     };
     let slashes = path.iter().enumerate().rev().filter(|(_, b)| **b == b'/').map(|(at, _)| at);
     let at = { slashes }.find(fits)?;
@@ -178,7 +179,7 @@ fn records(entry: &Entry) -> Vec<u8> {
 }
 
 /// `LENGTH KEY=VALUE\n`, the length's own digits counted.
-fn record(out: &mut Vec<u8>, key: &[u8], value: &[u8]) {
+pub fn record(out: &mut Vec<u8>, key: &[u8], value: &[u8]) {
     let rest = key.len() + value.len() + 3;
     let mut length = rest + 1;
     while length != rest + length.to_string().len() {

@@ -55,7 +55,7 @@ fn else_by_hand(profile: &Profile, number: u32, newest: u32) -> Action {
 }
 
 /// The program says of every call what the rules say.
-fn agrees(profile: &Profile, native: Arch) -> usize {
+pub fn agrees(profile: &Profile, native: Arch) -> usize {
     let table = Table::new();
     let program = assemble(profile, native, &table);
     let mut values = vec![0, 1, u64::MAX, u64::from(u32::MAX), 1 << 32, 1 << 63];
