@@ -76,7 +76,8 @@ pub fn fuzz(examples: &[&[u8]], parser: impl Fn(&[u8])) {
     bytes(examples, CASES, parser);
 }
 
-fn bytes(examples: &[&[u8]], cases: u32, parser: impl Fn(&[u8])) {
+/// The same with so many cases.
+pub fn bytes(examples: &[&[u8]], cases: u32, parser: impl Fn(&[u8])) {
     let input = prop_oneof![8 => changed(examples), 1 => vec(any::<u8>(), 0..300)];
     run(&input, cases, |bytes| parser(bytes));
 }

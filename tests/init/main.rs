@@ -10,10 +10,26 @@
 #[path = "../common/mod.rs"]
 mod common;
 
+#[path = "../../launcher/fuzz.rs"]
+#[allow(dead_code, reason = "what the launcher's parsers need besides")]
+mod fuzz;
+/// The init's own text, which needs nothing of the rest.
+#[allow(dead_code, reason = "what the init uses besides")]
+#[path = "../../init/src/sys"]
+mod sys {
+    #[path = "str.rs"]
+    mod str;
+    pub use str::{Str, z};
+}
+#[path = "../../init/src/text.rs"]
+#[allow(dead_code, reason = "what the init uses besides")]
+mod text;
+
 mod boot;
 mod cli;
 mod engine;
 mod faults;
+mod foreign;
 mod leftovers;
 mod machine;
 mod restart;
