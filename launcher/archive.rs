@@ -43,4 +43,22 @@ pub struct Entry {
     pub xattrs: Vec<(Vec<u8>, Vec<u8>)>,
 }
 
+impl Entry {
+    /// An empty one of root's, from 1970, that nobody may use.
+    pub fn new(kind: Kind, path: Vec<u8>) -> Entry {
+        Entry {
+            kind,
+            path,
+            link: Vec::new(),
+            mode: 0,
+            uid: 0,
+            gid: 0,
+            size: 0,
+            mtime: (0, 0),
+            device: (0, 0),
+            xattrs: Vec::new(),
+        }
+    }
+}
+
 pub const BLOCK: usize = 512;

@@ -209,6 +209,7 @@ impl Context {
             ChildStep::MakeDir { path } => {
                 rustix::fs::mkdir(path.as_c_str(), Mode::from_raw_mode(0o755))
             }
+            ChildStep::WorkDir { path, parents } => mount::directories(path, parents),
             ChildStep::Enter { root } => rustix::process::chdir(root.as_c_str()),
             ChildStep::Confine => self.confine(),
             ChildStep::Mount(m) => {

@@ -89,6 +89,9 @@ pub fn child_words(step: &ChildStep) -> String {
             format!("put {kind} over {}", o.source.display())
         }
         ChildStep::MakeDir { path } => format!("make directory {}", lossy(path)),
+        ChildStep::WorkDir { path, .. } => {
+            format!("make the working directory {}, if it is missing", lossy(path))
+        }
         ChildStep::Enter { root } => format!("enter {}", lossy(root)),
         ChildStep::Confine => "see nothing above it any more (chroot)".into(),
         ChildStep::Mount(m) => format!("mount {} on {}", lossy(&m.fstype), lossy(&m.target)),
@@ -102,7 +105,11 @@ pub fn child_words(step: &ChildStep) -> String {
             format!("volume {} on {}{ro}", b.source.display(), lossy(&b.target))
         }
         ChildStep::Volume(v) => {
-            format!("the image's volume on {}: writes go to memory and vanish", lossy(&v.target))
+            let (at, vanish) = (lossy(&v.target), "writes go to memory and vanish");
+            match &v.over {
+                None => format!("the image's volume on {at}: {vanish}"),
+                Some(dir) => format!("{} on {at}: {vanish}", dir.display()),
+            }
         }
         ChildStep::Provide(p) => format!("give it {} of its own", lossy(&p.bind.target)),
         ChildStep::Harden(step) => harden::words(step),
@@ -166,6 +173,7 @@ fn child_shell(step: &ChildStep, plan: &Plan) -> Vec<String> {
             ),
         ],
         ChildStep::MakeDir { path } => one(format!("mkdir {}", quote(path.to_bytes()))),
+        ChildStep::WorkDir { path, .. } => one(format!("mkdir -p {}", quote(path.to_bytes()))),
         ChildStep::Enter { root } => one(format!("cd {}", quote(root.to_bytes()))),
         ChildStep::Confine => one("chroot . ...".into()),
         ChildStep::Mount(m) => one(format!(

@@ -117,8 +117,8 @@ fn names(set: u64) -> Value {
 
 fn mount(m: &MountOp) -> Value {
     match m {
-        MountOp::Bind { source, target, read_only, .. } => json!({
-            "type": "bind",
+        MountOp::Bind { source, target, read_only, throw_away, .. } => json!({
+            "type": if *throw_away { "overlay" } else { "bind" },
             "source": text(source.as_os_str()),
             "target": text(target.as_os_str()),
             "read_only": read_only,

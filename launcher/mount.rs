@@ -102,6 +102,12 @@ fn make_parents(parents: &[CString]) -> Result<()> {
     parents.iter().try_for_each(|parent| make_directory(parent, 0o755))
 }
 
+/// A directory and all those above it, as far as they are missing.
+pub fn directories(path: &CStr, parents: &[CString]) -> Result<()> {
+    make_parents(parents)?;
+    make_directory(path, 0o755)
+}
+
 /// A path over itself, read-only.
 pub fn protect(path: &CStr) -> Result<()> {
     rustix::mount::mount_bind(path, path)?;

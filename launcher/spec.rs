@@ -144,7 +144,8 @@ pub enum Id {
 #[derive(Clone, Debug, PartialEq)]
 pub enum MountOp {
     /// `-v SRC:DST[:ro]`: a host file or directory, with what is mounted below it.
-    Bind { source: PathBuf, target: PathBuf, read_only: bool, owners: Owners },
+    /// `O`: what is written there vanishes.
+    Bind { source: PathBuf, target: PathBuf, read_only: bool, throw_away: bool, owners: Owners },
     /// `--tmpfs DST[:size=..,mode=..,exec]`; `data` is for mount(2).
     Tmpfs { target: PathBuf, flags: TmpfsFlags, data: String },
 }

@@ -143,6 +143,11 @@ pub enum ChildStep {
     MakeDir {
         path: CString,
     },
+    /// The working directory, where an image lacks it.
+    WorkDir {
+        path: CString,
+        parents: Vec<CString>,
+    },
     /// Stand in what is to become the root.
     Enter {
         root: CString,
@@ -166,7 +171,7 @@ pub enum ChildStep {
         target: CString,
     },
     Bind(Box<Bind>),
-    /// A directory of the image, writable in memory.
+    /// A directory of the image or a volume, writable in memory.
     Volume(Box<Volume>),
     /// A file that the container gets from us, over what the image has.
     Provide(Box<Provided>),
@@ -324,6 +329,8 @@ pub struct Volume {
     pub parents: Vec<CString>,
     /// For mount(2), with the two directories of `mount::volume::ROOM`.
     pub data: CString,
+    /// For messages: the host's directory that is there; None: the image's.
+    pub over: Option<PathBuf>,
 }
 
 pub struct Provided {

@@ -166,34 +166,19 @@ impl<W: Write> Packer<W> {
         let device =
             if device { (fs::major(stat.st_rdev), fs::minor(stat.st_rdev)) } else { (0, 0) };
         Entry {
-            kind,
-            path: path.to_vec(),
-            link: Vec::new(),
             mode: stat.st_mode & 0o7777,
             uid: id(stat.st_uid, self.caller.0),
             gid: id(stat.st_gid, self.caller.1),
-            size: 0,
             mtime: (stat.st_mtime, stat.st_mtime_nsec as u32),
             device,
-            xattrs: Vec::new(),
+            ..Entry::new(kind, path.to_vec())
         }
     }
 
     /// `.wh.NAME`, an empty file.
     fn mark(&self, dir: &[u8], name: &[u8]) -> Entry {
         let slash: &[u8] = if dir.is_empty() { b"" } else { b"/" };
-        Entry {
-            kind: Kind::File,
-            path: [dir, slash, b".wh.", name].concat(),
-            link: Vec::new(),
-            mode: 0o644,
-            uid: 0,
-            gid: 0,
-            size: 0,
-            mtime: (0, 0),
-            device: (0, 0),
-            xattrs: Vec::new(),
-        }
+        Entry { mode: 0o644, ..Entry::new(Kind::File, [dir, slash, b".wh.", name].concat()) }
     }
 }
 

@@ -4,18 +4,7 @@ use crate::archive::write::Writer;
 /// One header block.
 fn block(change: impl Fn(&mut Block)) -> Vec<u8> {
     let mut writer = Writer::new(Vec::new());
-    let entry = Entry {
-        kind: Kind::File,
-        path: b"f".to_vec(),
-        link: Vec::new(),
-        mode: 0o644,
-        uid: 0,
-        gid: 0,
-        size: 0,
-        mtime: (0, 0),
-        device: (0, 0),
-        xattrs: Vec::new(),
-    };
+    let entry = Entry { mode: 0o644, ..Entry::new(Kind::File, b"f".to_vec()) };
     writer.entry(&entry).expect("entry");
     let mut block: Block = writer.finish().expect("end")[..BLOCK].try_into().expect("block");
     change(&mut block);
@@ -55,41 +44,21 @@ fn what_is_written_is_read() {
     let long = format!("{}/{}", "d".repeat(200), "n".repeat(200));
     let entries = [
         Entry {
-            kind: Kind::File,
-            path: long.clone().into_bytes(),
-            link: Vec::new(),
             mode: 0o4755,
             uid: 4_000_000_000,
             gid: 7,
             size: 5,
             mtime: (-2, 750_000_000),
-            device: (0, 0),
             xattrs: vec![(b"user.a".to_vec(), b"b\0c\n".to_vec())],
+            ..Entry::new(Kind::File, long.clone().into_bytes())
         },
         Entry {
-            kind: Kind::Symlink,
-            path: b"l".to_vec(),
             link: long.into_bytes(),
             mode: 0o777,
-            uid: 0,
-            gid: 0,
-            size: 0,
             mtime: (1_700_000_000, 0),
-            device: (0, 0),
-            xattrs: Vec::new(),
+            ..Entry::new(Kind::Symlink, b"l".to_vec())
         },
-        Entry {
-            kind: Kind::Character,
-            path: b"null".to_vec(),
-            link: Vec::new(),
-            mode: 0o666,
-            uid: 0,
-            gid: 0,
-            size: 0,
-            mtime: (0, 0),
-            device: (1, 3),
-            xattrs: Vec::new(),
-        },
+        Entry { mode: 0o666, device: (1, 3), ..Entry::new(Kind::Character, b"null".to_vec()) },
     ];
     for entry in &entries {
         writer.entry(entry).expect("entry");

@@ -151,7 +151,8 @@ static FLAGS: &[Flag] = &[
         arg: Value("SRC:DST", mounts::volume),
         group: Files,
         help: "the host's SRC appears inside as DST; :ro read only",
-        doc: "SRC is a file or directory, relative to where you are: ./data, /srv, or . for\n\
+        doc: "With :O what the container writes there goes to memory and vanishes, SRC stays as it is.\n\
+              SRC is a file or directory, relative to where you are: ./data, /srv, or . for\n\
               this directory. It must exist. DST is absolute; it is made where it is missing.\n\
               May be given many times; mounted in the order given.",
     },
@@ -160,7 +161,7 @@ static FLAGS: &[Flag] = &[
         arg: Value("OPTS", mount::mount),
         group: Files,
         help: "the same in docker's form: type=bind,src=./d,dst=/d,ro",
-        doc: "type is bind, volume or tmpfs; source (src), target (dst, destination), readonly (ro),\n\
+        doc: "type is bind, overlay (-v SRC:DST:O), volume or tmpfs; source (src), target (dst, destination), readonly (ro),\n\
               tmpfs-size, tmpfs-mode.",
     },
     Flag {

@@ -47,17 +47,26 @@ pub fn mount(draft: &mut Draft, given: Given) -> Result<()> {
     let Some(source) = words.source else { return Err(given.bad("source=PATH is missing")) };
     let path = source.contains(&b'/') || source == b"." || source == b"..";
     match (kind, path) {
-        ("bind", true) | ("volume", false) => {}
-        ("bind", false) => return Err(given.bad("the source of a bind is a path: ./data")),
+        ("bind" | "overlay", true) | ("volume", false) => {}
+        ("bind" | "overlay", false) => return Err(given.bad("the source is a path: ./data")),
         ("volume", true) => {
             return Err(given.bad("the source of a volume is a name; type=bind takes a path"));
         }
-        _ => return Err(given.bad(format!("unknown type {} (bind, volume, tmpfs)", quote(kind)))),
+        _ => {
+            return Err(
+                given.bad(format!("unknown type {} (bind, overlay, volume, tmpfs)", quote(kind)))
+            );
+        }
     }
     if source.contains(&b':') || target.contains(&b':') {
         return Err(given.bad("a ':' in a path is not possible"));
     }
-    let mode: &[u8] = if words.read_only { b":ro" } else { b"" };
+    let mode: &[u8] = match (kind, words.read_only) {
+        ("overlay", true) => return Err(given.bad("an overlay is for writing")),
+        ("overlay", false) => b":O",
+        (_, true) => b":ro",
+        (_, false) => b"",
+    };
     let value = OsString::from_vec([&source, &b":"[..], &target, mode].concat());
     mounts::volume(draft, Given { name: given.name, value: &value })
 }

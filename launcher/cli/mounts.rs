@@ -11,7 +11,7 @@ use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Component, Path, PathBuf};
 
-/// `SRC:DST[:ro|rw,idmap|noidmap]`
+/// `SRC:DST[:ro|rw|O,idmap|noidmap]`
 pub fn volume(draft: &mut Draft, given: Given) -> Result<()> {
     let parts: Vec<&[u8]> = given.value.as_bytes().split(|b| *b == b':').collect();
     let (source, target, options) = match parts[..] {
@@ -27,18 +27,19 @@ pub fn volume(draft: &mut Draft, given: Given) -> Result<()> {
             return Err(given.bad("a volume's name has only letters, digits, '_', '.' and '-'"));
         }
     }
-    let (mut read_only, mut owners) = (None, None);
+    let (mut read_only, mut owners, mut throw_away) = (None, None, false);
     for word in options.split(|b| *b == b',') {
         let twice = match word {
             b"ro" | b"rw" => read_only.replace(word == b"ro").is_some(),
+            b"O" => std::mem::replace(&mut throw_away, true) || read_only.replace(false).is_some(),
             b"idmap" => owners.replace(Owners::OnDisk).is_some(),
             // SELinux's labels, which launch does not set; propagation is private as it is.
             b"z" | b"Z" | b"private" | b"rprivate" => false,
             b"noidmap" => owners.replace(Owners::Hosts).is_some(),
-            _ => return Err(given.bad("after the second ':' comes ro or rw, idmap or noidmap")),
+            _ => return Err(given.bad("after the second ':' comes ro, rw or O, idmap or noidmap")),
         };
         if twice {
-            return Err(given.bad("ro and rw, idmap and noidmap exclude each other"));
+            return Err(given.bad("ro, rw and O, idmap and noidmap exclude each other"));
         }
     }
     let (read_only, owners) = (read_only.unwrap_or(false), owners.unwrap_or_default());
@@ -50,6 +51,7 @@ pub fn volume(draft: &mut Draft, given: Given) -> Result<()> {
         source: PathBuf::from(OsStr::from_bytes(source)),
         target,
         read_only,
+        throw_away,
         owners,
     });
     Ok(())

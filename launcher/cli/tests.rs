@@ -182,6 +182,7 @@ fn mounts() {
             source: ".".into(),
             target: "/src".into(),
             read_only: true,
+            throw_away: false,
             owners: Owners::Natural,
         },
         MountOp::Tmpfs { target: "/t".into(), flags, data: "mode=700,uid=7,size=50%".into() },
@@ -189,6 +190,7 @@ fn mounts() {
             source: "/a b".into(),
             target: "/c/./e/".into(),
             read_only: false,
+            throw_away: false,
             owners: Owners::Natural,
         },
     ];
@@ -216,6 +218,7 @@ fn bytes_pass_unchanged() {
             source: raw(b"/\xfd").into(),
             target: raw(b"/\xfc").into(),
             read_only: false,
+            throw_away: false,
             owners: Owners::Natural,
         }]
     );

@@ -30,7 +30,8 @@ with the limit and the peak.
 
 const VOLUMES: &str = "\
   -v SRC:DST[:ro]   the host's SRC, a file or directory, appears as DST inside
-                    (:idmap and :noidmap: see launch help rootless)
+                    (:O: writes go to memory and vanish, SRC stays as it is;
+                    :idmap and :noidmap: see launch help rootless)
 
 SRC is taken from where you are: /srv/data, ./data, or . for this directory. A
 bare word is a volume of that name, kept below /var/lib/launch/volumes, or an

@@ -64,7 +64,7 @@ pub fn check(check: &Check) -> String {
             Done::Keyring => "a session keyring of its own".into(),
             Done::Cgroups(_) => "a member of its cgroups".into(),
             Done::Limits(_) => "all limits set".into(),
-            Done::Volumes(_) => "all volumes of the image mounted".into(),
+            Done::Volumes(_) => "all volumes in memory mounted".into(),
         },
         Check::MountPoint(path) => format!("{} the container's own", lossy(path)),
         Check::FileSystem { at, .. } => format!("the kernel's own file system on {}", lossy(at)),

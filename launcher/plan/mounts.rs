@@ -164,11 +164,12 @@ impl Builder<'_> {
 
     /// In the user's order, and then what the container has of the host's names.
     pub fn user_mounts(&mut self, hostname: &str) -> Result<()> {
+        self.working_directory()?;
         self.own_volumes()?;
         let mut slot = self.source_slot;
         for op in &self.spec.mounts {
             match op {
-                MountOp::Bind { source, target, read_only, .. } => {
+                MountOp::Bind { source, target, read_only, throw_away, .. } => {
                     let directory = self.source_kind(source)? == FileType::Directory;
                     self.child.push(ChildStep::Bind(Box::new(Bind {
                         slot,
@@ -176,10 +177,18 @@ impl Builder<'_> {
                         target: c_path(target)?,
                         parents: parents(target)?,
                         directory,
-                        read_only: *read_only,
+                        // Not even if the image's links to it change in between.
+                        read_only: *read_only || *throw_away,
                         source: source.clone(),
                     })));
                     slot += 1;
+                    if *throw_away {
+                        if !directory {
+                            let why = rustix::io::Errno::NOTDIR;
+                            return Err(Error::os(format!("volume {}:O", source.display()), why));
+                        }
+                        self.throw_away(target, Some(source))?;
+                    }
                 }
                 MountOp::Tmpfs { target, flags, data } => {
                     let (flags, data) = (tmpfs_flags(*flags).bits(), c_str(data.as_str())?);
@@ -195,26 +204,46 @@ impl Builder<'_> {
         self.hide_others()
     }
 
+    /// As docker does it: made in the layer of the container, never in a volume or a directory
+    /// of the host.
+    fn working_directory(&mut self) -> Result<()> {
+        let Some(dir) = self.spec.workdir.as_deref().filter(|d| *d != Path::new("/")) else {
+            return Ok(());
+        };
+        if !matches!(self.root, super::Root::Directory) {
+            let (path, parents) = (c_path(dir)?, parents(dir)?);
+            self.child.push(ChildStep::WorkDir { path, parents });
+        }
+        Ok(())
+    }
+
     /// Where all writes vanish anyway, an image's volumes need nothing. Of a layer that is
     /// kept they are no part, and a root that is read-only has them writable.
     fn own_volumes(&mut self) -> Result<()> {
         if !self.spec.read_only && self.spec.keep.is_none() {
             return Ok(());
         }
-        let room = crate::mount::volume::ROOM;
-        let xattr = if self.binds_devices() { ",userxattr" } else { "" };
-        let data = format!("lowerdir=.,upperdir={room}/upper,workdir={room}/work{xattr}");
         for path in &self.spec.volumes {
             // In memory as it is.
             let ours = |m: &table::Mount| path.starts_with(OsStr::from_bytes(m.target.to_bytes()));
             if !table::MOUNTS.iter().any(ours) {
-                self.child.push(ChildStep::Volume(Box::new(Volume {
-                    target: c_path(path)?,
-                    parents: parents(path)?,
-                    data: c_str(data.as_str())?,
-                })));
+                self.throw_away(path, None)?;
             }
         }
+        Ok(())
+    }
+
+    /// Over what is there: the image's, or a directory of the host's.
+    fn throw_away(&mut self, target: &Path, over: Option<&Path>) -> Result<()> {
+        let room = crate::mount::volume::ROOM;
+        let xattr = if self.binds_devices() { ",userxattr" } else { "" };
+        let data = format!("lowerdir=.,upperdir={room}/upper,workdir={room}/work{xattr}");
+        self.child.push(ChildStep::Volume(Box::new(Volume {
+            target: c_path(target)?,
+            parents: parents(target)?,
+            data: c_str(data)?,
+            over: over.map(Path::to_owned),
+        })));
         Ok(())
     }
 

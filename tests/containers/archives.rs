@@ -150,3 +150,62 @@ fn volumes_by_name_and_in_dockers_form() {
     i.launch(&["prune", "--all"]).ok();
     assert_eq!(i.names("volumes"), ["data"]);
 }
+
+#[test]
+fn volumes_whose_changes_vanish() {
+    let Some(i) = Images::new() else { return };
+    i.shell("mkdir -p data/dir; echo 1 >data/dir/f; echo 2 >data/gone; chmod 755 data; echo >file");
+    let before = snapshot(&i.0.dir.join("data"));
+    let script = "rm /d/gone; echo more >>/d/dir/f; echo new >/d/new; cat /d/dir/f; ls /d; ls -A /dev | grep '^[.]'";
+    for options in [
+        &["-v", "./data:/d:O"][..],
+        &["--mount", "type=overlay,src=./data,dst=/d"],
+        &["--ephemeral", "--read-only", "-v", "./data:/d:O"],
+        &["--ephemeral", "--userns", "auto", "-v", "./data:/d:O"],
+    ] {
+        let run = i.launch(&[options, &["./rootfs", "sh", "-c", script]].concat()).expect(1);
+        assert_eq!(run.out, "1\nmore\ndir\nnew\n", "{options:?}: {run:#?}");
+        assert!(before == snapshot(&i.0.dir.join("data")), "{options:?}");
+    }
+    i.launch(&["-v", "./file:/f:O", "./rootfs", "true"])
+        .fails(125, &["volume ./file:O: Not a directory"]);
+    for bad in ["./data:/d:O,ro", "./data:/d:rw,O", "./data:/d:O,O"] {
+        i.launch(&["-v", bad, "./rootfs", "true"]).fails(125, &["exclude each other"]);
+    }
+}
+
+/// By podman itself, with storage of its own that nobody else sees.
+#[test]
+fn what_podman_saves_and_exports() {
+    let (Some(()), Some(())) = (need_root(), tools(&["podman", "unshare", "tar"])) else { return };
+    let Some(i) = Images::new() else { return };
+    i.tar("root.tar");
+    let script = r#"mount -t tmpfs none /var/lib; mount -t tmpfs none /run
+        # What crun 1.8 refuses.
+        umount /sys/fs/cgroup/unified 2>/dev/null || true
+        p() { podman --root /var/lib/s --runroot /run/p --storage-driver vfs \
+            --cgroup-manager cgroupfs --log-level error "$@"; }
+        p import --change 'ENV FOO=bar' --change 'WORKDIR /made/deep' --change 'USER app' \
+            --change 'ENTRYPOINT ["/bin/sh","-c"]' --change 'CMD ["id -un; pwd; echo $FOO"]' \
+            root.tar app:v1 2>/dev/null || exit 99
+        for kind in docker-archive oci-archive oci-dir; do p save -q --format $kind -o $kind app:v1; done
+        p create --name x app:v1; p export -o export x"#;
+    let mut c = std::process::Command::new("unshare");
+    c.args(["--mount", "sh", "-ec", script]).current_dir(&i.0.dir);
+    let run = Run::of(c);
+    let Some(()) = need((run.code != 99).then_some(()), &format!("podman does not work: {run:?}"))
+    else {
+        return;
+    };
+    run.expect(0);
+    for kind in ["docker-archive", "oci-archive", "oci-dir"] {
+        assert_eq!(i.launch(&[&format!("./{kind}")]).ok(), "app\n/made/deep\nbar", "{kind}");
+    }
+    assert_eq!(i.names("layers").len(), 1);
+    let words =
+        ["-w", "/x/y", "-u", "app", "./export", "sh", "-c", "id -u; pwd; ls -d /etc/passwd"];
+    assert_eq!(i.launch(&words).ok(), "2000\n/x/y\n/etc/passwd");
+    // A directory of the host's is not written to for it.
+    i.launch(&["-w", "/x/y", "./rootfs", "true"]).fails(125, &["enter /x/y: No such file"]);
+    assert!(!i.0.rootfs().join("x").exists());
+}

@@ -254,7 +254,10 @@ fn volumes() {
         ("/tmp:".into(), "launch: -v '/tmp:': the target is empty"),
         ("/tmp".into(), "launch: -v '/tmp': not of the form SRC:DST or SRC:DST:ro"),
         ("/tmp:rel".into(), "launch: -v '/tmp:rel': the target must begin with /"),
-        ("/tmp:/x:bogus".into(), "launch: -v '/tmp:/x:bogus': after the second ':' comes ro or rw"),
+        (
+            "/tmp:/x:bogus".into(),
+            "launch: -v '/tmp:/x:bogus': after the second ':' comes ro, rw or O",
+        ),
         ("/tmp:/x:ro:more".into(), "not of the form"),
         ("/tmp:/a/../../x".into(), "the target must not contain .."),
         ("/tmp:/".into(), "the target / would hide the whole root file system"),

@@ -38,7 +38,7 @@ fn volumes_are_writable_in_a_read_only_root() {
     let step = step.lines().find(|l| l.contains("the image's volume on /vol")).unwrap();
     let skip = format!("skip:{}", step.split_whitespace().next().unwrap());
     i.launch(&["--fault", &skip, "--read-only", "app", "true"])
-        .fails(125, &["look back: all volumes of the image mounted: is not so"]);
+        .fails(125, &["look back: all volumes in memory mounted: is not so"]);
 }
 
 #[test]
