@@ -18,6 +18,7 @@ mod loopdev;
 mod namespace;
 mod restrict;
 mod signal;
+mod spawn;
 #[cfg(not(test))]
 mod start;
 
@@ -37,8 +38,9 @@ pub use restrict::{
 };
 pub use signal::{
     ALL_SIGNALS, default_disposition, default_dispositions, next_signal, set_signal_mask, signal,
-    signalfd, unblock_signals_in,
+    signalfd,
 };
+pub use spawn::spawn;
 
 use rustix::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use rustix::io::{Errno, Result};

@@ -4,15 +4,16 @@
 use super::{IdMap, Range, Writer, subid, text};
 use crate::error::{Error, Result};
 use crate::step::Tree;
-use crate::{failure, mount, sys};
+use crate::{failure, mount, supervise, sys};
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::fs::{CWD, Mode, OFlags};
 use rustix::io::Errno;
 use rustix::mount::OpenTreeFlags;
+use rustix::pipe::PipeFlags;
 use rustix::process::{Gid, Pid, Uid};
-use std::ffi::CStr;
+use std::ffi::{CStr, CString};
 use std::io::Read;
-use std::process::{Child, Command, Stdio};
+use std::os::unix::ffi::OsStrExt;
 
 /// Parent: the child's user namespace gets its ids.
 pub fn map_ids(map: &IdMap, child: Pid) -> Result<()> {
@@ -51,27 +52,37 @@ fn with_helpers(map: &IdMap, child: Pid) -> Result<()> {
     users.and(groups)
 }
 
-fn start(program: &str, child: Pid, ranges: &[Range]) -> Result<Child> {
-    let path = subid::helper(program).unwrap_or_else(|| program.into());
-    let numbers = ranges.iter().flat_map(|r| [r.inside, r.outside, r.count]);
-    let mut command = Command::new(&path);
-    command.arg(child.to_string()).args(numbers.map(|n| n.to_string()));
-    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
-    sys::unblock_signals_in(&mut command);
-    command.spawn().map_err(|e| Error::os(format!("run {}", path.display()), e))
+/// One that runs, and what it says.
+struct Helper {
+    pid: Pid,
+    said: OwnedFd,
 }
 
-fn finish(program: &str, mut child: Child, file: &str) -> Result<()> {
+fn start(program: &str, child: Pid, ranges: &[Range]) -> Result<Helper> {
+    let path = subid::helper(program).unwrap_or_else(|| program.into());
+    let failed = |e| Error::os(format!("run {}", path.display()), e);
+    let numbers = ranges.iter().flat_map(|r| [r.inside, r.outside, r.count]);
+    let words = [program.to_owned(), child.to_string()];
+    let words = words.into_iter().chain(numbers.map(|n| n.to_string()));
+    let c_string = |word: Vec<u8>| CString::new(word).map_err(|_| failed(Errno::INVAL));
+    let words = words.map(|w| c_string(w.into())).collect::<Result<Vec<_>>>()?;
+    let file = c_string(path.as_os_str().as_bytes().to_vec())?;
+    let (said, say) = rustix::pipe::pipe_with(PipeFlags::CLOEXEC).map_err(failed)?;
+    let pid = sys::spawn(&file, &words, say.as_fd()).map_err(failed)?;
+    Ok(Helper { pid, said })
+}
+
+fn finish(program: &str, helper: Helper, file: &str) -> Result<()> {
     let mut said = Vec::new();
-    let heard = child.stderr.take().map_or(Ok(0), |mut e| e.read_to_end(&mut said));
-    let status = child.wait().map_err(|e| Error::os(format!("wait for {program}"), e))?;
-    if status.success() {
+    let heard = std::fs::File::from(helper.said).read_to_end(&mut said);
+    let code = supervise::reap(helper.pid);
+    if code == 0 {
         return Ok(());
     }
     heard.map_err(|e| Error::os(format!("hear from {program}"), e))?;
     let said = String::from_utf8_lossy(&said);
     let said = said.trim().trim_start_matches(program).trim_start_matches(": ");
-    let said = if said.is_empty() { status.to_string() } else { said.to_owned() };
+    let said = if said.is_empty() { format!("exit status {code}") } else { said.to_owned() };
     Err(Error::new(format!("{program}: {said}")).hint(format!(
         "check your line in {file}, and that {program} has its set-user-ID bit or capability"
     )))

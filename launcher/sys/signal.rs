@@ -20,14 +20,6 @@ pub fn set_signal_mask(mask: SignalSet) -> Result<()> {
     .map(drop)
 }
 
-/// A helper program begins with no signal blocked. Ours stay so: one that came meanwhile
-/// would end us, and nothing would be undone.
-pub fn unblock_signals_in(command: &mut std::process::Command) {
-    use std::os::unix::process::CommandExt;
-    // SAFETY: one system call between fork and exec, which uses nothing of the parent's.
-    unsafe { command.pre_exec(|| set_signal_mask(0).map_err(Into::into)) };
-}
-
 /// Sets one signal's disposition to the default.
 pub fn default_disposition(signal: i32) -> Result<()> {
     let default = [0u64; 4];
