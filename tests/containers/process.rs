@@ -223,6 +223,7 @@ fn process_one_cannot_be_overwritten() {
 #[test]
 fn a_caller_with_very_many_groups() {
     let Some(()) = need_root() else { return };
+    let Some(()) = need_util_linux() else { return };
     let Some(s) = Sandbox::new() else { return };
     let groups: Vec<String> = (0..2000).map(|n| (1_000_000_000 + n).to_string()).collect();
     let through = |ids: &[&str]| {
