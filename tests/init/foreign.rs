@@ -113,8 +113,11 @@ fn tables() {
         let begun = Instant::now();
         let init = eventually("the init", || {
             let list = format!("/proc/{0}/task/{0}/children", child.id());
-            let pid = fs::read_to_string(list).ok()?.split_whitespace().next()?.parse().ok();
-            if child.try_wait().unwrap().is_some() { Some(0) } else { pid }
+            // It may have ended before anybody looked.
+            if child.try_wait().unwrap().is_some() {
+                return Some(0);
+            }
+            fs::read_to_string(list).ok()?.split_whitespace().next()?.parse().ok()
         });
         while child.try_wait().unwrap().is_none() && begun.elapsed() < Duration::from_secs(10) {
             if init > 0 {
