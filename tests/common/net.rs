@@ -131,6 +131,13 @@ impl World {
         self.host("cat /run/launch/.net/$(stat -Lc %i /proc/self/ns/net)/* 2>&1; true")
     }
 
+    /// Clean after the next start, whatever it is: after a kill nobody else clears.
+    #[track_caller]
+    pub fn check_cleared(&self) {
+        super::Run::of(self.launch_in("/", &["--ephemeral"], &["true"])).ok();
+        self.check_clean();
+    }
+
     /// Nothing of ours is on the host: links, rules, notes, forwarding. The last one's
     /// bridge stays for a moment.
     #[track_caller]

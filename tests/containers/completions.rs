@@ -64,27 +64,27 @@ fn ask(s: &Sandbox, shell: &[&str], script: &str, dir: &std::path::Path) {
     }
 }
 
-#[test]
-fn in_bash() {
-    let Some(()) = tools(&["bash"]) else { return };
+/// In this shell, started so: with the script that it has of launch.
+fn in_shell(words: &[&str], file: &str, script: &str) {
+    let Some(()) = tools(&words[..1]) else { return };
     let Some(s) = Sandbox::new() else { return };
-    let dir = place(&s, "bash", "launch.bash");
+    let dir = place(&s, words[0], file);
     let children = two_containers(&s);
-    let script = r#"source "$HOME/launch.bash"; COMP_WORDS=($1); COMP_CWORD=$((${#COMP_WORDS[@]} - 1))
-        _launch; printf '%s\n' "${COMPREPLY[@]}"; complete -p launch >/dev/null"#;
-    ask(&s, &["bash", "--norc", "-c"], script, &dir);
+    ask(&s, words, script, &dir);
     end(children);
 }
 
 #[test]
+fn in_bash() {
+    let script = r#"source "$HOME/launch.bash"; COMP_WORDS=($1); COMP_CWORD=$((${#COMP_WORDS[@]} - 1))
+        _launch; printf '%s\n' "${COMPREPLY[@]}"; complete -p launch >/dev/null"#;
+    in_shell(&["bash", "--norc", "-c"], "launch.bash", script);
+}
+
+#[test]
 fn in_fish() {
-    let Some(()) = tools(&["fish"]) else { return };
-    let Some(s) = Sandbox::new() else { return };
-    let dir = place(&s, "fish", "launch.fish");
-    let children = two_containers(&s);
     let script = r#"source $HOME/launch.fish; complete -C $argv[2]"#;
-    ask(&s, &["fish", "--no-config", "-c"], script, &dir);
-    end(children);
+    in_shell(&["fish", "--no-config", "-c"], "launch.fish", script);
 }
 
 /// On a pseudo-terminal of its own, where it completes what there is one word for.

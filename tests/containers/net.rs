@@ -70,8 +70,7 @@ fn published_ports_lead_inside() {
     let run = Run::of(w.launch_in("/", &["--net", "bridge", "--ephemeral"], &["sh", "-c", &ask]));
     assert_eq!(run.ok(), "tcp from 10.213.0.3\ntcp from 10.213.0.1\ntcp from 10.213.0.1");
     drop(server);
-    Run::of(w.launch_in("/", &["--ephemeral"], &["true"])).ok();
-    w.check_clean();
+    w.check_cleared();
 }
 
 #[test]
@@ -247,8 +246,7 @@ fn flows_of_udp_follow_the_port() {
         ask();
     }
     drop(holder);
-    Run::of(w.launch_in("/", &["--ephemeral"], &["true"])).ok();
-    w.check_clean();
+    w.check_cleared();
 }
 
 /// Where /run is on a disk, notes outlive the kernel that they are about.
@@ -323,8 +321,7 @@ fn ipv6_too() {
     assert!(run.contains("seen as [2001:0db8:0000:0000:0000:0000:0000:0002]"), "{run}");
     assert!(run.contains("from [fd"), "{run}");
     drop(server);
-    Run::of(w.launch_in("/", &["--ephemeral"], &["true"])).ok();
-    w.check_clean();
+    w.check_cleared();
 }
 
 #[test]

@@ -146,21 +146,27 @@ fn corrupt_inittab() {
     }
 }
 
-/// The same table gives a container several services.
-#[test]
-fn inittab_in_a_container() {
-    let Some(()) = need_namespaces() else { return };
-    let Some(busybox) = common::busybox() else { return };
-    let dir = Dir::new("services");
+/// A directory of busybox with this inittab, and our init as process 1 of a container of it.
+fn by_table(name: &str, table: &str) -> Option<(Dir, Child, i32)> {
+    need_namespaces()?;
+    let busybox = common::busybox()?;
+    let dir = Dir::new(name);
     dir.file("bin/busybox", &fs::read(busybox).unwrap(), 0o755);
     dir.file("sbin/init", &fs::read(INIT).unwrap(), 0o755);
     for name in NAMES {
         std::os::unix::fs::symlink("busybox", dir.0.join("bin").join(name)).unwrap();
     }
-    let table = "::sysinit:/bin/echo start\n::respawn:/bin/sleep 77\n::once:/bin/sleep 78\n::shutdown:/bin/echo end\n";
     dir.file("etc/inittab", table.as_bytes(), 0o644);
     let child = start(namespaced(&[], "chroot").arg(&dir.0).arg("/sbin/init"));
     let init = init_pid(Mode::One, &child);
+    Some((dir, child, init))
+}
+
+/// The same table gives a container several services.
+#[test]
+fn inittab_in_a_container() {
+    let table = "::sysinit:/bin/echo start\n::respawn:/bin/sleep 77\n::once:/bin/sleep 78\n::shutdown:/bin/echo end\n";
+    let Some((dir, child, init)) = by_table("services", table) else { return };
     let children = || {
         let list = fs::read_to_string(format!("/proc/{init}/task/{init}/children")).ok()?;
         let all: Vec<i32> = list.split_whitespace().map(|p| p.parse().unwrap()).collect();
@@ -194,19 +200,9 @@ fn inittab_in_a_container() {
 
 #[test]
 fn inittab_for_keys_and_for_another_init() {
-    let Some(()) = need_namespaces() else { return };
-    let Some(busybox) = common::busybox() else { return };
-    let dir = Dir::new("another");
-    dir.file("bin/busybox", &fs::read(busybox).unwrap(), 0o755);
-    dir.file("sbin/init", &fs::read(INIT).unwrap(), 0o755);
-    for name in NAMES {
-        std::os::unix::fs::symlink("busybox", dir.0.join("bin").join(name)).unwrap();
-    }
     let table = "::once:/bin/sleep 77\n::ctrlaltdel:/bin/sh -c 'echo keys > /keys'\n\
         ::restart:/bin/sh -c 'echo another is $$; exit 4'\n::shutdown:/bin/echo end\n";
-    dir.file("etc/inittab", table.as_bytes(), 0o644);
-    let child = start(namespaced(&[], "chroot").arg(&dir.0).arg("/sbin/init"));
-    let init = init_pid(Mode::One, &child);
+    let Some((dir, child, init)) = by_table("another", table) else { return };
     eventually("the service", || {
         let list = fs::read_to_string(format!("/proc/{init}/task/{init}/children")).ok()?;
         comm(list.split_whitespace().next()?.parse().ok()?).filter(|name| name == "sleep")
