@@ -133,10 +133,14 @@ fn an_ordinary_users_networks() {
         let run = Run::of(as_a_user(&w, &s, &["--net", program], script)).expect(0);
         assert!(run.out.starts_with("seen as 192.0.2.2\n"), "{program}: {run:#?}");
         let options = ["--net", program, "-p", "8080:80"];
-        let inside = server(as_a_user(&w, &s, &options, "echo inside | timeout 20 nc -l -p 80"));
+        // It answers any number of times: the first asker may have given up. `end` ends it.
+        let script = "nc -ll -p 80 -e echo inside & timeout 30 nc -l -p 81 >/dev/null; kill $!";
+        let options = [&options[..], &["-p", "8081:81"]].concat();
+        let inside = server(as_a_user(&w, &s, &options, script));
         wait_until("an answer from inside", || {
-            w.host("socat -t1 - TCP:127.0.0.1:8080 </dev/null 2>&1; true") == "inside"
+            w.host("socat -t5 - TCP:127.0.0.1:8080 </dev/null 2>&1; true") == "inside"
         });
+        w.host("socat -t1 - TCP:127.0.0.1:8081 </dev/null 2>&1; true");
         inside.end().expect(0);
         nobody_is_left();
         // A port that an ordinary user may not have; and nothing left when the launcher is killed.
