@@ -152,6 +152,9 @@ fn make(socket: &Socket, state: &State, bridge: &Bridge) -> Result<()> {
     // The host's own connections to ports published on 127.0.0.1 (see nft.rs).
     sysctl::write(&format!("ipv4/conf/{name}/route_localnet"), "1")?;
     link::configure(socket, link.index, &bridge.networks(), &[]).map_err(failed)?;
+    if bridge.gateway6.is_some() {
+        link::lead_to_loopback(socket, link.index).map_err(failed)?;
+    }
     rules(state)
 }
 

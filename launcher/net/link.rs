@@ -29,6 +29,7 @@ const IFA_F_NODAD: u32 = 2;
 const RTA_DST: u16 = 1;
 const RTA_OIF: u16 = 4;
 const RTA_GATEWAY: u16 = 5;
+const RTA_PRIORITY: u16 = 6;
 const RTA_TABLE: u16 = 15;
 const IFF_UP: u32 = 1;
 const TABLE_MAIN: u8 = 254;
@@ -208,6 +209,20 @@ pub fn configure(
             .attr(RTA_GATEWAY, &octets(*gateway))
             .u32(RTA_OIF, index);
     }
+    socket.call(&b).map_err(|r| r.errno)
+}
+
+/// IPv6 has no route_localnet: an answer that was translated back to ::1 is for this host only
+/// where its link has a route that says so. What comes as ::1 is dropped before that (ip6_rcv).
+pub fn lead_to_loopback(socket: &Socket, index: u32) -> std::result::Result<(), Errno> {
+    let (ip, local, after_the_own) = (Ipv6Addr::LOCALHOST, 2, 2048);
+    let table = TABLE_LOCAL as u8;
+    let head = [family(ip.into()), 128, 0, 0, table, PROTOCOL_BOOT, 0, local, 0, 0, 0, 0];
+    let mut b = Batch::default();
+    b.message(NEWROUTE, ACK | CREATE | EXCL, &head)
+        .attr(RTA_DST, &ip.octets())
+        .u32(RTA_OIF, index)
+        .u32(RTA_PRIORITY, after_the_own);
     socket.call(&b).map_err(|r| r.errno)
 }
 

@@ -8,7 +8,8 @@ mod encode;
 use crate::net::link::Prefix;
 use crate::net::netlink::{EXCL, Socket};
 use crate::net::state::{Bridge, Lease, State};
-use core::net::IpAddr;
+use crate::net::sysctl;
+use core::net::{IpAddr, Ipv6Addr};
 use encode::{ACCEPT, DROP, EQ, JUMP, Meta, NEQ, R32, REG, Transaction, link_name};
 use rustix::io::Errno;
 
@@ -18,6 +19,8 @@ const TYPE_IPV6: u32 = 8;
 const TYPE_PROTO: u32 = 12;
 const TYPE_PORT: u32 = 13;
 const TYPE_IFNAME: u32 = 41;
+
+const LOOPBACK6: Prefix = Prefix { ip: IpAddr::V6(Ipv6Addr::LOCALHOST), bits: 128 };
 
 /// The maps from published ports to containers, by family and with the host's address or not.
 const MAPS: [(&str, bool, bool); 4] = [
@@ -101,11 +104,10 @@ fn to_containers(t: &mut Transaction) {
     }
     for (chain, hook) in [("prerouting", 0), ("output", 3)] {
         t.chain(chain, Some(("nat", hook, -100)));
-        if chain == "output" {
-            // IPv6 has no route_localnet: what came from ::1 would get no answer, and programs
-            // that try it before 127.0.0.1 would wait for one. So it is refused at once.
-            let loopback = Prefix { ip: IpAddr::from(1u128.to_be_bytes()), bits: 128 };
-            t.rule(chain, |r| r.address(false, loopback).verdict(ACCEPT, None));
+        if chain == "output" && !sysctl::answers_reach_loopback6() {
+            // What came from ::1 would get no answer, and programs that try it before
+            // 127.0.0.1 would wait for one. So it is refused at once.
+            t.rule(chain, |r| r.address(false, LOOPBACK6).verdict(ACCEPT, None));
         }
         t.rule(chain, |r| r.ends_here().verdict(JUMP, Some("published")));
     }
@@ -135,9 +137,11 @@ fn from_containers(t: &mut Transaction, bridges: &[Bridge]) {
             });
         }
         let loopback = Prefix { ip: IpAddr::from([127, 0, 0, 0]), bits: 8 };
-        t.rule("postrouting", |r| {
-            r.address(true, loopback).link(Meta::OifName, EQ, &b.name).masquerade();
-        });
+        for loopback in std::iter::once(loopback).chain(b.gateway6.map(|_| LOOPBACK6)) {
+            t.rule("postrouting", |r| {
+                r.address(true, loopback).link(Meta::OifName, EQ, &b.name).masquerade();
+            });
+        }
     }
 }
 

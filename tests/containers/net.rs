@@ -9,7 +9,7 @@ const ECHO: &str = "socat TCP-LISTEN:80,fork,reuseaddr 'SYSTEM:echo tcp from $SO
     socat UDP-LISTEN:53,fork 'SYSTEM:echo udp from $SOCAT_PEERADDR' & wait";
 
 fn tcp(to: &str) -> String {
-    format!("socat -t2 - TCP:{to},connect-timeout=2 </dev/null")
+    format!("socat -t2 - 'TCP:{to},connect-timeout=2' </dev/null")
 }
 
 fn udp(to: &str) -> String {
@@ -298,23 +298,51 @@ fn without_nf_tables() {
 #[test]
 fn ipv6_too() {
     let Some(_s) = Sandbox::new() else { return };
+    // With bridged packets shown to the rules, and without; a namespace begins with the former.
+    for bridged in ["1", "0"] {
+        ipv6_with(bridged);
+    }
+}
+
+fn ipv6_with(bridged: &str) {
     let Some(w) = World::new() else { return };
+    let setting = "/proc/sys/net/bridge/bridge-nf-call-ip6tables";
+    let there =
+        w.host(&format!("test -e {setting} && echo {bridged} > {setting}; cat {setting} || true"));
+    if there.is_empty() && bridged == "1" {
+        return;
+    }
     let _out = server(w.on_outside(&[
         "socat",
         "TCP6-LISTEN:99,fork,reuseaddr",
         "SYSTEM:echo seen as $SOCAT_PEERADDR",
     ]));
-    let echo = "socat TCP6-LISTEN:80,fork,reuseaddr 'SYSTEM:echo from $SOCAT_PEERADDR'";
+    let echo = "socat TCP6-LISTEN:80,fork,reuseaddr 'SYSTEM:echo from $SOCAT_PEERADDR' &
+        socat UDP6-LISTEN:53,fork 'SYSTEM:echo from $SOCAT_PEERADDR' & wait";
     let options = ["--net", "bridge", "--ipv6", "-p", "8080:80", "--hostname", "six"];
+    let options = [&options[..], &["-p", "[::1]:8081:80", "-p", "5353:53/udp"]].concat();
     let server = w.serve(&options, echo);
     wait_for(&w, "10.213.0.2:80");
     let said = w.outside("socat -t2 - TCP:[2001:db8::2]:8080,connect-timeout=2 </dev/null");
     assert!(said.contains("[2001:0db8:0000:0000:0000:0000:0000:0001]"), "{said}");
-    // Not translated, as no answer would come; refused, so that the next address is tried.
-    let loopback = "socat -t2 - 'TCP:[::1]:8080,connect-timeout=2' </dev/null 2>&1; \
-                    socat -t2 - TCP:127.0.0.1:8080,connect-timeout=2 </dev/null";
-    let said = w.host(loopback);
-    assert!(said.contains("refused") && said.contains("from ["), "{said}");
+    if bridged == "1" {
+        // Not translated, as no answer would come; refused, so that the next address is tried.
+        let said = w.host(&format!(
+            "{}; {}",
+            tcp("[::1]:8080").replace("</dev/null", "</dev/null 2>&1"),
+            tcp("127.0.0.1:8080")
+        ));
+        assert!(said.contains("refused") && said.contains("from ["), "{said}");
+    } else {
+        // From the bridge's own address.
+        for port in [8080, 8081] {
+            let said = w.host(&tcp(&format!("[::1]:{port}")));
+            assert!(said.starts_with("from [fd") && said.ends_with(":0001]"), "{said}");
+        }
+        wait_until("UDP", || {
+            w.host("echo | timeout 5 socat -t1 - 'UDP:[::1]:5353'").starts_with("from [fd")
+        });
+    }
     let ask = "socat -t2 - 'TCP:[2001:db8::1]:99,connect-timeout=2'; socat -t2 - TCP6:six:80";
     let run = Run::of(w.launch_in("/", &["--net", "bridge", "--ephemeral"], &["sh", "-c", ask]));
     let run = run.ok();
