@@ -64,6 +64,7 @@ pub struct Done {
     pub network: bool,
     pub cgroup_namespace: bool,
     pub keyring: bool,
+    pub signals: bool,
     pub cgroups: u32,
     pub limits: u32,
     pub volumes: u32,
@@ -154,7 +155,10 @@ impl Context {
             ChildStep::NewSession => rustix::process::setsid().map(drop),
             ChildStep::DefaultSignals => {
                 rustix::process::umask(Mode::empty());
-                sys::default_dispositions()
+                // The launcher's own; what its caller ignored is seen by the look back.
+                sys::default_disposition(libc::SIGPIPE)?;
+                self.done.signals = true;
+                Ok(())
             }
             ChildStep::PrivateMounts => self.private_mounts(),
             ChildStep::OpenSource { slot, path } => {

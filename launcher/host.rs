@@ -2,6 +2,7 @@
 
 use crate::idmap::{self, Ids};
 use crate::spec::Tty;
+use crate::sys;
 
 pub struct Host {
     /// The caller is not root: everything happens in a user namespace.
@@ -38,7 +39,7 @@ impl Nested {
     fn probe() -> Option<Nested> {
         // PROC_USER_INIT_INO
         const INITIAL: u64 = 0xEFFF_FFFD;
-        if rustix::fs::stat("/proc/self/ns/user").ok()?.st_ino == INITIAL {
+        if sys::own_namespace(sys::ns::NEWUSER).ok()? == INITIAL {
             return None;
         }
         let read = |file: &str| std::fs::read_to_string(file).unwrap_or_default();

@@ -4,6 +4,7 @@
 
 use super::read;
 use crate::error::{Error, Result};
+use crate::sys;
 use rustix::fs::{Access, access, major, minor};
 use rustix::io::Errno;
 use std::cell::OnceCell;
@@ -60,8 +61,7 @@ pub fn probe() -> Result<Layout> {
     let own = read(Path::new(file)).map_err(|e| {
         Error::os(format!("read {file}"), e).hint("limits need /proc mounted on the host")
     })?;
-    let initial =
-        rustix::fs::stat("/proc/self/ns/cgroup").is_ok_and(|s| s.st_ino == INITIAL_NAMESPACE);
+    let initial = sys::own_namespace(sys::ns::NEWCGROUP).is_ok_and(|n| n == INITIAL_NAMESPACE);
     Ok(Layout { own: lossy(&own), initial, mounts: OnceCell::new() })
 }
 

@@ -186,6 +186,7 @@ pub(super) fn new_cgroup_namespace() -> Result<()> {
 }
 
 /// A directory outside the root has no absolute name; getcwd(2) then says so.
+#[inline(never)]
 pub(super) fn change_directory(dir: &CStr) -> Result<()> {
     rustix::process::chdir(dir)?;
     if sys::directory_is_inside_root() { Ok(()) } else { Err(Errno::XDEV) }

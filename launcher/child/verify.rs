@@ -14,7 +14,7 @@ pub const NOT_SO: Errno = Errno::BADE;
 /// The bytes of a /proc file that matter, and where its lines begin: each is looked for by
 /// its name, many times.
 struct Text {
-    small: [u8; 4096],
+    small: [u8; 2048],
     /// Where that does not do: for users with hundreds of groups.
     large: Option<&'static mut [u8]>,
     len: usize,
@@ -23,9 +23,13 @@ struct Text {
 }
 
 impl Context {
-    pub(super) fn verify(&mut self, checks: &[Check], status: bool) -> Result<()> {
-        // One file has it all: user, groups, capabilities, no_new_privs, signals, umask.
-        let status = if status { Text::read(c"/proc/self/status")? } else { Text::empty() };
+    /// On its own: what it needs of the stack would be touched by every step.
+    #[inline(never)]
+    pub(super) fn verify(&mut self, checks: &[Check], of_process: bool) -> Result<()> {
+        let mut status = Text::empty();
+        if of_process {
+            self.status(&mut status)?;
+        }
         for (index, check) in checks.iter().enumerate() {
             let result = match self.holds(check, &status) {
                 Ok(true) => continue,
@@ -36,6 +40,21 @@ impl Context {
             return result;
         }
         Ok(())
+    }
+
+    /// One file has it all: user, groups, capabilities, no_new_privs, signals, umask. It is
+    /// read once more where the launcher's caller ignored signals, which is dozens of calls
+    /// less elsewhere.
+    fn status(&self, status: &mut Text) -> Result<()> {
+        let file = c"/proc/self/status";
+        status.read(file)?;
+        match status.hex(b"SigIgn:") {
+            Some(ignored) if ignored != 0 && self.done.signals => {
+                sys::default_dispositions(ignored)?;
+                status.read(file)
+            }
+            _ => Ok(()),
+        }
     }
 
     fn holds(&self, check: &Check, status: &Text) -> Result<bool> {
@@ -92,10 +111,7 @@ impl Context {
                 sys::none_open_but(*from, size, sys::is_close_on_exec)?
             }
             Check::Limit(limit) => sys::get_limit(limit.resource)? == (limit.soft, limit.hard),
-            Check::OomScore(score) => {
-                Text::read(c"/proc/self/oom_score_adj")?.lines().next().map(<[u8]>::trim_ascii)
-                    == Some(score.to_bytes())
-            }
+            Check::OomScore(score) => is_oom_score(score)?,
             _ => false,
         })
     }
@@ -130,6 +146,13 @@ impl Context {
     }
 }
 
+#[inline(never)]
+fn is_oom_score(score: &CStr) -> Result<bool> {
+    let mut text = Text::empty();
+    text.read(c"/proc/self/oom_score_adj")?;
+    Ok(text.line(0).trim_ascii() == score.to_bytes())
+}
+
 /// ST_NODEV of statvfs(3).
 const NODEV: StatVfsMountFlags = StatVfsMountFlags::NODEV;
 
@@ -162,18 +185,18 @@ pub(super) fn verify_filter(mode: i32) -> Result<()> {
 
 impl Text {
     fn empty() -> Text {
-        Text { small: [0; 4096], large: None, len: 0, starts: [0; 80], count: 0 }
+        Text { small: [0; 2048], large: None, len: 0, starts: [0; 80], count: 0 }
     }
 
-    fn read(path: &CStr) -> Result<Text> {
+    fn read(&mut self, path: &CStr) -> Result<()> {
         let fd = rustix::fs::open(path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())?;
-        let mut text = Text::empty();
-        text.len = rustix::io::read(&fd, &mut text.small)?;
-        if text.len == text.small.len() {
-            text.go_on(fd)?;
+        self.large = None;
+        self.len = rustix::io::read(&fd, &mut self.small)?;
+        if self.len == self.small.len() {
+            self.go_on(fd)?;
         }
-        text.find_lines();
-        Ok(text)
+        self.find_lines();
+        Ok(())
     }
 
     /// A process has at most 65536 groups (NGROUPS_MAX), of eleven bytes each.
@@ -196,26 +219,35 @@ impl Text {
     }
 
     fn find_lines(&mut self) {
-        let (mut begins, mut count, mut starts) = (true, 0, [0; 80]);
-        for (at, byte) in self.bytes().iter().enumerate() {
-            if begins && count < starts.len() {
-                starts[count] = at as u32;
-                count += 1;
-            }
-            begins = *byte == b'\n';
+        let bytes = &self.large.as_deref().unwrap_or(&self.small)[..self.len];
+        let mut at = 0;
+        self.count = 0;
+        for (start, line) in self.starts.iter_mut().zip(bytes.split(|byte| *byte == b'\n')) {
+            *start = at;
+            at += line.len() as u32 + 1;
+            self.count += 1;
         }
-        (self.count, self.starts) = (count, starts);
     }
 
-    fn lines(&self) -> impl Iterator<Item = &[u8]> {
-        let ends = self.starts[..self.count].iter().skip(1).map(|end| *end as usize - 1);
-        let starts = self.starts[..self.count].iter().map(|start| *start as usize);
-        starts.zip(ends.chain([self.len])).map(|(start, end)| &self.bytes()[start..end])
+    fn line(&self, number: usize) -> &[u8] {
+        let start = self.starts[number] as usize;
+        let next = self.starts[..self.count].get(number + 1);
+        &self.bytes()[start..next.map_or(self.len, |next| *next as usize - 1)]
     }
 
     /// What follows the name and a tab.
     fn field(&self, name: &[u8]) -> Option<&[u8]> {
-        self.lines().find_map(|line| line.strip_prefix(name)).map(|rest| rest.trim_ascii())
+        let bytes = self.bytes();
+        for number in 0..self.count {
+            // Most begin otherwise: a call for each that need not be made.
+            let first = bytes.get(self.starts[number] as usize);
+            if first == name.first()
+                && let Some(rest) = self.line(number).strip_prefix(name)
+            {
+                return Some(rest.trim_ascii());
+            }
+        }
+        None
     }
 
     fn numbers(&self, name: &[u8]) -> impl Iterator<Item = u64> {
@@ -270,7 +302,8 @@ mod tests {
 
     #[test]
     fn of_this_process() {
-        let status = Text::read(c"/proc/self/status").expect("status");
+        let mut status = Text::empty();
+        status.read(c"/proc/self/status").expect("status");
         assert!(status.all_are(b"Uid:", rustix::process::getuid().as_raw()));
         assert!(status.numbers(b"FDSize:").next().is_some_and(|n| n >= 3));
     }

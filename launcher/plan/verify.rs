@@ -4,8 +4,6 @@ use super::Builder;
 use crate::step::{Check, ChildStep, Done, Harden, Hidden};
 use rustix::mount::MountFlags;
 use std::ffi::CString;
-use std::os::unix::ffi::OsStrExt;
-use std::path::Path;
 
 /// PROC_SUPER_MAGIC of statfs(2).
 const PROC: i64 = 0x9fa0;
@@ -79,7 +77,6 @@ impl Builder<'_> {
 
     /// By a mount of a later step, so that it is not what one gets to.
     fn is_covered(&self, at: usize, path: &CString) -> bool {
-        let path = Path::new(std::ffi::OsStr::from_bytes(path.as_bytes()));
         self.child[at + 1..].iter().any(|step| {
             let target = match step {
                 ChildStep::Bind(b) => &b.target,
@@ -87,9 +84,18 @@ impl Builder<'_> {
                 ChildStep::Volume(v) => &v.target,
                 _ => return false,
             };
-            path.starts_with(std::ffi::OsStr::from_bytes(target.as_bytes()))
+            is_below(path.as_bytes(), target.as_bytes())
         })
     }
+}
+
+/// Both are absolute. A twentieth of a start went into `Path::starts_with`.
+fn is_below(path: &[u8], dir: &[u8]) -> bool {
+    fn words(path: &[u8]) -> impl Iterator<Item = &[u8]> {
+        path.split(|b| *b == b'/').filter(|word| !word.is_empty() && *word != b".")
+    }
+    let mut path = words(path);
+    words(dir).all(|word| path.next() == Some(word))
 }
 
 fn process_checks(step: &ChildStep, checks: &mut Vec<Check>) {
@@ -117,5 +123,22 @@ fn process_checks(step: &ChildStep, checks: &mut Vec<Check>) {
         }
         ChildStep::Harden(Harden::OomScore(score)) => checks.push(Check::OomScore(score.clone())),
         _ => {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::is_below;
+
+    #[test]
+    fn below_by_components() {
+        for (path, dir) in
+            [("/a/b", "/a"), ("/a", "/a"), ("/a", "/"), ("//a/./b", "/a//b/"), ("/a/b", "/./a/.")]
+        {
+            assert!(is_below(path.as_bytes(), dir.as_bytes()), "{path} {dir}");
+        }
+        for (path, dir) in [("/ab", "/a"), ("/a", "/a/b"), ("/", "/a"), ("/b/a", "/a")] {
+            assert!(!is_below(path.as_bytes(), dir.as_bytes()), "{path} {dir}");
+        }
     }
 }

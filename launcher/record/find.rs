@@ -3,6 +3,7 @@
 use super::{Entry, Process, lines, log, name, place, read_into, sweep};
 use crate::error::{Error, Result};
 use crate::quote::quote;
+use crate::sys;
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::fs::{FileType, FlockOperation, Mode, OFlags, RawDir, Stat};
 use rustix::process::{Pid, PidfdFlags};
@@ -156,7 +157,7 @@ pub(super) fn is_ours(s: &Stat) -> bool {
 /// The number of a pid namespace; 0 where /proc is missing.
 pub(super) fn own_namespace() -> u64 {
     static OWN: OnceLock<u64> = OnceLock::new();
-    *OWN.get_or_init(|| rustix::fs::stat("/proc/self/ns/pid").map_or(0, |s| s.st_ino))
+    *OWN.get_or_init(|| sys::own_namespace(sys::ns::NEWPID).unwrap_or(0))
 }
 
 /// The same process still, and not merely waiting to be reaped.

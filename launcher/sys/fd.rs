@@ -76,6 +76,8 @@ pub fn close_on_exec_from(first: RawFd) -> Result<()> {
     }
 }
 
+/// Seldom needed, and its buffer is not to be part of everybody's stack.
+#[inline(never)]
 fn listed(first: RawFd) -> Result<()> {
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
     let dir = rustix::fs::openat(CWD, c"/proc/self/fd", flags, Mode::empty())?;

@@ -1,8 +1,9 @@
 //! Namespaces: leaving, joining, and what is brought up in a new one.
 
-use super::call;
-use rustix::fd::{AsRawFd, RawFd};
-use rustix::io::Result;
+use super::{call, ns};
+use rustix::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
+use rustix::fs::Stat;
+use rustix::io::{Errno, Result};
 
 /// unshare(2) with 64-bit flags.
 pub fn unshare(flags: u64) -> Result<()> {
@@ -22,6 +23,28 @@ pub fn namespace_kind(fd: RawFd) -> Result<u64> {
     // SAFETY: no pointer is passed.
     let kind = unsafe { call(libc::SYS_ioctl, [fd as usize, NS_GET_NSTYPE, 0, 0, 0]) }?;
     Ok(kind as u64)
+}
+
+/// The number of this process's own namespace of a kind (a `ns` flag but NEWNS), as a stat(2)
+/// of /proc/self/ns has it. The pidfd's answer (Linux 6.11) costs a fifth of that.
+pub fn own_namespace(kind: u64) -> Result<u64> {
+    // PIDFD_GET_..._NAMESPACE of linux/pidfd.h, and the same by name.
+    let (request, path) = match kind {
+        ns::NEWCGROUP => (0xff01, c"/proc/self/ns/cgroup"),
+        ns::NEWPID => (0xff05, c"/proc/self/ns/pid"),
+        ns::NEWUSER => (0xff09, c"/proc/self/ns/user"),
+        _ => return Err(Errno::INVAL),
+    };
+    let by_pidfd = || {
+        let own = rustix::process::getpid();
+        let own = rustix::process::pidfd_open(own, rustix::process::PidfdFlags::empty())?;
+        // SAFETY: no pointer is passed.
+        let fd = unsafe { call(libc::SYS_ioctl, [own.as_raw_fd() as usize, request, 0, 0, 0]) }?;
+        // SAFETY: the descriptor is new and nobody else's.
+        rustix::fs::fstat(unsafe { OwnedFd::from_raw_fd(fd as RawFd) })
+    };
+    let stat: Result<Stat> = by_pidfd();
+    Ok(stat.or_else(|_| rustix::fs::stat(path))?.st_ino)
 }
 
 /// Brings up the loopback interface of the current network namespace (netdevice(7)).

@@ -28,11 +28,9 @@ pub fn default_disposition(signal: i32) -> Result<()> {
     unsafe { call(libc::SYS_rt_sigaction, args) }.map(drop)
 }
 
-/// Sets every signal's disposition to the default: what is ignored would stay so across exec.
-/// SIGKILL and SIGSTOP have no other.
-pub fn default_dispositions() -> Result<()> {
-    let fixed = [libc::SIGKILL, libc::SIGSTOP];
-    (1..=64).filter(|s| !fixed.contains(s)).try_for_each(default_disposition)
+/// The same for each of a set: what is ignored would stay so across exec.
+pub fn default_dispositions(set: SignalSet) -> Result<()> {
+    (1..=64).filter(|s| set & 1 << (s - 1) != 0).try_for_each(default_disposition)
 }
 
 /// A descriptor that becomes readable when a blocked signal arrives (signalfd(2)).
