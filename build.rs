@@ -60,25 +60,36 @@ fn main() -> Result<(), Box<dyn Error>> {
     ] {
         println!("cargo:rerun-if-changed={input}");
     }
-    without_unwinding()?;
+    linked()?;
     seccomp()?;
     init()
 }
 
 /// A release aborts when it panics; unit tests, which are built otherwise, unwind.
-fn without_unwinding() -> Result<(), Box<dyn Error>> {
+fn linked() -> Result<(), Box<dyn Error>> {
     if env::var("PROFILE")? == "release" {
         let script = PathBuf::from(env::var("CARGO_MANIFEST_DIR")?).join("launcher/launch.ld");
+        let script = format!("-T{}", script.display());
+        let mut arguments = vec!["--no-eh-frame-hdr", &script];
+        if knows_relr()? {
+            // A twentieth of the file would be the addresses that the start corrects.
+            arguments.extend(["-z", "pack-relative-relocs"]);
+        }
         let bare = env::var("RUSTC_LINKER").is_ok_and(|linker| linker.ends_with("lld"));
-        let script = script.display();
-        match bare {
-            true => println!(
-                "cargo:rustc-link-arg-bins=--no-eh-frame-hdr\ncargo:rustc-link-arg-bins=-T{script}"
-            ),
-            false => println!("cargo:rustc-link-arg-bins=-Wl,--no-eh-frame-hdr,-T,{script}"),
+        let prefix = if bare { "" } else { "-Wl," };
+        for argument in arguments {
+            println!("cargo:rustc-link-arg-bins={prefix}{argument}");
         }
     }
     Ok(())
+}
+
+/// musl's start does from 1.2.4 on, which comes with Rust 1.93.
+fn knows_relr() -> Result<bool, Box<dyn Error>> {
+    let version = Command::new(env::var("RUSTC")?).arg("--version").output()?;
+    let version = String::from_utf8(version.stdout)?;
+    let minor = version.split('.').nth(1).and_then(|minor| minor.parse().ok());
+    Ok(env::var("CARGO_CFG_TARGET_ENV")? == "musl" && minor.is_some_and(|minor: u32| minor >= 93))
 }
 
 /// docker's profile as programs for the usual capabilities and for none, so that a start
