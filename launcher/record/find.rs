@@ -150,7 +150,8 @@ pub(super) fn unlocked_life(entry: &Entry) -> Life {
 
 /// A plain file of this user's.
 pub(super) fn is_ours(s: &Stat) -> bool {
-    s.st_uid == rustix::process::geteuid().as_raw()
+    static OWN: OnceLock<u32> = OnceLock::new();
+    s.st_uid == *OWN.get_or_init(|| rustix::process::geteuid().as_raw())
         && FileType::from_raw_mode(s.st_mode) == FileType::RegularFile
 }
 

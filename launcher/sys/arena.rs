@@ -11,7 +11,7 @@ pub struct Arena {
     used: Cell<usize>,
 }
 
-const ARENA: usize = 128 << 10;
+const ARENA: usize = 256 << 10;
 
 // SAFETY: the launcher has one thread; rustc asks for Sync because a static could be shared.
 unsafe impl Sync for Arena {}
