@@ -7,7 +7,8 @@
 mod harness;
 
 use harness::{
-    Error, Options, Result, Section, bench::Bench, latency, living, load, memory, peers, rate,
+    Error, Options, Result, Section, bench::Bench, latency, living, load, memory, network, peers,
+    rate,
 };
 use std::process::ExitCode;
 
@@ -21,12 +22,23 @@ Usage: benches/launch [OPTIONS]      (as root)
   --only A,B     only these: floor-full floor-same floor-free launch launch-free
                  launch-no-init launch-unfiltered launch-unmasked crun runc bwrap unshare
                  unshare-dev nspawn true (and the floor)
-  --section S,T  only these: latency, rate, memory, smallest, living; load (1,000 starts in a
-                 row and 1,008 sixteen at a time; not among what is done without asking)
+  --section S,T  only these: latency, rate, memory, smallest, living; and, not done without
+                 asking, network (needs iproute2; podman and netavark are its peers), load
+                 (1,000 starts in a row and 1,008 sixteen at a time)
   --quick        few rounds: a look, not a result
 ";
 
 fn main() -> ExitCode {
+    // One side of a connection: this program again, where it is measured from or to.
+    let args: Vec<String> = std::env::args().collect();
+    let side = match args.get(1).map(String::as_str) {
+        Some(network::SERVER) => Some(network::server()),
+        Some(network::CLIENT) => args.get(2).map(|to| network::client(to)),
+        _ => None,
+    };
+    if let Some(result) = side {
+        return result.map_or(ExitCode::FAILURE, |()| ExitCode::SUCCESS);
+    }
     match options().and_then(|o| o.map_or(Ok(()), |o| run(&o))) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
@@ -79,6 +91,7 @@ fn run(options: &Options) -> Result<()> {
             Section::Load => load::run(&bench, &ready, options)?,
             Section::Smallest => memory::smallest_limit(&bench, &ready)?,
             Section::Living => living::run(&bench, options)?,
+            Section::Network => network::run(&bench, options)?,
         }
     }
     Ok(())

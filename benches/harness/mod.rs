@@ -5,6 +5,7 @@ pub mod latency;
 pub mod living;
 pub mod load;
 pub mod memory;
+pub mod network;
 pub mod peers;
 pub mod rate;
 pub mod stats;
@@ -23,6 +24,7 @@ pub enum Section {
     Smallest,
     Load,
     Living,
+    Network,
 }
 
 impl Section {
@@ -34,6 +36,7 @@ impl Section {
             "smallest" => Self::Smallest,
             "load" => Self::Load,
             "living" => Self::Living,
+            "network" => Self::Network,
             _ => return Err(format!("unknown section {name}").into()),
         })
     }

@@ -121,6 +121,13 @@ pub fn private_mounts() -> Result<()> {
     Ok(())
 }
 
+/// Links and rules that are made from here on are not the machine's.
+pub fn private_network() -> Result<()> {
+    // SAFETY: no memory is involved; we have a single thread.
+    check(unsafe { libc::unshare(libc::CLONE_NEWNET) })?;
+    Ok(())
+}
+
 /// crun 1.8 refuses a hybrid whose unified hierarchy has any controller.
 pub fn hide(path: &str) -> Result<()> {
     let path = CString::new(path)?;
