@@ -284,6 +284,12 @@ fn paths(bench: &Bench, options: &Options) -> Result<()> {
         }
     }
     must(launch(), &["rm", "-f", name, &other])?;
+    let names: Vec<&str> = who.iter().map(|(name, _)| *name).collect();
+    report(&names, &all, rounds);
+    Ok(())
+}
+
+fn report(names: &[&str], all: &[(Vec<f64>, Vec<f64>)], rounds: usize) {
     println!(
         "### One TCP connection, {rounds} rounds: a byte there and back, and as much as goes\n"
     );
@@ -291,7 +297,7 @@ fn paths(bench: &Bench, options: &Options) -> Result<()> {
         "| | µs | × one bare pair | × two and a bridge | p25–p75 | Mbit/s | × one bare pair | × two and a bridge |"
     );
     println!("|---|---|---|---|---|---|---|---|");
-    for ((name, _), mine) in who.iter().zip(&all) {
+    for (name, mine) in names.iter().zip(all) {
         let ratio = |a: &[f64], b: &[f64]| a.iter().zip(b).map(|(a, b)| a / b).collect::<Vec<_>>();
         let mut times = ratio(&mine.0, &all[2].0);
         println!(
@@ -307,5 +313,4 @@ fn paths(bench: &Bench, options: &Options) -> Result<()> {
         );
     }
     println!();
-    Ok(())
 }
