@@ -174,7 +174,8 @@ impl<'a> Builder<'a> {
             host_root: false,
             root,
             tree_slot: None,
-            child: Vec::new(),
+            // Of a usual start; grown step by step it would take three times the memory.
+            child: Vec::with_capacity(72),
             slots: 0,
             warnings: Vec::new(),
             source_slot: 0,
