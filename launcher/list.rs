@@ -1,6 +1,6 @@
 //! Containers as a table and as JSON.
 
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::quote::quote;
 use crate::record::{self, Found, Life};
 use crate::{age, net, report};
@@ -93,8 +93,33 @@ fn ports(f: &Found) -> Vec<String> {
     leases.of(&f.entry.items).into_iter().flat_map(|l| &l.ports).map(|p| p.words()).collect()
 }
 
+/// Docker's `port NAME 80/tcp`: where the host has this one. None: it is a second name.
+fn one_port(name: &str, port: &str) -> Result<Option<String>> {
+    let (number, protocol) = port.split_once('/').unwrap_or((port, "tcp"));
+    let is_name = || !port.contains('/') && record::find::look_for(port).is_ok_and(|f| f.is_some());
+    if number.parse::<u16>().is_err() || is_name() {
+        return Ok(None);
+    }
+    let head = format!("{number}/{protocol} -> ");
+    let all = ports(&record::find(name.as_ref())?);
+    let found = all.iter().filter_map(|line| line.strip_prefix(&head));
+    let text: String = found.map(|to| format!("{to}\n")).collect();
+    match text.is_empty() {
+        true => Err(Error::new(format!(
+            "container {}: port {number}/{protocol} is not published",
+            quote(name)
+        ))),
+        false => Ok(Some(text)),
+    }
+}
+
 /// `launch port`; with several names each line begins with one.
 pub fn port(names: &[String]) -> Result<String> {
+    if let [name, port] = names
+        && let Some(text) = one_port(name, port)?
+    {
+        return Ok(text);
+    }
     let mut text = String::new();
     for name in names {
         let head = if names.len() > 1 { format!("{name} ") } else { String::new() };

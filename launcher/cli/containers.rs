@@ -40,12 +40,25 @@ pub static INSPECT: Verb = Verb {
 
 pub static PORT: Verb = Verb {
     name: "port",
-    words: "NAME...",
+    words: "NAME... | NAME PORT[/tcp|udp]",
     help: "published ports of containers on bridges",
-    doc: "A line each: port and protocol inside, then address and port of the host.",
+    doc: "A line each: port and protocol inside, then address and port of the host;\n\
+          with PORT only where the host has this one.",
     options: &[],
     flags: &[],
-    parse: Parse::Taken(|t| Ok(Command::Port { names: t.names()? })),
+    parse: Parse::Taken(|t| {
+        // No name has a slash in it.
+        let of = |w: &std::ffi::OsString| {
+            w.to_str().filter(|w| w.ends_with("/tcp") || w.ends_with("/udp")).map(str::to_owned)
+        };
+        let names = match &t.words[..] {
+            [name, port] if of(port).is_some() => {
+                [crate::record::name::check(name)?].into_iter().chain(of(port)).collect()
+            }
+            _ => t.names()?,
+        };
+        Ok(Command::Port { names })
+    }),
 };
 
 pub static STOP: Verb = Verb {

@@ -194,6 +194,9 @@ fn what_is_taken_names_its_owner() {
         Run::of(w.on_host(&[&[launch().to_str().unwrap()], options].concat())).ok()
     };
     assert_eq!(ports(&["port", "holder"]), "80/tcp -> 0.0.0.0:8080");
+    assert_eq!(ports(&["port", "holder", "80"]), "0.0.0.0:8080");
+    let none = w.on_host(&[launch().to_str().unwrap(), "port", "holder", "80/udp"]);
+    Run::of(none).fails(125, &["container 'holder': port 80/udp is not published"]);
     assert!(ports(&["ps"]).contains("  0.0.0.0:8080->80/tcp  sh -c "));
     assert!(ports(&["ps", "--json"]).contains("\"addresses\":[\"10.213.0.9\"]"));
     refused(&["-p", "8080:1"], &["--publish 8080/tcp: in use by container web ("]);
