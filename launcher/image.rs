@@ -13,6 +13,7 @@ pub mod disk;
 pub mod docker;
 pub mod document;
 pub mod export;
+pub mod feed;
 #[cfg(test)]
 mod fuzz_tests;
 pub mod kind;

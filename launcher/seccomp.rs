@@ -6,7 +6,7 @@ mod filter;
 #[cfg(test)]
 mod fuzz_tests;
 mod profile;
-mod table;
+pub mod table;
 #[cfg(test)]
 mod tests;
 

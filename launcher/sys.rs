@@ -17,6 +17,7 @@ mod landlock;
 mod loopdev;
 mod namespace;
 mod restrict;
+mod shared;
 mod signal;
 mod spawn;
 #[cfg(not(test))]
@@ -25,7 +26,7 @@ mod start;
 #[cfg(not(test))]
 pub use arena::Arena;
 pub use clone::{Never, clone};
-pub use descriptors::{is_close_on_exec, is_open, none_open_but};
+pub use descriptors::{close_all_but, is_close_on_exec, is_open, none_open_but};
 pub use fd::{close_on_exec_from, fd_path, path_below_fd, pty_path};
 pub use forget::{forget_code, forget_start};
 pub use fork::fork;
@@ -36,6 +37,7 @@ pub use restrict::{
     filter_devices, get_limit, join_session_keyring, load_filter, seccomp_mode, session,
     session_keyring, set_limit,
 };
+pub use shared::Shared;
 pub use signal::{
     ALL_SIGNALS, default_disposition, default_dispositions, next_signal, set_signal_mask, signal,
     signalfd,

@@ -1,5 +1,6 @@
 //! What an archive is read from.
 
+use rustix::fd::{AsRawFd, RawFd};
 use std::fs::File;
 use std::io::{BufRead, Error, ErrorKind, Read, Result};
 use std::os::unix::fs::FileExt;
@@ -54,8 +55,28 @@ impl Part {
         Part { file, at: start, end, buffer: Vec::new(), used: 0, filled: 0 }
     }
 
+    pub fn descriptor(&self) -> RawFd {
+        self.file.as_raw_fd()
+    }
+
     pub fn length(&self) -> u64 {
         self.end - self.at
+    }
+
+    /// The next bytes of the file, past what is in the buffer.
+    fn next(&mut self, out: &mut [u8]) -> Result<usize> {
+        let want = out.len().min((self.end - self.at) as usize);
+        let n = loop {
+            match self.file.read_at(&mut out[..want], self.at) {
+                Err(e) if e.kind() == ErrorKind::Interrupted => {}
+                result => break result?,
+            }
+        };
+        if n == 0 && want > 0 {
+            return Err(Error::new(ErrorKind::UnexpectedEof, "the file is cut off"));
+        }
+        self.at += n as u64;
+        Ok(n)
     }
 
     pub fn whole(file: File) -> Result<Part> {
@@ -68,18 +89,10 @@ impl BufRead for Part {
     fn fill_buf(&mut self) -> Result<&[u8]> {
         if self.used == self.filled {
             self.buffer.resize(BUFFER, 0);
-            let want = self.buffer.len().min((self.end - self.at) as usize);
-            self.filled = loop {
-                match self.file.read_at(&mut self.buffer[..want], self.at) {
-                    Err(e) if e.kind() == ErrorKind::Interrupted => {}
-                    result => break result?,
-                }
-            };
-            if self.filled == 0 && self.at < self.end {
-                return Err(Error::new(ErrorKind::UnexpectedEof, "the file is cut off"));
-            }
-            self.at += self.filled as u64;
-            self.used = 0;
+            let mut buffer = std::mem::take(&mut self.buffer);
+            let filled = self.next(&mut buffer);
+            (self.buffer, self.filled, self.used) = (buffer, 0, 0);
+            self.filled = filled?;
         }
         Ok(&self.buffer[self.used..self.filled])
     }
@@ -91,6 +104,10 @@ impl BufRead for Part {
 
 impl Read for Part {
     fn read(&mut self, out: &mut [u8]) -> Result<usize> {
+        // Much at once need not go through the buffer.
+        if self.used == self.filled && out.len() >= BUFFER / 4 {
+            return self.next(out);
+        }
         let n = self.fill_buf()?.read(out)?;
         self.consume(n);
         Ok(n)

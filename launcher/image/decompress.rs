@@ -1,7 +1,7 @@
 //! gzip, zstd and xz, told by what a file begins with.
 
 use crate::archive::input::Input;
-use std::io::{BufReader, Error, ErrorKind, Read, Result};
+use std::io::{Error, ErrorKind, Read, Result};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Compression {
@@ -10,9 +10,6 @@ pub enum Compression {
     Zstd,
     Xz,
 }
-
-/// What fits several of the decoders' blocks, and the processor's cache.
-const BUFFER: usize = 256 << 10;
 
 /// xz files say how much memory they need; more than `xz -9` asks for is refused.
 const XZ_MEMORY_KIB: u32 = 96 << 10;
@@ -31,25 +28,17 @@ impl Compression {
 }
 
 /// The contents of a compressed file; several that were put behind each other are one.
-pub fn decompress<'a, I: Input + 'a>(
-    compression: Compression,
-    input: I,
-) -> Result<Box<dyn Input + 'a>> {
-    Ok(match compression {
+pub fn decompress<'a, I: Input + 'a>(compression: Compression, input: I) -> Box<dyn Read + 'a> {
+    match compression {
         Compression::None => Box::new(input),
-        Compression::Gzip => {
-            let decoder = flate2::bufread::MultiGzDecoder::new(input);
-            Box::new(BufReader::with_capacity(BUFFER, decoder))
+        Compression::Gzip => Box::new(flate2::bufread::MultiGzDecoder::new(input)),
+        Compression::Zstd => {
+            Box::new(Zstd { input, decoder: zstd_safe::DCtx::create(), in_frame: false })
         }
-        Compression::Zstd => Box::new(BufReader::with_capacity(
-            BUFFER,
-            Zstd { input, decoder: zstd_safe::DCtx::create(), in_frame: false },
-        )),
         Compression::Xz => {
-            let decoder = lzma_rust2::XzReader::new_mem_limit(input, true, XZ_MEMORY_KIB);
-            Box::new(BufReader::with_capacity(BUFFER, decoder))
+            Box::new(lzma_rust2::XzReader::new_mem_limit(input, true, XZ_MEMORY_KIB))
         }
-    })
+    }
 }
 
 /// All frames of a zstd file, one after the other.

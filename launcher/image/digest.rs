@@ -33,6 +33,18 @@ impl Digest {
         Some(Digest(out))
     }
 
+    pub fn finished(sum: Sha256) -> Digest {
+        Digest(sum.finalize().into())
+    }
+
+    pub fn from_bytes(bytes: [u8; 32]) -> Digest {
+        Digest(bytes)
+    }
+
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.0
+    }
+
     pub fn hex(&self) -> String {
         self.0.iter().map(|b| format!("{b:02x}")).collect()
     }
@@ -65,10 +77,6 @@ pub struct Hashed<I> {
 }
 
 impl<I: Input> Hashed<I> {
-    pub fn new(inner: I) -> Hashed<I> {
-        Hashed::wanted(inner, true)
-    }
-
     /// Without a sum where nobody will ask for it: it costs as much as to write a file.
     pub fn wanted(inner: I, sum: bool) -> Hashed<I> {
         Hashed { inner, sum: sum.then(Sha256::new), count: Rc::default() }
@@ -80,8 +88,8 @@ impl<I: Input> Hashed<I> {
     }
 
     /// Of all that was read; of nothing where no sum was wanted.
-    pub fn digest(self) -> Digest {
-        Digest(self.sum.unwrap_or_default().finalize().into())
+    pub fn digest(&mut self) -> Digest {
+        Digest(self.sum.take().unwrap_or_default().finalize().into())
     }
 }
 
@@ -102,8 +110,11 @@ impl<I: Input> BufRead for Hashed<I> {
 
 impl<I: Input> Read for Hashed<I> {
     fn read(&mut self, out: &mut [u8]) -> Result<usize> {
-        let n = self.fill_buf()?.read(out)?;
-        self.consume(n);
+        let n = self.inner.read(out)?;
+        if let Some(sum) = &mut self.sum {
+            sum.update(&out[..n]);
+        }
+        self.count.set(self.count.get() + n as u64);
         Ok(n)
     }
 }
@@ -129,7 +140,7 @@ mod tests {
 
     #[test]
     fn reading_and_skipping_hash_alike() {
-        let mut hashed = Hashed::new(&b"hello, world"[..]);
+        let mut hashed = Hashed::wanted(&b"hello, world"[..], true);
         let mut some = [0; 5];
         hashed.read_exact(&mut some).expect("read");
         hashed.skip(7).expect("skip");

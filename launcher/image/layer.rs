@@ -3,12 +3,11 @@
 use crate::archive::input::Part;
 use crate::archive::read::Reader;
 use crate::error::{Error, Result};
-use crate::image::decompress::{Compression, decompress};
-use crate::image::digest::{Digest, Hashed};
+use crate::image::digest::Digest;
+use crate::image::feed::{Feed, Wanted};
 use crate::image::store::Lock;
 use crate::unpack::{self, Limits, Options, Power, Skipped, Stack};
 use rustix::fs::Mode;
-use std::io::BufRead;
 
 /// What is to be unpacked, and what it must turn out to be.
 pub struct Source<'a> {
@@ -51,7 +50,7 @@ pub fn chain(below: Option<&Digest>, diff: &Digest) -> Digest {
 /// Unpacks on top of the layers `below` (the lowest one first), which are `parent` together.
 pub fn unpack(
     lock: &Lock<'_>,
-    mut source: Source<'_>,
+    source: Source<'_>,
     below: &[String],
     parent: Option<&Digest>,
     ways: &mut Ways<'_>,
@@ -63,12 +62,10 @@ pub fn unpack(
     let stack =
         below.iter().rev().map(|id| lock.store.layer(id)).collect::<std::result::Result<_, _>>();
     let stack = Stack::new(stack.map_err(|e| Error::os("open the layers below", e))?);
-    let read = |e: std::io::Error| Error::new(format!("{shown}: {e}"));
-    let compression = Compression::of(source.part.fill_buf().map_err(read)?);
-    let mut file = Hashed::wanted(source.part, source.digest.is_some());
-    let done = file.count();
-    let mut contents = Hashed::new(decompress(compression, &mut file).map_err(read)?);
-    let mut reader = Reader::new(&mut contents);
+    let wanted = Wanted { file: source.digest.is_some(), contents: true };
+    let mut feed = Feed::start(source.part, wanted, shown)?;
+    let done = feed.count();
+    let mut reader = Reader::new(&mut feed);
     let options = Options { power: ways.power, layer: source.layer, limits: ways.limits.clone() };
     let report = &mut *ways.report;
     let below = (!stack.is_empty()).then_some(&stack);
@@ -76,26 +73,24 @@ pub fn unpack(
     let skipped = match skipped {
         Ok(skipped) => skipped,
         Err(f) => {
-            drop(contents);
-            return Err(
-                damaged(shown, file, source.digest).unwrap_or_else(|| failed(lock, shown, &f))
-            );
+            let damaged = damaged(shown, &mut feed, source.digest);
+            return Err(damaged.unwrap_or_else(|| failed(lock, shown, &f)));
         }
     };
     let bytes = reader.offset();
     if let Err(p) = reader.drain(ways.limits.bytes) {
         // A sum of the compression's own at the very end says less.
-        drop(contents);
-        let error = damaged(shown, file, source.digest);
+        let error = damaged(shown, &mut feed, source.digest);
         return Err(error.unwrap_or_else(|| crate::image::blobs::problem(shown, p)));
     }
-    let diff = contents.digest();
+    let damage = damaged(shown, &mut feed, source.digest);
+    let diff = feed.digest();
     if let Some(wanted) = source.diff.filter(|wanted| *wanted != diff) {
         return Err(Error::new(format!(
             "{shown}: damaged: its contents' digest is {diff}, not {wanted}"
         )));
     }
-    if let Some(error) = damaged(shown, file, source.digest) {
+    if let Some(error) = damage {
         return Err(error);
     }
     let chain = chain(parent, &diff);
@@ -114,18 +109,15 @@ fn put(lock: &Lock<'_>, chain: &Digest, diff: &Digest, bytes: u64) -> Result<boo
 }
 
 /// None where the file is what it should be, whatever else is wrong. Reads it to its end.
-fn damaged(shown: &str, mut file: Hashed<Part>, wanted: Option<Digest>) -> Option<Error> {
+fn damaged(shown: &str, feed: &mut Feed, wanted: Option<Digest>) -> Option<Error> {
     let wanted = wanted?;
-    loop {
-        match file.fill_buf().map(<[u8]>::len) {
-            Ok(0) => break,
-            Ok(n) => file.consume(n),
-            Err(e) => return Some(Error::new(format!("{shown}: {e}"))),
+    match feed.rest() {
+        Ok(found) if found == wanted => None,
+        Ok(found) => {
+            Some(Error::new(format!("{shown}: damaged: its digest is {found}, not {wanted}")))
         }
+        Err(e) => Some(Error::new(format!("{shown}: {e}"))),
     }
-    let found = file.digest();
-    let said = format!("{shown}: damaged: its digest is {found}, not {wanted}");
-    (found != wanted).then(|| Error::new(said))
 }
 
 fn failed(lock: &Lock<'_>, shown: &str, f: &unpack::Failure) -> Error {

@@ -1,9 +1,10 @@
 //! One archive, opened, looked through, and unpacked layer by layer.
 
 use super::blobs::{self, Blobs, Contents};
-use super::decompress::{self, Compression};
+use super::decompress::Compression;
 use super::digest::Digest;
 use super::document::{Document, LayerBlob};
+use super::feed::{Feed, Wanted};
 use super::kind::{self, Kind};
 use super::oci::Choice;
 use super::record::Record;
@@ -89,8 +90,7 @@ impl Work<'_> {
         let contents = if compression == Compression::None {
             blobs::look(part()?, self.shown)?
         } else {
-            let input = decompress::decompress(compression, part()?).map_err(failed)?;
-            blobs::look(input, self.shown)?
+            blobs::look(Feed::start(part()?, Wanted::default(), shown)?, shown)?
         };
         let (file, index) = match (contents, compression) {
             (Contents::Root, _) => return self.root(part()?),
@@ -126,10 +126,13 @@ impl Work<'_> {
         let mut to = self.lock.create("spool")?;
         let size = from.metadata().map_or(0, |m| m.len());
         let most = self.wishes.limits.for_size(size.max(1 << 30)).bytes;
-        let input = std::io::BufReader::with_capacity(256 << 10, &mut *from);
-        let mut input = decompress::decompress(compression, input).map_err(failed)?;
-        let mut taken = std::io::Read::take(&mut input, most + 1);
-        let copied = std::io::copy(&mut taken, &mut to);
+        let copied = if compression == Compression::None {
+            std::io::copy(&mut std::io::Read::take(from, most + 1), &mut to)
+        } else {
+            let part = from.try_clone().and_then(Part::whole).map_err(failed)?;
+            let feed = Feed::start(part, Wanted::default(), shown)?;
+            std::io::copy(&mut std::io::Read::take(feed, most + 1), &mut to)
+        };
         let bytes = copied.map_err(|e| match e.raw_os_error().map(Errno::from_raw_os_error) {
             Some(os) if let Some(hint) = self.lock.store.hint(os) => {
                 let said =

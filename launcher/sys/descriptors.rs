@@ -22,6 +22,25 @@ fn flags(fd: RawFd) -> Result<c_int> {
         .map(|flags| flags as c_int)
 }
 
+/// Closes every descriptor but these: for a copy of this process that uses no others. What it
+/// has a copy of must not be used, nor dropped.
+pub fn close_all_but(mut kept: [RawFd; 2]) {
+    kept.sort_unstable();
+    let range = |from: RawFd, to: RawFd| {
+        let args = [from as usize, to as usize, 0, 0, 0];
+        // SAFETY: the caller uses none of them any more.
+        from > to || unsafe { call(libc::SYS_close_range, args) }.is_ok()
+    };
+    let [low, high] = kept;
+    if range(0, low - 1) && range(low + 1, high - 1) && range(high + 1, RawFd::MAX) {
+        return;
+    }
+    // Before Linux 5.9: all that can be.
+    let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile);
+    let most = limit.current.unwrap_or(1 << 20).min(1 << 20);
+    (0..most as RawFd).filter(|fd| !kept.contains(fd)).for_each(super::close);
+}
+
 /// Whether of the numbers from `first` to below `size` none is open but what is `kept`:
 /// poll(2) says it of 64 at once.
 pub fn none_open_but(first: RawFd, size: RawFd, kept: impl Fn(RawFd) -> bool) -> Result<bool> {
