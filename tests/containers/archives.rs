@@ -60,6 +60,56 @@ E
     assert!(i.names("images").is_empty());
 }
 
+/// The process that reads an archive is killed, or its launch is.
+#[test]
+fn a_reader_that_dies_is_named() {
+    let (Some(()), Some(())) = (need_root(), tools(&["tar", "gzip"])) else { return };
+    let Some(i) = Images::new() else { return };
+    i.shell(
+        "truncate -s 900M rootfs/zeros; tar cf - -C rootfs . | gzip -1 >big.tgz; rm rootfs/zeros",
+    );
+    for whole in [false, true] {
+        let mut c = i.command(&["import", "big.tgz", "x"]);
+        let mut start = c.stderr(std::process::Stdio::piped()).spawn().unwrap();
+        let children = format!("/proc/{0}/task/{0}/children", start.id());
+        // Only what unpacks into a file lasts, and not the look at what the archive is.
+        let layer = i.store().join("new/layer/fs/zeros");
+        let child = loop {
+            let found = std::fs::read_to_string(&children).unwrap_or_default();
+            match found.trim().parse::<i32>() {
+                Ok(child) if layer.exists() => break child,
+                _ if start.try_wait().unwrap().is_none() => {}
+                _ => panic!("too early, {whole}: {:?}", start.wait_with_output()),
+            }
+        };
+        if whole {
+            start.kill().unwrap();
+            start.wait().unwrap();
+            // One that has ended is nobody's but process 1's.
+            let ended = || match std::fs::read_to_string(format!("/proc/{child}/stat")) {
+                Ok(text) => text.contains(") Z ") || text.contains(") X "),
+                Err(_) => true,
+            };
+            let end = std::time::Instant::now() + std::time::Duration::from_secs(5);
+            while !ended() {
+                assert!(std::time::Instant::now() < end, "the reader outlives its launch");
+                std::thread::sleep(std::time::Duration::from_millis(2));
+            }
+            continue;
+        }
+        let killed = std::process::Command::new("kill").args(["-9", &child.to_string()]).status();
+        assert!(killed.unwrap().success());
+        let output = start.wait_with_output().unwrap();
+        let err = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(125), "{err}");
+        assert!(err.starts_with("launch: big.tgz: offset "), "{err}");
+        assert!(err.contains("the process that reads it ended early by signal 9"), "{err}");
+        for place in ["layers", "images", "new", "sources"] {
+            assert!(i.names(place).is_empty(), "{place}");
+        }
+    }
+}
+
 /// A store of 5 MB, which the commands of `script` alone see.
 #[test]
 fn a_full_disk_keeps_nothing_of_it() {
