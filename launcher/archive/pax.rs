@@ -94,7 +94,7 @@ impl Records {
                     if name.is_empty() || name.contains(&0) || name.len() > 255 {
                         return Err(wrong());
                     }
-                    self.xattrs.insert(name.to_vec(), value.to_vec());
+                    self.xattrs.insert(unescape(name), value.to_vec());
                 }
             }
         }
@@ -108,6 +108,33 @@ impl Records {
         self.sparse.pieces.push((offset, length));
         Ok(())
     }
+}
+
+/// An attribute's name as GNU tar has it in a key, which ends at the first `=`.
+pub fn escape(name: &[u8]) -> Vec<u8> {
+    let mut out = Vec::new();
+    for byte in name {
+        match byte {
+            b'%' => out.extend(b"%25"),
+            b'=' => out.extend(b"%3D"),
+            byte => out.push(*byte),
+        }
+    }
+    out
+}
+
+fn unescape(mut key: &[u8]) -> Vec<u8> {
+    let mut out = Vec::new();
+    while let [first, rest @ ..] = key {
+        let (byte, rest) = match key {
+            [b'%', b'2', b'5', rest @ ..] => (b'%', rest),
+            [b'%', b'3', b'D', rest @ ..] => (b'=', rest),
+            _ => (*first, rest),
+        };
+        out.push(byte);
+        key = rest;
+    }
+    out
 }
 
 /// Key, value, and what follows.
@@ -166,6 +193,16 @@ mod tests {
         assert_eq!(records.mtime, Some((1_234_567, 250_000_000)));
         assert_eq!(records.uid, Some(70000));
         assert_eq!(records.xattrs, [(b"user.x".to_vec(), b"a=\0\nb".to_vec())].into());
+    }
+
+    #[test]
+    fn names_of_attributes() {
+        for name in [&b"user.a=b"[..], b"user.100%", b"user.%3D", b"user.%25="] {
+            let escaped = escape(name);
+            assert!(!escaped.contains(&b'='), "{escaped:?}");
+            assert_eq!(unescape(&escaped), name);
+        }
+        assert_eq!(unescape(b"user.%41%"), b"user.%41%", "nothing else is meant");
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! Writing an archive: ustar, with pax records for what ustar cannot hold.
 
 use super::header::{self, Block};
-use super::{BLOCK, Entry, Kind};
+use super::{BLOCK, Entry, Kind, pax};
 use std::io::{Result, Write};
 
 pub struct Writer<W: Write> {
@@ -173,7 +173,7 @@ fn records(entry: &Entry) -> Vec<u8> {
         }
     }
     for (name, value) in &entry.xattrs {
-        add(&[b"SCHILY.xattr.", name.as_slice()].concat(), value);
+        add(&[b"SCHILY.xattr.", pax::escape(name).as_slice()].concat(), value);
     }
     out
 }
