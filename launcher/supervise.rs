@@ -47,6 +47,8 @@ impl Stop {
 }
 
 /// Waits for the container's end; forwards signals, and copies the terminal if there is one.
+/// Not part of its caller: launch.ld has it beside all that the wait needs.
+#[inline(never)]
 pub fn supervise(child: Pid, master: Option<OwnedFd>, stop_timeout: u32) -> Result<Status> {
     let signals = sys::signalfd().map_err(|e| Error::os("signalfd", e))?;
     let mut terminal = master.map(Terminal::new).transpose()?;
