@@ -216,16 +216,19 @@ fn clone(
     let own_fd = cgroup.map(open_cgroup).transpose()?;
     let cgroup_fd = own_fd.as_ref().or(plan.birthplace.as_ref());
     // Without one (before Linux 5.3) the child makes a network of its own.
-    let joins = plan.child.iter().any(|s| matches!(s, ChildStep::JoinNetwork));
-    let launcher = match joins.then(sys::own_pidfd) {
+    let own = plan.child.iter().any(|s| matches!(s, ChildStep::JoinNetwork)).then(|| {
+        let own = rustix::process::getpid();
+        rustix::process::pidfd_open(own, rustix::process::PidfdFlags::empty())
+    });
+    let own = match own {
         Some(Err(e)) if !sys::is_unknown(e) => return Err(Error::os("open a pidfd", e)),
-        own => own.and_then(|own| own.ok()).unwrap_or(-1),
+        own => own.and_then(|own| own.ok()),
     };
     let context = Context {
         channel: Channel::new(sys::borrow(child_end.as_raw_fd()), CStrings::new(plan.env.clone())),
         parent_end: parent_end.as_raw_fd(),
         record: made.record.as_ref().map_or(-1, Record::lock_fd),
-        launcher,
+        launcher: own.as_ref().map_or(-1, AsRawFd::as_raw_fd),
         init: -1,
         cgroup: cgroup_fd.map_or(-1, AsRawFd::as_raw_fd),
         born: false,

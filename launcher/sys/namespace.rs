@@ -4,7 +4,6 @@ use super::{call, ns};
 use rustix::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
 use rustix::fs::Stat;
 use rustix::io::{Errno, Result};
-use std::sync::OnceLock;
 
 /// unshare(2) with 64-bit flags.
 pub fn unshare(flags: u64) -> Result<()> {
@@ -26,17 +25,6 @@ pub fn namespace_kind(fd: RawFd) -> Result<u64> {
     Ok(kind as u64)
 }
 
-/// The launcher itself, for as long as it lives (pidfd_open(2), Linux 5.3).
-pub fn own_pidfd() -> Result<RawFd> {
-    static OWN: OnceLock<OwnedFd> = OnceLock::new();
-    if let Some(own) = OWN.get() {
-        return Ok(own.as_raw_fd());
-    }
-    let own = rustix::process::getpid();
-    let own = rustix::process::pidfd_open(own, rustix::process::PidfdFlags::empty())?;
-    Ok(OWN.get_or_init(|| own).as_raw_fd())
-}
-
 /// The number of this process's own namespace of a kind (a `ns` flag but NEWNS), as a stat(2)
 /// of /proc/self/ns has it. The pidfd's answer (Linux 6.11) costs a fifth of that.
 pub fn own_namespace(kind: u64) -> Result<u64> {
@@ -48,8 +36,11 @@ pub fn own_namespace(kind: u64) -> Result<u64> {
         _ => return Err(Errno::INVAL),
     };
     let by_pidfd = || {
+        // Closed again: what is open here could be taken for one of the caller's descriptors.
+        let own = rustix::process::getpid();
+        let own = rustix::process::pidfd_open(own, rustix::process::PidfdFlags::empty())?;
         // SAFETY: no pointer is passed.
-        let fd = unsafe { call(libc::SYS_ioctl, [own_pidfd()? as usize, request, 0, 0, 0]) }?;
+        let fd = unsafe { call(libc::SYS_ioctl, [own.as_raw_fd() as usize, request, 0, 0, 0]) }?;
         // SAFETY: the descriptor is new and nobody else's.
         rustix::fs::fstat(unsafe { OwnedFd::from_raw_fd(fd as RawFd) })
     };

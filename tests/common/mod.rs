@@ -67,10 +67,19 @@ pub fn need_root() -> Option<()> {
 
 /// unshare and setpriv with the options that busybox's lack.
 pub fn need_util_linux() -> Option<()> {
-    let works = |program: &str, args: &[&str]| {
-        Command::new(program).args(args).output().is_ok_and(|o| o.status.success())
+    // More than once: beside tests that use up what a machine has, a fork may fail.
+    let works = |program: &str| {
+        let once = || Command::new(program).arg("--version").output();
+        (0..5).any(|_| match once() {
+            Ok(output) => output.status.success(),
+            Err(error) => {
+                eprintln!("{program} --version: {error}");
+                std::thread::sleep(std::time::Duration::from_millis(100));
+                false
+            }
+        })
     };
-    let found = works("unshare", &["--version"]) && works("setpriv", &["--version"]);
+    let found = works("unshare") && works("setpriv");
     need(found.then_some(()), "needs unshare and setpriv (package util-linux)")
 }
 
