@@ -69,14 +69,11 @@ pub fn need_root() -> Option<()> {
 pub fn need_util_linux() -> Option<()> {
     // More than once: beside tests that use up what a machine has, a fork may fail.
     let works = |program: &str| {
-        let once = || Command::new(program).arg("--version").output();
-        (0..5).any(|_| match once() {
-            Ok(output) => output.status.success(),
-            Err(error) => {
-                eprintln!("{program} --version: {error}");
-                std::thread::sleep(std::time::Duration::from_millis(100));
-                false
-            }
+        (0..5).any(|_| {
+            let output = Command::new(program).arg("--version").output();
+            let failed = output.is_err();
+            std::thread::sleep(std::time::Duration::from_millis(if failed { 100 } else { 0 }));
+            output.is_ok_and(|o| o.status.success())
         })
     };
     let found = works("unshare") && works("setpriv");
