@@ -83,7 +83,8 @@ fn codes_users_and_streams() {
     exec(&s, &[], "box", &["nosuch"]).fails(127, &["nosuch: not found"]);
     exec(&s, &[], "box", &["/bin"]).fails(126, &["/bin: is a directory"]);
     exec(&s, &["-w", "/nowhere"], "box", &["true"]).fails(125, &["/nowhere", "(ENOENT)"]);
-    // Whatever is open on the way in: no directory, or the container's own.
+    exec(&s, &["-w", "/proc/self/fd/7"], "box", &["true"]).fails(125, &["/proc/self/fd/7"]);
+    // Whatever else is open on the way in: no directory, or the container's own.
     for fd in 3..16 {
         let dir = format!("/proc/self/fd/{fd}");
         let run = exec(&s, &["-w", &dir], "box", &["pwd"]);
