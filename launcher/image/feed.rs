@@ -51,6 +51,9 @@ pub struct Feed {
     end: Option<Digest>,
     /// Of the contents, where a decoder made them.
     sum: Option<Sha256>,
+    /// Those of the piece at hand, which are read and hashed: not what a decoder that somebody
+    /// has taken over could change in between.
+    copy: Vec<u8>,
     /// Bytes of the file.
     done: Rc<Cell<u64>>,
 }
@@ -101,6 +104,7 @@ impl Feed {
             filled: 0,
             end: None,
             sum: (wanted.contents && !plain).then(Sha256::new),
+            copy: Vec::new(),
             done: Rc::default(),
         })
     }
@@ -192,20 +196,27 @@ impl BufRead for Feed {
                     self.piece = (self.piece + 1) % PIECES;
                     self.filled = length;
                     self.done.set(done);
+                    if self.sum.is_some() {
+                        let start = self.piece * PIECE;
+                        self.copy.clear();
+                        self.copy.extend_from_slice(self.ring.bytes(start..start + length));
+                    }
                 }
                 Said::Broken(e) | Said::Unread(e) => return Err(e),
                 Said::End(digest) => self.end = Some(digest),
             }
         }
         let start = self.piece * PIECE;
-        Ok(self.ring.bytes(start + self.used..start + self.filled))
+        Ok(match self.sum {
+            Some(_) => &self.copy[self.used..self.filled],
+            None => self.ring.bytes(start + self.used..start + self.filled),
+        })
     }
 
     fn consume(&mut self, n: usize) {
         let n = n.min(self.filled - self.used);
-        let at = self.piece * PIECE + self.used;
         if let Some(sum) = &mut self.sum {
-            sum.update(self.ring.bytes(at..at + n));
+            sum.update(&self.copy[self.used..self.used + n]);
         }
         self.used += n;
     }
