@@ -44,6 +44,12 @@ impl Error {
         self
     }
 
+    /// Unless it has one already.
+    pub fn or_hint(mut self, hint: impl FnOnce() -> Option<String>) -> Error {
+        self.hint = self.hint.or_else(hint);
+        self
+    }
+
     pub fn code(mut self, code: Code) -> Error {
         self.code = code;
         self

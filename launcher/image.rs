@@ -137,9 +137,10 @@ pub fn open(path: &Path, host: &Host, wishes: &Wishes, progress: Progress<'_>) -
     match FileType::from_raw_mode(stat.st_mode) {
         FileType::Directory => return of_file(file, path, host, wishes, progress),
         FileType::RegularFile => {}
-        // A pipe by name: <(docker export ...). To be waited for, from now on.
+        // A pipe by name: <(docker export ...). Whoever writes may open it after us.
         FileType::Fifo => {
-            rustix::fs::fcntl_setfl(&file, OFlags::empty())
+            let flags = flags - OFlags::NONBLOCK;
+            let file = rustix::fs::open(path, flags, Mode::empty())
                 .map_err(|e| Error::os(format!("rootfs {shown}"), e))?;
             return of_file(file, path, host, wishes, progress);
         }

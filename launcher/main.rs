@@ -211,7 +211,10 @@ fn run_container(
 
 fn run_plan(spec: &Spec, plan: plan::Plan, timed: bool, json: bool) -> Result<i32> {
     let names = timed.then(|| explain::names(&plan));
-    let (status, timings) = run::run(spec, plan, timed)?;
+    let (status, timings) = run::run(spec, plan, timed).map_err(|e| match e.code {
+        Code::CannotExecute => e.or_hint(|| report::mounted_noexec(spec)),
+        _ => e,
+    })?;
     if let Some(names) = names {
         // Standard output is the payload's.
         let text =
@@ -220,6 +223,12 @@ fn run_plan(spec: &Spec, plan: plan::Plan, timed: bool, json: bool) -> Result<i3
     }
     if let Some(line) = report::memory(spec, &status) {
         say(&line);
+    }
+    // The init has said what it was; where the host mounted what, it cannot know.
+    if status.code == Code::CannotExecute as i32
+        && let Some(why) = report::mounted_noexec(spec)
+    {
+        let _ = writeln!(std::io::stderr(), "hint: {why}");
     }
     if let Some(name) = &status.name {
         print(&format!("{name}\n"))?;

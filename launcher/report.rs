@@ -1,8 +1,10 @@
 //! What is told after the end: times, and the kernel's reason for a kill.
 
 use crate::run::Timing;
-use crate::spec::Spec;
+use crate::spec::{MountOp, Spec};
 use crate::supervise::Status;
+use rustix::fs::StatVfsMountFlags;
+use std::path::Path;
 
 /// `--trace`: one line a step, microseconds first.
 pub fn text(names: &[String], timings: &[Timing]) -> String {
@@ -46,6 +48,24 @@ pub fn memory(spec: &Spec, status: &Status) -> Option<String> {
         };
         format!("warning: {what} killed: out of memory ({figures})")
     })
+}
+
+/// Why nothing could be executed (status 126) where the program lies: permissions do not show it.
+pub fn mounted_noexec(spec: &Spec) -> Option<String> {
+    let program = spec.command.first().map(Path::new)?;
+    let noexec = |path: &Path| {
+        rustix::fs::statvfs(path).is_ok_and(|s| s.f_flag.contains(StatVfsMountFlags::NOEXEC))
+    };
+    let over = |mount: &&MountOp| program.starts_with(mount.target());
+    match spec.mounts.iter().rev().find(over) {
+        Some(MountOp::Bind { source, .. }) if noexec(source) => {
+            Some(format!("volume {} is mounted noexec", source.display()))
+        }
+        None if noexec(&spec.rootfs) => {
+            Some(format!("rootfs {} is mounted noexec", spec.rootfs.display()))
+        }
+        _ => None,
+    }
 }
 
 /// 209715200 is `200M`; what is no whole number of a unit gets one decimal.

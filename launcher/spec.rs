@@ -150,6 +150,14 @@ pub enum MountOp {
     Tmpfs { target: PathBuf, flags: TmpfsFlags, data: String },
 }
 
+impl MountOp {
+    /// Absolute, inside the container.
+    pub fn target(&self) -> &std::path::Path {
+        let (MountOp::Bind { target, .. } | MountOp::Tmpfs { target, .. }) = self;
+        target
+    }
+}
+
 /// Owners of a volume's files inside a user namespace of root's.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Owners {

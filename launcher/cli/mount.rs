@@ -36,27 +36,22 @@ pub fn mount(draft: &mut Draft, given: Given) -> Result<()> {
             return Err(given.bad("a tmpfs has no source"));
         }
         words.options.extend(words.read_only.then(|| "ro".to_owned()));
-        let options = words.options.join(",");
-        let colon: &[u8] = if options.is_empty() { b"" } else { b":" };
-        let value = OsString::from_vec([&target, colon, options.as_bytes()].concat());
-        return mounts::tmpfs(draft, Given { name: given.name, value: &value });
+        let options = words.options.iter().map(|o| o.as_bytes());
+        return mounts::tmpfs_at(draft, given, &target, options);
     }
     if !words.options.is_empty() {
         return Err(given.bad("tmpfs-size and tmpfs-mode are for type=tmpfs"));
+    }
+    if !matches!(kind, "bind" | "overlay" | "volume") {
+        let known = "bind, overlay, volume, tmpfs";
+        return Err(given.bad(format!("unknown type {} ({known})", quote(kind))));
     }
     let Some(source) = words.source else { return Err(given.bad("source=PATH is missing")) };
     let path = source.contains(&b'/') || source == b"." || source == b"..";
     match (kind, path) {
         ("bind" | "overlay", true) | ("volume", false) => {}
         ("bind" | "overlay", false) => return Err(given.bad("the source is a path: ./data")),
-        ("volume", true) => {
-            return Err(given.bad("the source of a volume is a name; type=bind takes a path"));
-        }
-        _ => {
-            return Err(
-                given.bad(format!("unknown type {} (bind, overlay, volume, tmpfs)", quote(kind)))
-            );
-        }
+        _ => return Err(given.bad("the source of a volume is a name; type=bind takes a path")),
     }
     if source.contains(&b':') || target.contains(&b':') {
         return Err(given.bad("a ':' in a path is not possible"));

@@ -64,10 +64,21 @@ pub fn tmpfs(draft: &mut Draft, given: Given) -> Result<()> {
         Some(at) => (&bytes[..at], Some(&bytes[at + 1..])),
         None => (bytes, None),
     };
+    let words = options.into_iter().flat_map(|o| o.split(|b| *b == b','));
+    tmpfs_at(draft, given, target, words)
+}
+
+/// Also of a `--mount type=tmpfs`, whose own words are already out of it.
+pub fn tmpfs_at<'a>(
+    draft: &mut Draft,
+    given: Given,
+    target: &[u8],
+    words: impl Iterator<Item = &'a [u8]>,
+) -> Result<()> {
     let target = target_path(given, target)?;
     let mut flags = TmpfsFlags::default();
     let mut data: Vec<String> = Vec::new();
-    for word in options.into_iter().flat_map(|o| o.split(|b| *b == b',')) {
+    for word in words {
         let word = std::str::from_utf8(word).map_err(|_| given.bad("not valid UTF-8"))?;
         match word {
             "ro" | "rw" => flags.read_only = word == "ro",
@@ -178,8 +189,7 @@ fn normal(path: &Path) -> PathBuf {
 pub fn check(draft: &Draft) -> Result<()> {
     let mut seen = Vec::new();
     for mount in &draft.spec.mounts {
-        let (MountOp::Bind { target, .. } | MountOp::Tmpfs { target, .. }) = mount;
-        let place = normal(target);
+        let place = normal(mount.target());
         if seen.contains(&place) {
             return Err(Error::new(format!("two mounts have the same target {}", quote(&place))));
         }

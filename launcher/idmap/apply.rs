@@ -83,9 +83,13 @@ fn finish(program: &str, helper: Helper, file: &str) -> Result<()> {
     let said = String::from_utf8_lossy(&said);
     let said = said.trim().trim_start_matches(program).trim_start_matches(": ");
     let said = if said.is_empty() { format!("exit status {code}") } else { said.to_owned() };
-    Err(Error::new(format!("{program}: {said}")).hint(format!(
-        "check your line in {file}, and that {program} has its set-user-ID bit or capability"
-    )))
+    Err(Error::new(format!("{program}: {said}")).hint(if said.contains("different user") {
+        format!("{program} wants your group to be that of your line in /etc/passwd (newgrp, sg)")
+    } else {
+        format!(
+            "check your line in {file}, and that {program} has its set-user-ID bit or capability"
+        )
+    }))
 }
 
 /// Parent: the tree as a mount of its own, its owners mapped as the child's ids are.

@@ -53,10 +53,7 @@ fn volumes(spec: &Spec, config: &Config) -> Result<Vec<PathBuf>> {
         if path == Path::new("/") || path.components().any(|c| c == Component::ParentDir) {
             return Err(format!("Volumes '{text}': not a directory of its own"));
         }
-        let covers = |op: &MountOp| {
-            let (MountOp::Bind { target, .. } | MountOp::Tmpfs { target, .. }) = op;
-            path.starts_with(target)
-        };
+        let covers = |op: &MountOp| path.starts_with(op.target());
         if !out.contains(&path) && !spec.mounts.iter().any(covers) {
             out.push(path);
         }

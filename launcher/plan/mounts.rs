@@ -285,7 +285,5 @@ pub(super) fn parents(target: &Path) -> Result<Vec<CString>> {
 
 /// Something of the user's goes below /sys, so /sys has to be there before.
 pub(super) fn below_sys(spec: &Spec) -> bool {
-    spec.mounts.iter().any(|m| match m {
-        MountOp::Bind { target, .. } | MountOp::Tmpfs { target, .. } => target.starts_with("/sys"),
-    })
+    spec.mounts.iter().any(|m| m.target().starts_with("/sys"))
 }

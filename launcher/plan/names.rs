@@ -5,7 +5,7 @@ use crate::beneath;
 use crate::error::{Error, Result};
 use crate::net::{self, hosts};
 use crate::record;
-use crate::spec::{MountOp, Net, Owners, Spec};
+use crate::spec::{Net, Owners, Spec};
 use crate::step::{Bind, ChildStep, Provided};
 use rustix::fd::AsFd;
 use rustix::fs::{Mode, OFlags};
@@ -136,9 +136,7 @@ impl Builder<'_> {
     /// What the user mounts there goes before.
     fn provide(&mut self, path: &str, text: Option<String>, must: bool) -> Result<()> {
         let path = Path::new(path);
-        let users = self.spec.mounts.iter().any(|m| match m {
-            MountOp::Bind { target, .. } | MountOp::Tmpfs { target, .. } => target == path,
-        });
+        let users = self.spec.mounts.iter().any(|m| m.target() == path);
         let Some(target) = self.resolve(path).filter(|_| !users) else { return Ok(()) };
         // The bridge's is not this container's alone.
         let shared = text.is_none();

@@ -317,14 +317,23 @@ fn a_rootfs_on_a_noexec_mount() {
     let Ok(_) = Command::new("unshare").arg("--help").output() else {
         return skip("needs unshare");
     };
-    for (options, word) in [("", "exec /bin/true"), ("--no-init", "execute /bin/true")] {
+    let root = s.rootfs().display().to_string();
+    let volume = format!("--ephemeral -v {root}/bin:/v / /v/true");
+    for (options, command, word, hint) in [
+        ("", "/bin/true", "exec", format!("rootfs {root} is")),
+        ("--no-init", "/bin/true", "execute", format!("rootfs {root} is")),
+        ("-d", "true", "exec", format!("rootfs {root} is")),
+        (&volume, "", "exec", format!("volume {root}/bin is")),
+    ] {
+        let rootfs = if command.is_empty() { "" } else { &root };
         let line = format!(
-            "mount --bind {0} {0} && mount -o remount,bind,noexec {0} && {1} {options} {0} /bin/true",
-            s.rootfs().display(),
+            "mount --bind {root} {root} && mount -o remount,bind,noexec {root} &&
+            {} {options} {rootfs} {command}",
             launch().display()
         );
         let mut c = Command::new("unshare");
         c.args(["-m", "/bin/sh", "-c", &line]);
-        Run::of(c).fails(126, &[word, "Permission denied (EACCES)"]);
+        let hint = format!("hint: {hint} mounted noexec");
+        Run::of(c).fails(126, &[word, "Permission denied (EACCES)", &hint]);
     }
 }

@@ -94,12 +94,13 @@ fn from_standard_input_and_pipes() {
     let Some(i) = Images::new() else { return };
     i.tar("root.tar");
     let line = format!(
-        "gzip -c root.tar | {0} - echo one; {0} <(cat root.tar) echo two",
+        "gzip -c root.tar | {0} - echo one; {0} <(cat root.tar) echo two
+        mkfifo late; (sleep 0.3; cat root.tar >late) & {0} late echo three",
         launch().display()
     );
     let mut c = Command::new("bash");
     c.args(["-c", &line]).current_dir(&i.0.dir).env("LAUNCH_STORE", i.store());
-    assert_eq!(Run::of(c).ok(), "one\ntwo");
+    assert_eq!(Run::of(c).ok(), "one\ntwo\nthree");
     assert_eq!(i.names("layers").len(), 1);
     i.launch(&["-", "echo"]).fails(125, &["standard input: an empty file"]);
 }
