@@ -3,6 +3,7 @@
 pub mod harden;
 mod host;
 mod ids;
+mod image;
 
 use crate::plan::Plan;
 use crate::step::ChildStep;
@@ -48,9 +49,10 @@ pub fn names(plan: &Plan) -> Vec<String> {
 type Row = (bool, String, Vec<String>);
 
 fn rows(plan: &Plan) -> Vec<Row> {
+    let before = plan.pending.iter().map(|p| (false, image::words(p), image::shell(p)));
     let outside = plan.host.iter().map(|s| (false, host_words(s), host::host_shell(s)));
     let inside = plan.child.iter().map(|s| (true, child_words(s), child_shell(s, plan)));
-    outside.chain(inside).collect()
+    before.chain(outside).chain(inside).collect()
 }
 
 fn limit_words(w: &crate::cgroup::Write) -> String {

@@ -18,10 +18,12 @@ pub mod feed;
 mod fuzz_tests;
 pub mod kind;
 mod layer;
+pub mod look;
 pub mod manage;
 pub mod oci;
 pub mod owner;
 pub mod record;
+mod source;
 pub mod store;
 mod work;
 
@@ -124,25 +126,38 @@ pub fn known(file: &OwnedFd, wishes: &Wishes) -> Result<Option<Record>> {
 /// A file, or a directory that is an image layout, unpacked into the store if it is not
 /// there yet. `-` is standard input.
 pub fn open(path: &Path, host: &Host, wishes: &Wishes, progress: Progress<'_>) -> Result<Answer> {
+    match start(path, wishes)? {
+        Start::There(found) => Ok(Answer::plain(found)),
+        Start::File(file) => of_file(file, path, host, wishes, progress),
+    }
+}
+
+/// What is to be unpacked, or has been.
+enum Start {
+    There(Found),
+    File(OwnedFd),
+}
+
+fn start(path: &Path, wishes: &Wishes) -> Result<Start> {
     let shown = blobs::shown(path);
     if path == Path::new("-") {
         let stdin = rustix::io::dup(rustix::stdio::stdin())
             .map_err(|e| Error::os("read standard input", e))?;
-        return of_file(stdin, path, host, wishes, progress);
+        return Ok(Start::File(stdin));
     }
     let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
     let file = rustix::fs::open(path, flags, Mode::empty())
         .map_err(|e| Error::os(format!("rootfs {shown}"), e))?;
     let stat = rustix::fs::fstat(&file).map_err(|e| Error::os(format!("rootfs {shown}"), e))?;
     match FileType::from_raw_mode(stat.st_mode) {
-        FileType::Directory => return of_file(file, path, host, wishes, progress),
+        FileType::Directory => return Ok(Start::File(file)),
         FileType::RegularFile => {}
         // A pipe by name: <(docker export ...). Whoever writes may open it after us.
         FileType::Fifo => {
             let flags = flags - OFlags::NONBLOCK;
             let file = rustix::fs::open(path, flags, Mode::empty())
                 .map_err(|e| Error::os(format!("rootfs {shown}"), e))?;
-            return of_file(file, path, host, wishes, progress);
+            return Ok(Start::File(file));
         }
         _ => {
             let not = rustix::io::Errno::NOTDIR;
@@ -150,14 +165,14 @@ pub fn open(path: &Path, host: &Host, wishes: &Wishes, progress: Progress<'_>) -
         }
     }
     if let Some(record) = known(&file, wishes)? {
-        return Ok(Answer::plain(Found::Image(Box::new(record))));
+        return Ok(Start::There(Found::Image(Box::new(record))));
     }
     let mut head = [0; kind::HEAD];
     let file = File::from(file);
     let n = file.read_at(&mut head, 0).map_err(|e| Error::os(format!("read {shown}"), e))?;
     match kind::of(&head[..n], &shown)? {
-        Kind::Disk(fstype) => Ok(Answer::plain(Found::Disk { file: file.into(), fstype })),
-        Kind::Tar(_) => of_file(file.into(), path, host, wishes, progress),
+        Kind::Disk(fstype) => Ok(Start::There(Found::Disk { file: file.into(), fstype })),
+        Kind::Tar(_) => Ok(Start::File(file.into())),
     }
 }
 

@@ -26,7 +26,7 @@ use crate::{cgroup, env, image, layers, lookup, net, record, user};
 use mounts::{below_sys, parents};
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::process::Uid;
-use std::ffi::{CString, OsStr, OsString};
+use std::ffi::{CString, OsStr};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use strings::c_os;
@@ -34,6 +34,8 @@ pub use strings::{absolute, c_path, c_str};
 
 /// A start, worked out to the last detail.
 pub struct Plan {
+    /// What has to be unpacked before; only where nothing is to be done.
+    pub pending: Option<Box<image::look::Pending>>,
     pub host: Vec<HostStep>,
     /// The child reads them in the parent's memory; they are never given back.
     pub child: &'static [ChildStep],
@@ -72,15 +74,14 @@ fn work_out(spec: &Spec, host: &Host) -> Result<Plan> {
     let rootfs::Found { spec: told, root, image_id, look: fd, whole, held, warnings, .. } =
         rootfs::find(spec, host)?;
     let (image, command, spec) = (image::apply::words(spec, &told), spec.command.len(), &*told);
-    let host_root = matches!(root, Root::Directory) && rootfs::is_hosts(&fd);
     let id = spec.name.clone().unwrap_or_else(record::name::invent);
     let (ids, ids_lock) = ids::choose(spec, host)?;
     let terminal = host.wants_terminal(spec.tty);
     let opened = if spec.detach { detach::places()? } else { Vec::new() };
     let hostname = names::hostname(spec, &id, 8);
     let mut build = Builder::new(spec, host, fd.as_fd(), &root);
-    (build.ids, build.warnings, build.host_root) = (ids.clone(), warnings, host_root);
-    build.slots = opened.len();
+    (build.ids, build.slots, build.warnings) = (ids.clone(), opened.len(), warnings);
+    build.host_root = matches!(root, Root::Directory) && rootfs::is_hosts(&fd);
     build.net = network::wanted(spec, host, &id, &hostname)?;
     let cgroups = build.cgroups(&id)?;
     let who = build.user()?;
@@ -110,8 +111,9 @@ fn work_out(spec: &Spec, host: &Host) -> Result<Plan> {
     let facts = record::Facts { detached: spec.detach, image, image_id, command, ..facts(&env) };
     let host_steps = build.host_steps(&id, cgroups.as_ref(), facts)?;
     let Builder { child, slots, warnings, tree_slot, .. } = build;
-    let tree = tree_slot.zip(root.disk());
+    let (tree, pending) = root.parts(tree_slot);
     Ok(Plan {
+        pending,
         host: host_steps,
         child: child.leak(),
         slots,
@@ -385,16 +387,4 @@ fn facts(env: &[CString]) -> record::Facts {
 /// None: keep all.
 fn kept_capabilities(caps: &Caps) -> Option<u64> {
     (!caps.privileged).then_some((DEFAULT_CAPS & !caps.drop) | caps.add)
-}
-
-impl Plan {
-    /// The words by which the user asked for it, for the record.
-    pub fn asked_for(&mut self, words: Vec<OsString>) {
-        for step in &mut self.host {
-            if let HostStep::Record { facts, .. } = step {
-                facts.argv = words;
-                return;
-            }
-        }
-    }
 }

@@ -3,6 +3,7 @@
 use crate::beneath::read_in_root;
 use crate::cli::suggest;
 use crate::error::{Error, Result};
+use crate::image::look;
 use crate::quote::quote;
 use crate::spec::{Id, UserSpec};
 use rustix::fd::BorrowedFd;
@@ -27,9 +28,17 @@ pub struct Resolved {
     pub name: Option<OsString>,
 }
 
+/// Where the two files are.
+#[derive(Clone, Copy)]
+pub enum Names<'a> {
+    Below(BorrowedFd<'a>),
+    /// In an archive that has been looked into.
+    Read(&'a look::Names),
+}
+
 /// Docker's rules. Without a group: the user's primary group and all groups that list the
 /// user, or group 0 for a number that etc/passwd lacks. With a group: that one alone.
-pub fn resolve(root: BorrowedFd<'_>, user: &UserSpec) -> Result<Resolved> {
+pub fn resolve(root: Names<'_>, user: &UserSpec) -> Result<Resolved> {
     let text = file(root, "etc/passwd")?;
     let entries = || text.as_deref().unwrap_or_default().split(|b| *b == b'\n').filter_map(passwd);
     let found = match &user.user {
@@ -59,7 +68,7 @@ pub fn resolve(root: BorrowedFd<'_>, user: &UserSpec) -> Result<Resolved> {
 }
 
 /// `--group-add`: by the rootfs's etc/group.
-pub fn add_groups(root: BorrowedFd<'_>, who: &mut Resolved, groups: &[Id]) -> Result<()> {
+pub fn add_groups(root: Names<'_>, who: &mut Resolved, groups: &[Id]) -> Result<()> {
     for group in groups {
         let gid = match group {
             Id::Number(gid) => *gid,
@@ -72,7 +81,7 @@ pub fn add_groups(root: BorrowedFd<'_>, who: &mut Resolved, groups: &[Id]) -> Re
     Ok(())
 }
 
-fn group_of_name(root: BorrowedFd<'_>, name: &str) -> Result<u32> {
+fn group_of_name(root: Names<'_>, name: &str) -> Result<u32> {
     let text = file(root, "etc/group")?;
     let mut lines = text.as_deref().unwrap_or_default().split(|b| *b == b'\n').filter_map(group);
     match lines.find(|g| g.name == name.as_bytes()) {
@@ -81,7 +90,7 @@ fn group_of_name(root: BorrowedFd<'_>, name: &str) -> Result<u32> {
     }
 }
 
-fn groups_with(root: BorrowedFd<'_>, user: &Passwd<'_>) -> Result<Vec<u32>> {
+fn groups_with(root: Names<'_>, user: &Passwd<'_>) -> Result<Vec<u32>> {
     let text = file(root, "etc/group")?.unwrap_or_default();
     let lines = text.split(|b| *b == b'\n').filter_map(group);
     let lists = |g: &Group<'_>| g.members.split(|b| *b == b',').any(|m| m == user.name);
@@ -134,7 +143,11 @@ fn number(field: &[u8]) -> Option<u32> {
     (digits && n != u32::MAX).then_some(n)
 }
 
-fn file(root: BorrowedFd<'_>, path: &str) -> Result<Option<Vec<u8>>> {
+fn file(root: Names<'_>, path: &str) -> Result<Option<Vec<u8>>> {
+    let root = match root {
+        Names::Below(root) => root,
+        Names::Read(names) => return Ok(names.get(path)),
+    };
     read_in_root(root, Path::new(path), FILE_MOST).map_err(|e| match e {
         Errno::FBIG => Error::new(format!("/{path} of the rootfs is larger than 1M")),
         Errno::NODEV => Error::new(format!("/{path} of the rootfs is not a regular file")),
@@ -196,7 +209,7 @@ mod tests {
 
     fn ask(image: &Scratch, text: &str) -> Result<Resolved> {
         let (user, group) = text.split_once(':').map_or((text, None), |(u, g)| (u, Some(id(g))));
-        resolve(image.open(".").as_fd(), &UserSpec { user: id(user), group })
+        resolve(Names::Below(image.open(".").as_fd()), &UserSpec { user: id(user), group })
     }
 
     #[test]

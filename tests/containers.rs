@@ -47,6 +47,8 @@ mod limits;
 mod living;
 #[path = "containers/load.rs"]
 mod load;
+#[path = "containers/look.rs"]
+mod look;
 #[path = "containers/lookback.rs"]
 mod lookback;
 #[path = "containers/namespaces.rs"]

@@ -493,7 +493,8 @@ static FLAGS: &[Flag] = &[
         arg: Switch(|d, on| set(&mut d.explain, on)),
         group: Look,
         help: "print what would be done, step by step, and do nothing",
-        doc: "Each step in words and as the shell command that does the same.",
+        doc: "Each step in words and as the shell command that does the same. An archive is read, not\n\
+              unpacked.",
     },
     Flag {
         names: "--trace",

@@ -22,7 +22,7 @@ launch export [-o FILE] ROOTFS       a directory, archive or image, with --keep 
 launch commit DIR NAME               what --keep has kept in DIR, as an image
 
 FILE is a tar archive of a root file system, of docker save, or an OCI layout (archive or
-directory); gzip, zstd and xz are unpacked; - is standard input. It need not be imported:
+directory, or skopeo's dir:); gzip, zstd and xz are unpacked; - is standard input. It need not be imported:
 launch FILE COMMAND unpacks it once, too. Images are kept below /var/lib/launch, an ordinary
 user's below ~/.local/share/launch; LAUNCH_STORE names another place.
 

@@ -15,8 +15,33 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
 pub enum Blobs {
-    Directory(OwnedFd),
+    Directory(OwnedFd, Layout),
     Archive { file: File, index: Index },
+}
+
+/// How a directory names what it has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Layout {
+    /// OCI's: index.json, and blobs/.
+    Oci,
+    /// podman's and skopeo's `dir:`, one flat directory: manifest.json, and blobs by their
+    /// digests alone.
+    Flat,
+}
+
+impl Layout {
+    /// None for a directory that is no image.
+    pub fn of(dir: impl AsFd) -> Option<Layout> {
+        let there = |name| rustix::fs::statat(&dir, name, rustix::fs::AtFlags::empty()).is_ok();
+        if there("oci-layout") && there("index.json") {
+            return Some(Layout::Oci);
+        }
+        if !(there("version") && there("manifest.json")) {
+            return None;
+        }
+        let version = crate::beneath::read_in_root(dir.as_fd(), Path::new("version"), 256).ok()?;
+        version?.starts_with(b"Directory Transport Version: 1.").then_some(Layout::Flat)
+    }
 }
 
 /// Where the files of an archive are in it.
@@ -36,7 +61,7 @@ impl Blobs {
     /// A file of it; `shown` is how the whole is called.
     pub fn open(&self, name: &str, shown: &str) -> Result<Part> {
         match self {
-            Blobs::Directory(dir) => {
+            Blobs::Directory(dir, _) => {
                 let failed = |e| Error::os(format!("{shown}: read {name}"), e);
                 let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
                 let fd = crate::beneath::open_in_root(
@@ -64,7 +89,7 @@ impl Blobs {
 
     pub fn has(&self, name: &str) -> bool {
         match self {
-            Blobs::Directory(dir) => {
+            Blobs::Directory(dir, _) => {
                 let there = rustix::fs::statat(dir, name, rustix::fs::AtFlags::empty());
                 there.is_ok()
             }
@@ -88,17 +113,25 @@ impl Blobs {
         Ok(text)
     }
 
-    /// A document by its digest, which is checked.
-    pub fn blob(&self, digest: &Digest, shown: &str) -> Result<Vec<u8>> {
-        let name = blob_name(digest);
-        let text = self.read(&name, shown)?;
-        check(&name, shown, digest, &Digest::of(&text))?;
+    pub fn flat(&self) -> bool {
+        matches!(self, Blobs::Directory(_, Layout::Flat))
+    }
+
+    pub fn name(&self, digest: &Digest) -> String {
+        if self.flat() { digest.hex() } else { format!("blobs/sha256/{}", digest.hex()) }
+    }
+
+    /// Of a manifest that is not the first one.
+    pub fn manifest_name(&self, digest: &Digest) -> String {
+        if self.flat() { format!("{}.manifest.json", digest.hex()) } else { self.name(digest) }
+    }
+
+    /// A document by its name and digest, which is checked.
+    pub fn document(&self, name: &str, digest: &Digest, shown: &str) -> Result<Vec<u8>> {
+        let text = self.read(name, shown)?;
+        check(name, shown, digest, &Digest::of(&text))?;
         Ok(text)
     }
-}
-
-pub fn blob_name(digest: &Digest) -> String {
-    format!("blobs/sha256/{}", digest.hex())
 }
 
 pub fn check(name: &str, shown: &str, wanted: &Digest, found: &Digest) -> Result<()> {
@@ -182,7 +215,7 @@ fn of_an_image(name: &[u8]) -> bool {
 }
 
 /// Without `.` and `..`, which are resolved.
-fn plain(path: &[u8]) -> Vec<u8> {
+pub fn plain(path: &[u8]) -> Vec<u8> {
     let mut names: Vec<&[u8]> = Vec::new();
     for name in path.split(|b| *b == b'/') {
         match name {

@@ -3,6 +3,7 @@
 use crate::archive::pack::{self, Failure, Owners, Style};
 use crate::error::{Error, Result};
 use crate::host::Host;
+use crate::image::blobs::Layout;
 use crate::image::{self, Found, Wishes, owner};
 use crate::sys::ns;
 use rustix::fd::{AsFd, OwnedFd};
@@ -71,8 +72,8 @@ fn lowers(
     wishes: &Wishes,
 ) -> Result<Vec<PathBuf>> {
     let mut out: Vec<PathBuf> = keep.iter().map(|dir| dir.join("upper")).collect();
-    let layout = rootfs.join("oci-layout").exists();
-    let record = if rootfs.is_dir() && !layout {
+    let directory = open(rootfs).ok();
+    let record = if directory.is_some_and(|dir| Layout::of(dir).is_none()) {
         out.push(rootfs.to_owned());
         return Ok(out);
     } else if rootfs.exists() || rootfs == Path::new("-") {

@@ -1,7 +1,7 @@
 //! Documents of anybody's images: none makes their readers panic, and an image is what they
 //! agree on or an error.
 
-use super::blobs::{self, Blobs, Contents, blob_name};
+use super::blobs::{self, Blobs, Contents};
 use super::config::Config;
 use super::digest::Digest;
 use super::document::{Document, Platform};
@@ -76,7 +76,7 @@ fn archive(files: &[(String, &[u8])]) -> Blobs {
 }
 
 fn blob(text: &[u8]) -> (String, &[u8]) {
-    (blob_name(&Digest::of(text)), text)
+    (format!("blobs/sha256/{}", Digest::of(text).hex()), text)
 }
 
 /// What is read is whole, or an error that says where. `text`, which has been changed, says

@@ -1,7 +1,7 @@
 //! One layer into the store: read once, checked, unpacked, and given its name when whole.
 
 use crate::archive::input::Part;
-use crate::archive::read::Reader;
+use crate::archive::read::{Problem, Reader};
 use crate::error::{Error, Result};
 use crate::image::digest::Digest;
 use crate::image::feed::{Feed, Wanted};
@@ -78,24 +78,37 @@ pub fn unpack(
         }
     };
     let bytes = reader.offset();
-    if let Err(p) = reader.drain(ways.limits.bytes) {
-        // A sum of the compression's own at the very end says less.
-        let error = damaged(shown, &mut feed, source.digest);
-        return Err(error.unwrap_or_else(|| crate::image::blobs::problem(shown, p)));
-    }
-    let damage = damaged(shown, &mut feed, source.digest);
-    let diff = feed.digest();
-    if let Some(wanted) = source.diff.filter(|wanted| *wanted != diff) {
-        return Err(Error::new(format!(
-            "{shown}: damaged: its contents' digest is {diff}, not {wanted}"
-        )));
-    }
-    if let Some(error) = damage {
-        return Err(error);
-    }
+    let drained = reader.drain(ways.limits.bytes);
+    let broken = drained.err();
+    let diff = ended(feed, shown, source.digest, source.diff, broken)?;
     let chain = chain(parent, &diff);
     let new = put(lock, &chain, &diff, bytes)?;
     Ok(Unpacked { id: chain.short(), new, diff, bytes, skipped })
+}
+
+/// The digest of the contents, all of which were read, or `broken` says why not.
+pub fn ended(
+    mut feed: Feed,
+    shown: &str,
+    digest: Option<Digest>,
+    diff: Option<Digest>,
+    broken: Option<Problem>,
+) -> Result<Digest> {
+    let damage = damaged(shown, &mut feed, digest);
+    if let Some(p) = broken {
+        // A sum of the compression's own at the very end says less.
+        return Err(damage.unwrap_or_else(|| crate::image::blobs::problem(shown, p)));
+    }
+    let found = feed.digest();
+    if let Some(wanted) = diff.filter(|wanted| *wanted != found) {
+        return Err(Error::new(format!(
+            "{shown}: damaged: its contents' digest is {found}, not {wanted}"
+        )));
+    }
+    match damage {
+        Some(error) => Err(error),
+        None => Ok(found),
+    }
 }
 
 /// What was unpacked by its name, unless that is there already.

@@ -1,7 +1,8 @@
-//! An OCI image layout: index.json, manifests, blobs by digest (image-layout.md).
+//! An OCI image layout: index.json, manifests, blobs by digest (image-layout.md); and the flat
+//! directory that `skopeo copy ... dir:` makes, whose first document is a manifest, or a list.
 
 use crate::error::{Error, Result};
-use crate::image::blobs::{Blobs, blob_name};
+use crate::image::blobs::Blobs;
 use crate::image::digest::Digest;
 use crate::image::document::{self, Document, LayerBlob, Platform};
 use serde_json::Value;
@@ -26,13 +27,20 @@ struct Candidate {
 }
 
 pub fn read(blobs: &Blobs, shown: &str, choice: &Choice) -> Result<Document> {
-    let text = blobs.read("index.json", shown)?;
-    let index = document::parse(&text, "index.json", shown)?;
-    let found = candidates(&index, "index.json", shown)?;
-    let one = choose(found, blobs, shown, choice, 0)?;
-    let name = blob_name(&one.digest);
-    let text = blobs.blob(&one.digest, shown)?;
-    let manifest = document::parse(&text, &name, shown)?;
+    let first = if blobs.flat() { "manifest.json" } else { "index.json" };
+    let index = document::parse(&blobs.read(first, shown)?, first, shown)?;
+    let (manifest, name, names) = if blobs.flat() && !index["manifests"].is_array() {
+        if index["schemaVersion"] == 1 {
+            return Err(schema_1(shown));
+        }
+        (index, first.to_owned(), Vec::new())
+    } else {
+        let found = candidates(&index, first, shown)?;
+        let one = choose(found, blobs, shown, choice, 0)?;
+        let name = blobs.manifest_name(&one.digest);
+        let text = blobs.document(&name, &one.digest, shown)?;
+        (document::parse(&text, &name, shown)?, name, one.name.into_iter().collect())
+    };
     let config = descriptor(&manifest["config"], &name, ".config", shown)?;
     let media = manifest["config"]["mediaType"].as_str().unwrap_or_default();
     if !media.is_empty()
@@ -48,12 +56,16 @@ pub fn read(blobs: &Blobs, shown: &str, choice: &Choice) -> Result<Document> {
         let digest = descriptor(layer, &name, &at, shown)?;
         let media = layer["mediaType"].as_str().unwrap_or_default();
         check_layer(media).map_err(|why| wrong(shown, &name, &format!("{at}.mediaType"), &why))?;
-        Ok(LayerBlob { name: blob_name(&digest), digest: Some(digest) })
+        Ok(LayerBlob { name: blobs.name(&digest), digest: Some(digest) })
     });
     let layers = layers.collect::<Result<Vec<_>>>()?;
-    let config_text = blobs.blob(&config, shown)?;
-    let names = one.name.into_iter().collect();
-    document::describe(config_text, &blob_name(&config), layers, names, shown, choice)
+    let name = blobs.name(&config);
+    let text = blobs.document(&name, &config, shown)?;
+    document::describe(text, &name, layers, names, shown, choice)
+}
+
+fn schema_1(shown: &str) -> Error {
+    Error::new(format!("{shown}: a manifest of docker's schema 1, which is no longer read"))
 }
 
 fn wrong(shown: &str, name: &str, at: &str, why: &str) -> Error {
@@ -119,8 +131,7 @@ fn choose(
     let found = if depth == 0 { named(found, shown, choice)? } else { found };
     let one = for_platform(found, shown, choice)?;
     if one.media.contains("docker.distribution.manifest.v1") {
-        let said = format!("{shown}: a manifest of docker's schema 1, which is no longer read");
-        return Err(Error::new(said));
+        return Err(schema_1(shown));
     }
     if !one.media.contains("image.index") && !one.media.contains("manifest.list") {
         return Ok(one);
@@ -128,8 +139,8 @@ fn choose(
     if depth >= DEPTH_MOST {
         return Err(Error::new(format!("{shown}: indexes in indexes without end")));
     }
-    let name = blob_name(&one.digest);
-    let text = blobs.blob(&one.digest, shown)?;
+    let name = blobs.manifest_name(&one.digest);
+    let text = blobs.document(&name, &one.digest, shown)?;
     let inner = candidates(&document::parse(&text, &name, shown)?, &name, shown)?;
     let mut chosen = choose(inner, blobs, shown, choice, depth + 1)?;
     chosen.name = one.name.or(chosen.name);

@@ -1,24 +1,18 @@
 //! One archive, opened, looked through, and unpacked layer by layer.
 
-use super::blobs::{self, Blobs, Contents};
-use super::decompress::Compression;
+use super::blobs::Blobs;
 use super::digest::Digest;
 use super::document::{Document, LayerBlob};
-use super::feed::{Feed, Wanted};
-use super::kind::{self, Kind};
 use super::oci::Choice;
 use super::record::Record;
+use super::source::{Room, Source};
 use super::store::{self, Lock};
-use super::{Progress, Wishes, config, docker, keep, known, layer, now, oci};
+use super::{Progress, Wishes, config, keep, known, layer, now};
 use crate::archive::input::Part;
 use crate::error::{Error, Result};
 use crate::unpack::{Limits, Skipped};
 use rustix::fd::{AsFd, OwnedFd};
 use rustix::fs::FileType;
-use rustix::io::Errno;
-use std::fs::File;
-use std::io::{Seek, SeekFrom};
-use std::os::unix::fs::FileExt;
 use std::path::Path;
 
 /// One archive on its way into the store.
@@ -38,28 +32,25 @@ impl Work<'_> {
     pub fn image(&mut self, file: OwnedFd) -> Result<(Record, Vec<String>)> {
         let stat =
             rustix::fs::fstat(&file).map_err(|e| Error::os(format!("read {}", self.shown), e))?;
-        if FileType::from_raw_mode(stat.st_mode) == FileType::Directory {
-            let blobs = Blobs::Directory(file);
-            let document = oci::read(&blobs, self.shown, &self.wishes.choice)?;
-            return self.layers(&blobs, document);
-        }
+        let kind = FileType::from_raw_mode(stat.st_mode);
         // Whoever had the lock before may have unpacked the same.
-        if let Some(record) = known(&file, self.wishes)? {
+        if kind != FileType::Directory
+            && let Some(record) = known(&file, self.wishes)?
+        {
             let names = record.names.clone();
             return Ok((record, names));
         }
-        let regular = FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile;
         let (key, size) = store::source_key(file.as_fd())?;
-        let mut file = File::from(file);
-        if !regular {
-            file = self.spool(&mut file, Compression::None)?;
-        }
-        let (record, names) = self.archive(file)?;
+        let found = match Source::open(file, self.shown, self.wishes, &Room::Store(self.lock))? {
+            Source::Root(part) => self.root(part)?,
+            Source::Image(blobs, document) => self.layers(&blobs, *document)?,
+        };
+        let regular = kind == FileType::RegularFile;
         if regular && size > 0 && self.wishes.choice == Choice::default() {
             self.forget_older(&key)?;
-            self.lock.write("sources", &key, record.id.to_string().as_bytes())?;
+            self.lock.write("sources", &key, found.0.id.to_string().as_bytes())?;
         }
-        Ok((record, names))
+        Ok(found)
     }
 
     /// The same file in an older state is no more.
@@ -73,80 +64,6 @@ impl Work<'_> {
             }
         }
         Ok(())
-    }
-
-    fn archive(&mut self, file: File) -> Result<(Record, Vec<String>)> {
-        let shown = self.shown;
-        let failed = |e| Error::os(format!("read {shown}"), e);
-        let mut head = [0; kind::HEAD];
-        let n = file.read_at(&mut head, 0).map_err(failed)?;
-        let Kind::Tar(compression) = kind::of(&head[..n], self.shown)? else {
-            return Err(Error::new(format!(
-                "{}: a file system image cannot be read from a pipe",
-                self.shown
-            )));
-        };
-        let part = || file.try_clone().and_then(Part::whole).map_err(failed);
-        let contents = if compression == Compression::None {
-            blobs::look(part()?, self.shown)?
-        } else {
-            blobs::look(Feed::start(part()?, Wanted::default(), shown)?, shown)?
-        };
-        let (file, index) = match (contents, compression) {
-            (Contents::Root, _) => return self.root(part()?),
-            (Contents::Image(index), Compression::None) => (file, index),
-            // An archive of archives must be read in any order.
-            (Contents::Image(_), _) => {
-                let mut file = file;
-                let plain = self.spool(&mut file, compression)?;
-                match blobs::look(
-                    plain.try_clone().and_then(Part::whole).map_err(failed)?,
-                    self.shown,
-                )? {
-                    Contents::Image(index) => (plain, index),
-                    Contents::Root => {
-                        return Err(Error::new(format!("{}: it changed meanwhile", self.shown)));
-                    }
-                }
-            }
-        };
-        let blobs = Blobs::Archive { file, index };
-        let choice = &self.wishes.choice;
-        let document = match blobs.has("manifest.json") {
-            true => docker::read(&blobs, self.shown, choice)?,
-            false => oci::read(&blobs, self.shown, choice)?,
-        };
-        self.layers(&blobs, document)
-    }
-
-    /// A copy below the store's `new`, decompressed.
-    fn spool(&mut self, from: &mut File, compression: Compression) -> Result<File> {
-        let shown = self.shown;
-        let failed = |e: std::io::Error| Error::new(format!("{shown}: {}", words(&e)));
-        let mut to = self.lock.create("spool")?;
-        let size = from.metadata().map_or(0, |m| m.len());
-        let most = self.wishes.limits.for_size(size.max(1 << 30)).bytes;
-        let copied = if compression == Compression::None {
-            std::io::copy(&mut std::io::Read::take(from, most + 1), &mut to)
-        } else {
-            let part = from.try_clone().and_then(Part::whole).map_err(failed)?;
-            let feed = Feed::start(part, Wanted::default(), shown)?;
-            std::io::copy(&mut std::io::Read::take(feed, most + 1), &mut to)
-        };
-        let bytes = copied.map_err(|e| match e.raw_os_error().map(Errno::from_raw_os_error) {
-            Some(os) if let Some(hint) = self.lock.store.hint(os) => {
-                let said =
-                    format!("{shown}: write a copy of it to {}", self.lock.store.path.display());
-                Error::os(said, os).hint(hint)
-            }
-            _ => failed(e),
-        })?;
-        if bytes > most {
-            let said = format!("{shown}: unpacks to more than {}", crate::size::human(most));
-            return Err(Error::new(said).hint("--max-size raises it"));
-        }
-        to.seek(SeekFrom::Start(0)).map_err(failed)?;
-        Ok(to)
     }
 
     /// A plain archive is an image of one layer.
@@ -287,12 +204,5 @@ impl Work<'_> {
             said.push(format!("{}: {attributes} extended attributes could not be set", self.shown));
         }
         said
-    }
-}
-
-fn words(e: &std::io::Error) -> String {
-    match e.raw_os_error() {
-        Some(n) => crate::error::describe(rustix::io::Errno::from_raw_os_error(n)),
-        None => e.to_string(),
     }
 }

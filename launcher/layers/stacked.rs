@@ -74,7 +74,7 @@ pub fn add(b: &mut Builder<'_>) -> Result<()> {
 fn root_mode(b: &Builder<'_>) -> u32 {
     let stat = match b.root {
         Root::Empty => return 0o755,
-        Root::Image { dir, layers } => {
+        Root::Image { dir, layers, .. } => {
             let top = layers.last().map(String::as_str).unwrap_or_default();
             rustix::fs::stat(dir.join(top).join("fs"))
         }
@@ -120,7 +120,7 @@ fn lowers(b: &mut Builder<'_>, at: &str) -> Result<Lowers> {
             lowers.from = b.open_source(&b.spec.rootfs.clone())?;
             lowers.names.push(b".".to_vec());
         }
-        Root::Image { dir, layers } => {
+        Root::Image { dir, layers, .. } => {
             let (dir, layers): (PathBuf, Vec<String>) = (dir.clone(), layers.clone());
             if !trees {
                 lowers.from = b.open_source(&dir)?;

@@ -8,7 +8,7 @@ use crate::spec::{Log, Restart, Spec};
 use crate::step::{ChildStep, HostStep};
 use rustix::fd::{AsRawFd, OwnedFd};
 use rustix::fs::{Mode, OFlags};
-use std::ffi::CString;
+use std::ffi::{CString, OsString};
 use std::path::PathBuf;
 
 /// The slots, in this order.
@@ -67,5 +67,17 @@ impl Builder<'_> {
         };
         argv.extend([c"--restart".into(), c_str(policy)?]);
         Ok(argv)
+    }
+}
+
+impl super::Plan {
+    /// The words by which the user asked for it, for the record.
+    pub fn asked_for(&mut self, words: Vec<OsString>) {
+        for step in &mut self.host {
+            if let HostStep::Record { facts, .. } = step {
+                facts.argv = words;
+                return;
+            }
+        }
     }
 }

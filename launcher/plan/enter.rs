@@ -60,6 +60,7 @@ pub fn enter(found: &Found, spec: &Spec, user_given: bool, host: &Host) -> Resul
     let clone = HostStep::Clone { flags: 0, cgroup: None };
     let Builder { child, slots, warnings, .. } = build;
     Ok(Plan {
+        pending: None,
         host: vec![enter, clone],
         child: child.leak(),
         slots,

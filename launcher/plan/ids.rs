@@ -104,13 +104,20 @@ impl Builder<'_> {
         stat.is_ok_and(|s| self.ids.as_ref().is_some_and(|ids| ids.maps_owner(s.st_uid)))
     }
 
+    fn user_names(&self) -> user::Names<'_> {
+        match self.root {
+            super::Root::Image { pending: Some(pending), .. } => user::Names::Read(&pending.names),
+            _ => user::Names::Below(self.rootfs),
+        }
+    }
+
     pub fn user(&self) -> Result<user::Resolved> {
         let default = self.ids.as_ref().map_or((0, 0), |ids| ids.user);
         let mut who = match &self.spec.user {
-            Some(u) => user::resolve(self.rootfs, u)?,
+            Some(u) => user::resolve(self.user_names(), u)?,
             None if default != (0, 0) => {
                 let (user, group) = (Id::Number(default.0), Some(Id::Number(default.1)));
-                user::resolve(self.rootfs, &UserSpec { user, group })?
+                user::resolve(self.user_names(), &UserSpec { user, group })?
             }
             None => user::Resolved {
                 uid: 0,
@@ -126,7 +133,7 @@ impl Builder<'_> {
 
     /// `--group-add`, all of which have to be there.
     fn add_groups(&self, who: &mut user::Resolved) -> Result<()> {
-        user::add_groups(self.rootfs, who, &self.spec.groups)?;
+        user::add_groups(self.user_names(), who, &self.spec.groups)?;
         let Some(ids) = self.ids.as_ref().filter(|_| !self.spec.groups.is_empty()) else {
             return Ok(());
         };

@@ -4,6 +4,7 @@ use super::absolute;
 use crate::cli;
 use crate::error::{Error, Result};
 use crate::host::Host;
+use crate::image::look::{self, Pending, Seen};
 use crate::image::{self, Found as Opened, apply, blobs, record::Record};
 use crate::quote::quote;
 use crate::spec::{MountOp, Spec};
@@ -20,6 +21,8 @@ pub enum Root {
     Image {
         dir: PathBuf,
         layers: Vec<String>,
+        /// Not there yet, as no more than a look was wanted.
+        pending: Option<Box<Pending>>,
     },
     /// A file system that is mounted nowhere yet.
     Disk(OwnedFd),
@@ -27,10 +30,12 @@ pub enum Root {
 }
 
 impl Root {
-    pub fn disk(self) -> Option<OwnedFd> {
+    /// Its mount, with the slot that it is to have; and what is to be unpacked.
+    pub fn parts(self, slot: Option<usize>) -> (Option<(usize, OwnedFd)>, Option<Box<Pending>>) {
         match self {
-            Root::Disk(tree) => Some(tree),
-            _ => None,
+            Root::Disk(tree) => (slot.map(|slot| (slot, tree)), None),
+            Root::Image { pending, .. } => (None, pending),
+            _ => (None, None),
         }
     }
 }
@@ -109,9 +114,8 @@ fn missing(path: &Path) -> Error {
 
 /// True for an image layout, which no root file system looks like.
 fn directory(spec: &Spec, look: &OwnedFd) -> Result<bool> {
-    let there = |name| rustix::fs::statat(look, name, AtFlags::empty()).is_ok();
     let bare = check(&spec.rootfs, look)?;
-    if bare && there("oci-layout") && there("index.json") {
+    if bare && blobs::Layout::of(look).is_some() {
         return Ok(true);
     }
     if is_hosts(look) && !spec.ephemeral && !spec.read_only && spec.keep.is_none() {
@@ -169,18 +173,29 @@ fn configured(spec: &Spec, config: &image::config::Config) -> Result<Spec> {
 
 /// A file, a pipe, or an image layout.
 fn archive<'a>(spec: &'a Spec, host: &Host) -> Result<Found<'a>> {
+    if host.only_look {
+        return match look::look(&spec.rootfs, &spec.image)? {
+            Seen::There(found) => opened(spec, found),
+            Seen::Pending(pending) => unseen(spec, pending),
+        };
+    }
     let mut progress = |done, total| (host.progress)(done, total);
-    let opened = image::open(&spec.rootfs, host, &spec.image, &mut progress);
-    let image::Answer { found, mut warnings, .. } = opened?;
-    let mut found = match found {
-        Opened::Image(record) => kept(spec, *record)?,
+    let answer = image::open(&spec.rootfs, host, &spec.image, &mut progress)?;
+    let mut found = opened(spec, answer.found)?;
+    found.warnings.extend(answer.warnings);
+    Ok(found)
+}
+
+fn opened(spec: &Spec, found: Opened) -> Result<Found<'_>> {
+    match found {
+        Opened::Image(record) => kept(spec, *record),
         Opened::Disk { file, fstype } => {
             let shown = blobs::shown(&spec.rootfs);
             let tree = image::disk::mount(&file, fstype, &shown)?;
             check(&spec.rootfs, &tree)?;
             let again = |e| Error::os(format!("rootfs {shown}"), e);
             let look = rustix::io::fcntl_dupfd_cloexec(&tree, 3).map_err(again)?;
-            Found {
+            Ok(Found {
                 spec: with_entrypoint(spec)?,
                 root: Root::Disk(tree),
                 image_id: String::new(),
@@ -189,10 +204,21 @@ fn archive<'a>(spec: &'a Spec, host: &Host) -> Result<Found<'a>> {
                 whole: spec.layers.is_empty() && spec.keep.is_none(),
                 held: Vec::new(),
                 warnings: Vec::new(),
-            }
+            })
         }
-    };
-    found.warnings.append(&mut warnings);
+    }
+}
+
+/// An image that is not unpacked: nothing but users can be looked up in it.
+fn unseen<'a>(spec: &'a Spec, pending: Box<Pending>) -> Result<Found<'a>> {
+    let mut found = empty(spec)?;
+    found.whole = false;
+    found.spec = Cow::Owned(configured(spec, &pending.config)?);
+    found.image_id = pending.id.to_string();
+    found.base.clone_from(&found.image_id);
+    let layers = pending.layers.iter().map(|l| l.id.clone()).collect();
+    let dir = image::store::place()?.join("layers");
+    found.root = Root::Image { dir, layers, pending: Some(pending) };
     Ok(found)
 }
 
@@ -217,7 +243,7 @@ fn kept(spec: &Spec, record: Record) -> Result<Found<'_>> {
     check(&spec.rootfs, &look)?;
     Ok(Found {
         spec: Cow::Owned(configured(spec, &record.config)?),
-        root: Root::Image { dir, layers: record.layers },
+        root: Root::Image { dir, layers: record.layers, pending: None },
         image_id: record.id.to_string(),
         base: record.id.to_string(),
         look,
