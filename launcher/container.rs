@@ -25,6 +25,7 @@ impl Found {
         match crate::cli::parse(self.entry.facts.argv.iter().cloned()) {
             Ok(Command::Run { mut spec, .. }) => {
                 apply::again(&mut spec, &self.entry.facts.image).ok_or_else(damaged)?;
+                spec.stop_signal = spec.stop_signal.or(self.entry.facts.stop_signal);
                 Ok(spec)
             }
             _ => Err(damaged()),

@@ -3,6 +3,8 @@
 use crate::error::{Error, Result};
 use crate::quote::quote;
 use crate::record::{self, Found, Life};
+use crate::spec::Spec;
+use crate::supervise;
 use crate::sys;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -63,11 +65,15 @@ fn ask(
 ) -> Result<Option<(Found, OwnedFd, u32)>> {
     let found = record::find(name.as_ref())?;
     let Some((_, pidfd)) = found.try_process()? else { return Ok(None) };
-    let spec = found.settled_spec().ok();
-    let timeout = timeout.or(spec.as_ref().map(|s| s.stop_timeout)).unwrap_or(10);
-    // Our init makes of SIGTERM what it is to be.
-    let own = spec.filter(|s| s.no_init).and_then(|s| s.stop_signal);
-    send(&found, pidfd.as_fd(), signal.or(own).unwrap_or(libc::SIGTERM))?;
+    // Of a damaged record the usual.
+    let spec = found.settled_spec().unwrap_or_else(|_| Spec::new().into());
+    let timeout = timeout.unwrap_or(spec.stop_timeout);
+    let signal = signal.or(spec.stop_signal).unwrap_or(libc::SIGTERM);
+    supervise::to_end(&spec, signal).try_for_each(|n| send(&found, pidfd.as_fd(), n))?;
+    // What stands still cannot end.
+    if found.is_paused() {
+        found.thaw();
+    }
     Ok(Some((found, pidfd, timeout)))
 }
 

@@ -108,7 +108,8 @@ fn work_out(spec: &Spec, host: &Host) -> Result<Plan> {
     build.cgroup_view()?;
     build.finish(&hostname, &who, &workdir)?;
     build.exec(candidates, &env, spec.no_init, opened.get(detach::REPORT))?;
-    let facts = record::Facts { detached: spec.detach, image, image_id, command, ..facts(&env) };
+    let (detached, stop_signal) = (spec.detach, spec.stop_signal);
+    let facts = record::Facts { detached, stop_signal, image, image_id, command, ..facts(&env) };
     let host_steps = build.host_steps(&id, cgroups.as_ref(), facts)?;
     let Builder { child, slots, warnings, tree_slot, .. } = build;
     let (tree, pending) = root.parts(tree_slot);
@@ -365,9 +366,6 @@ impl<'a> Builder<'a> {
             ChildStep::ExecPayload { candidates, argv: CStrings::new(command) }
         } else {
             let mut argv: Vec<CString> = vec![c"/sbin/init".into(), c"--launched".into()];
-            if let Some(signal) = self.spec.stop_signal.filter(|n| *n != libc::SIGTERM) {
-                argv.push(c_str(format!("--rewrite={}:{signal}", libc::SIGTERM))?);
-            }
             argv.extend(self.init_options(report)?);
             argv.push(c"--".into());
             argv.extend(command);

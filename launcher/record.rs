@@ -59,6 +59,8 @@ pub struct Facts {
     pub argv: Vec<OsString>,
     /// So many words at its end are the command.
     pub command: usize,
+    /// What launch stop sends, where that is not SIGTERM.
+    pub stop_signal: Option<i32>,
     /// What an image has added to it: `image::apply::words`.
     pub image: Vec<OsString>,
     /// Where its relative paths begin.

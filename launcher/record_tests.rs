@@ -54,6 +54,7 @@ fn what_is_written_is_read() {
         image_id: "sha256:00".into(),
         argv: ["--mem", "", "a\nb\\n", "\\"].map(OsString::from).to_vec(),
         command: 2,
+        stop_signal: Some(37),
         image: vec!["".into(), "app:7".into(), "run\n".into()],
         cwd: "/x y".into(),
         env: vec!["A=1 2".into(), "B=\n".into()],

@@ -316,7 +316,7 @@ fn supervise(
     terminal: Option<OwnedFd>,
 ) -> Result<Status> {
     let Some(child) = made.child else { return Err(Error::new("no child was made")) };
-    let mut status = supervise::supervise(child, terminal, spec.stop_timeout)?;
+    let mut status = supervise::supervise(child, terminal, spec)?;
     // Reaped: the number may be another process's by now.
     made.child = None;
     if spec.limits.memory.is_some() {

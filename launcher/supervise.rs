@@ -2,6 +2,7 @@
 
 use crate::cgroup::MemoryReport;
 use crate::error::{Code, Error, Result};
+use crate::spec::{Restart, Spec};
 use crate::sys;
 use crate::tty::Terminal;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -46,10 +47,19 @@ impl Stop {
     }
 }
 
+/// Tells our init that there shall be no new start; no program has a use for it, as C libraries
+/// keep this one for themselves.
+pub const NO_RESTART: i32 = 33;
+
+/// What has to be sent, in this order, for `signal` to end the container.
+pub fn to_end(spec: &Spec, signal: i32) -> impl Iterator<Item = i32> {
+    (spec.restart != Restart::No).then_some(NO_RESTART).into_iter().chain([signal])
+}
+
 /// Waits for the container's end; forwards signals, and copies the terminal if there is one.
 /// Not part of its caller: launch.ld has it beside all that the wait needs.
 #[inline(never)]
-pub fn supervise(child: Pid, master: Option<OwnedFd>, stop_timeout: u32) -> Result<Status> {
+pub fn supervise(child: Pid, master: Option<OwnedFd>, spec: &Spec) -> Result<Status> {
     let signals = sys::signalfd().map_err(|e| Error::os("signalfd", e))?;
     let mut terminal = master.map(Terminal::new).transpose()?;
     let mut stop = Stop::default();
@@ -68,8 +78,8 @@ pub fn supervise(child: Pid, master: Option<OwnedFd>, stop_timeout: u32) -> Resu
             trim = None;
         }
         if terminal.as_mut().is_some_and(Terminal::take_hangup) {
-            forward(child, libc::SIGHUP);
-            stop.note(libc::SIGHUP, stop_timeout);
+            end(child, spec, libc::SIGHUP);
+            stop.note(libc::SIGHUP, spec.stop_timeout);
         }
         while let Some((signal, code)) = sys::next_signal(signals.as_fd()) {
             match signal {
@@ -92,8 +102,12 @@ pub fn supervise(child: Pid, master: Option<OwnedFd>, stop_timeout: u32) -> Resu
                 // What the kernel sends us about our own writes is not the user's.
                 libc::SIGPIPE | libc::SIGTTOU | libc::SIGTTIN if code > 0 => {}
                 _ => {
-                    forward(child, signal);
-                    stop.note(signal, stop_timeout);
+                    match signal {
+                        libc::SIGTERM => end(child, spec, spec.stop_signal.unwrap_or(signal)),
+                        libc::SIGHUP => end(child, spec, signal),
+                        _ => forward(child, signal),
+                    }
+                    stop.note(signal, spec.stop_timeout);
                 }
             }
         }
@@ -128,6 +142,10 @@ fn forward(child: Pid, signal: i32) {
     if let Some(signal) = sys::signal(signal) {
         let _ = rustix::process::kill_process(child, signal);
     }
+}
+
+fn end(child: Pid, spec: &Spec, signal: i32) {
+    to_end(spec, signal).for_each(|signal| forward(child, signal));
 }
 
 /// The exit code, once the child has ended. An error that is not for good must not cost us

@@ -17,6 +17,8 @@ mod completions;
 mod detached;
 #[path = "containers/devices.rs"]
 mod devices;
+#[path = "containers/ending.rs"]
+mod ending;
 #[path = "containers/env.rs"]
 mod env;
 #[path = "containers/exec.rs"]

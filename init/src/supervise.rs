@@ -47,8 +47,8 @@ impl Init {
     /// Waits as `Poll::wait`.
     pub fn receive(&mut self, millis: i64) -> i32 {
         let signal = self.poll.wait(millis);
-        // Whoever asks for the end wants no new start.
-        self.stopping |= matches!(signal, libc::SIGTERM | libc::SIGINT | libc::SIGQUIT);
+        // Whoever asks for the end wants no new start; 33 is no program's own.
+        self.stopping |= matches!(signal, libc::SIGTERM | libc::SIGINT | libc::SIGQUIT | 33);
         signal
     }
 

@@ -365,10 +365,10 @@ static FLAGS: &[Flag] = &[
         names: "--stop-signal",
         arg: Value("SIG", process::stop_signal),
         group: Further,
-        help: "what SIGTERM becomes inside: QUIT, RTMIN+3",
+        help: "what ends the command: QUIT, RTMIN+3 (TERM)",
         doc: "For programs that end by another signal than SIGTERM. launch stop sends it, and a\n\
-              SIGTERM to launch reaches the command as it. Without it, an image's own\n\
-              (StopSignal) counts.",
+              SIGTERM to launch reaches the command as it; launch kill sends what it is told.\n\
+              Without it, an image's own (StopSignal) counts.",
     },
     Flag {
         names: "--stop-timeout",

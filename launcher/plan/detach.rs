@@ -6,6 +6,7 @@ use crate::error::{Error, Result};
 use crate::record::File;
 use crate::spec::{Log, Restart, Spec};
 use crate::step::{ChildStep, HostStep};
+use crate::supervise::NO_RESTART;
 use rustix::fd::{AsRawFd, OwnedFd};
 use rustix::fs::{Mode, OFlags};
 use std::ffi::{CString, OsString};
@@ -66,6 +67,7 @@ impl Builder<'_> {
             Restart::OnFailure(Some(n)) => format!("on-failure:{n}"),
         };
         argv.extend([c"--restart".into(), c_str(policy)?]);
+        argv.push(c_str(format!("--rewrite={NO_RESTART}:0"))?);
         Ok(argv)
     }
 }

@@ -195,13 +195,17 @@ impl Found {
     /// As `process`, of one that nobody is still at work on: to be joined.
     pub fn ready_process(&self) -> Result<(Pid, OwnedFd)> {
         match self.is_starting() {
-            true => Err(self.cannot("is only being started")),
+            true => Err(self.being_started()),
             false => self.process(),
         }
     }
 
     fn cannot(&self, why: &str) -> Error {
         Error::new(format!("container {} {why}", quote(&self.name)))
+    }
+
+    fn being_started(&self) -> Error {
+        self.cannot("is only being started")
     }
 
     /// None: it has ended.
@@ -216,7 +220,7 @@ impl Found {
             }
         }
         let Some(process) = &self.entry.process else {
-            return Err(self.cannot("is only being started"));
+            return Err(self.being_started());
         };
         let pid = Pid::from_raw(process.pid).ok_or_else(|| self.cannot("has a damaged record"))?;
         let Ok(fd) = rustix::process::pidfd_open(pid, PidfdFlags::empty()) else {

@@ -52,6 +52,9 @@ pub fn facts(facts: &Facts) -> Vec<u8> {
     if facts.command > 0 {
         text.extend(format!("command {}\n", facts.command).into_bytes());
     }
+    if let Some(signal) = facts.stop_signal {
+        text.extend(format!("stop-signal {signal}\n").into_bytes());
+    }
     if !facts.image.is_empty() {
         words(&mut text, "image", &facts.image);
     }
@@ -142,6 +145,10 @@ fn decode_line(line: &[u8], entry: &mut Entry) -> Option<()> {
         b"image-id" => entry.facts.image_id = String::from_utf8(rest?.to_vec()).ok()?,
         b"argv" => entry.facts.argv = rest.map_or(Some(Vec::new()), unwords)?,
         b"command" => entry.facts.command = numbers::<1>(rest?)?[0] as usize,
+        b"stop-signal" => {
+            let signal = numbers::<1>(rest?)?[0];
+            entry.facts.stop_signal = Some(i32::try_from(signal).ok().filter(|n| *n <= 64)?);
+        }
         b"image" => entry.facts.image = unwords(rest?)?,
         b"cwd" => entry.facts.cwd = unwords(rest?)?.pop()?.into(),
         b"env" => entry.facts.env = rest.map_or(Some(Vec::new()), unwords)?,
