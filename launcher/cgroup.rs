@@ -15,11 +15,11 @@ mod usage;
 mod v1;
 mod v2;
 
-pub use change::changes;
+pub use change::{changes, holds};
 pub use end::{
     MemoryReport, RETRIES, clear_left_over, memory_report, oom_kills, remove, switch_off,
 };
-pub use probe::{Layout, is_cgroup, probe};
+pub use probe::{Layout, is_cgroup, probe, probe_of};
 pub use usage::{Glance, Usage, frozen};
 
 use crate::error::{Error, Result};

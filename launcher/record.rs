@@ -218,8 +218,9 @@ impl Record {
         read_all(file.as_fd()).ok()
     }
 
-    /// To be called when everything the record names is gone.
+    /// To be called when everything is gone that the record named when it was written.
     pub fn remove(self) -> Result<()> {
+        self.clear_added()?;
         if self.detached {
             for file in files_of(&self.id) {
                 let _ = unlink(self.dir.as_fd(), &file);
@@ -227,6 +228,21 @@ impl Record {
         }
         unlink(self.dir.as_fd(), &self.id)
             .map_err(|e| Error::os(format!("remove {}", self.path.display()), e))
+    }
+}
+
+impl Record {
+    /// Cgroups that others have made for it since: launch pause, launch update.
+    fn clear_added(&self) -> Result<()> {
+        let mut text = vec![0; 64];
+        let failed = |e| Error::os(format!("read {}", self.path.display()), e);
+        // From where we have written last.
+        match retry(|| rustix::io::read(&self.file, &mut text[..])).map_err(failed)? {
+            0 => return Ok(()),
+            n => text.truncate(n),
+        }
+        text.extend(read_all(self.file.as_fd()).map_err(failed)?);
+        sweep::clear(&lines::decode(&text).items).map(drop)
     }
 }
 
@@ -293,7 +309,7 @@ pub fn in_use(id: &str) -> Error {
 /// Between making the file and locking it a sweeper may find it unlocked and remove it;
 /// then there is no name any more, and we start over.
 fn create_locked(dir: BorrowedFd<'_>, id: &str) -> std::result::Result<OwnedFd, Errno> {
-    let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let flags = OFlags::RDWR | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     for _ in 0..100 {
         let file = rustix::fs::openat(dir, id, flags, Mode::RUSR | Mode::WUSR)?;
         let locked = retry(|| rustix::fs::flock(&file, FlockOperation::LockExclusive))

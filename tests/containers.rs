@@ -87,6 +87,8 @@ mod terminal;
 mod tty;
 #[path = "containers/tuning.rs"]
 mod tuning;
+#[path = "containers/update.rs"]
+mod update;
 #[path = "containers/userns.rs"]
 mod userns;
 #[path = "containers/volumes.rs"]

@@ -113,7 +113,7 @@ fn kill_each(dir: &Path, pids: &[i32]) {
 }
 
 /// Process numbers in `dir` and the cgroups below it; ours is never among them.
-fn processes(dir: &Path) -> Vec<i32> {
+pub(super) fn processes(dir: &Path) -> Vec<i32> {
     let own = rustix::process::getpid().as_raw_pid();
     let mut list: Vec<i32> = Vec::new();
     for dir in tree(dir) {

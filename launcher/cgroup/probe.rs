@@ -57,7 +57,15 @@ pub(super) struct Mount {
 
 /// Reads /proc/self/cgroup. Errors: /proc is not there.
 pub fn probe() -> Result<Layout> {
-    let file = "/proc/self/cgroup";
+    from("/proc/self/cgroup")
+}
+
+/// The same as seen from the cgroups that another process is in.
+pub fn probe_of(pid: i32) -> Result<Layout> {
+    from(&format!("/proc/{pid}/cgroup"))
+}
+
+fn from(file: &str) -> Result<Layout> {
     let own = read(Path::new(file)).map_err(|e| {
         Error::os(format!("read {file}"), e).hint("limits need /proc mounted on the host")
     })?;

@@ -69,6 +69,34 @@ pub(super) fn plan(
     Ok(unmet)
 }
 
+/// The controllers that a container's cgroup `dir` was made without.
+pub(super) fn switch_on(wants: &[Want], dir: &Path, out: &mut Cgroups) -> Result<Vec<Unmet>> {
+    let base = Base { dir: dir.parent().unwrap_or(dir).to_owned(), step_aside: false };
+    let offered = words(&base.dir.join("cgroup.controllers"));
+    let enabled = words(&base.dir.join("cgroup.subtree_control"));
+    let aside = supervisor(&base.dir, &dir.file_name().unwrap_or_default().to_string_lossy());
+    let mut unmet = Vec::new();
+    for want in wants {
+        if !offered.iter().any(|o| o == want.controller) {
+            unmet.push(not_delegated(want, &base.dir, false));
+        } else if super::exists(&aside)? {
+            // It comes back there, where no controllers may be then.
+            unmet.push(Unmet {
+                asked: want.asked.clone(),
+                reason: format!("the container's launcher needs {}", base.dir.display()),
+                hint: format!("start it with {}", want.option),
+            });
+        }
+    }
+    enable(&base, &wants.iter().collect::<Vec<_>>(), &enabled, out);
+    wants.iter().try_for_each(|want| limit(want, &base.dir, dir, out))?;
+    Ok(unmet)
+}
+
+fn supervisor(base: &Path, name: &str) -> PathBuf {
+    base.join(format!("{name}-supervisor"))
+}
+
 /// A directory for what needs no controller.
 pub(super) fn place(
     unified: &Hierarchy,
@@ -206,7 +234,7 @@ fn not_delegated(want: &Want, dir: &Path, rootless: bool) -> Unmet {
 /// Our own cgroup is to have children with controllers, so we leave it for a leaf, and
 /// come back at the end.
 fn step_aside(own: &Path, name: &str, want: &Want, out: &mut Cgroups) {
-    let leaf = own.join(format!("{name}-supervisor"));
+    let leaf = supervisor(own, name);
     out.writes.push(Write {
         file: leaf.join("cgroup.procs"),
         value: "0".to_owned(),

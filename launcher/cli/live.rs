@@ -89,7 +89,8 @@ pub static UPDATE: Verb = Verb {
     name: "update",
     words: "NAME...",
     help: "change limits while it runs",
-    doc: "Of the kinds that were set at its start. With --mem, swap is none again unless\n\
+    doc: "Of a kind that it was started without, too, where whoever asks could have set it\n\
+          then; memory is counted from then on. With --mem, swap is none again unless\n\
           --memory-swap says otherwise.",
     options: &[],
     flags: &[

@@ -14,6 +14,7 @@ use crate::sys::ns;
 use crate::{cgroup, env, lookup};
 use rustix::fd::{AsFd, OwnedFd};
 use rustix::fs::{Mode, OFlags};
+use rustix::io::Errno;
 use rustix::process::Uid;
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
@@ -167,6 +168,8 @@ fn cgroups(found: &Found, opened: &mut Vec<OwnedFd>) -> Result<(Vec<usize>, Opti
     for dir in found.cgroups() {
         let failed = |e| Error::os(format!("open cgroup {}", dir.display()), e);
         match cgroup::is_cgroup(dir) {
+            // Noted to be made; then it is not in there.
+            None if rustix::fs::lstat(dir).is_err_and(|e| e == Errno::NOENT) => {}
             Some(true) => {
                 let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
                 unified = Some(rustix::fs::open(dir, flags, Mode::empty()).map_err(failed)?);

@@ -266,14 +266,6 @@ fn paused_looked_at_and_changed() {
     assert_eq!(facts("p")["memory_limit"], 60 << 20);
     assert_eq!(verb(&["update", "-m", "20M", "--pids-limit", "30", "p"]).ok(), "p");
     assert_eq!(facts("p")["memory_limit"], 20 << 20);
-    // Version 2 has one cgroup for all, with what is switched on for others, too.
-    let unified = Path::new("/sys/fs/cgroup/launch-p");
-    if unified.join("cpu.max").exists() {
-        assert_eq!(verb(&["update", "--cpus", "1", "p"]).ok(), "p");
-        assert_eq!(std::fs::read_to_string(unified.join("cpu.max")).unwrap(), "100000 100000\n");
-    } else {
-        verb(&["update", "--cpus", "1", "p"]).fails(125, &["--cpus 1", "no cgroup"]);
-    }
     verb(&["update", "p"]).fails(125, &["no limit is given"]);
     verb(&["update", "-u", "5", "p"]).fails(125, &["for a start only"]);
     // What stands still can be ended.
