@@ -9,30 +9,28 @@ use std::path::PathBuf;
 
 pub fn pause(name: &str) -> Result<()> {
     let found = record::find(name.as_ref())?;
-    let (pid, _) = found.process()?;
+    let pid = found.ready_process()?.0.as_raw_pid();
     let dir = match freeze::freezer(found.cgroups()) {
         Some(dir) => dir.to_owned(),
-        None => make(&found)?,
+        None => make(&found, pid)?,
     };
     if freeze::is_frozen(&dir) {
         return Err(Error::new(format!("container {} is paused already", quote(name))));
     }
-    if cgroup::is_cgroup(&dir) != Some(true) {
-        freeze::gather(&dir, || members::of(pid.as_raw_pid()))?;
+    // Of version 2 it may have made cgroups below, which are frozen with it.
+    if cgroup::is_cgroup(&dir) != Some(true) || !cgroup::holds(&dir, pid) {
+        freeze::gather(&dir, || members::of(pid))?;
     }
     freeze::freeze(&dir)
 }
 
 /// A cgroup for that alone: version 1 has a hierarchy of its own for it.
-fn make(found: &Found) -> Result<PathBuf> {
-    let layout = cgroup::probe()?;
-    let Some(dir) = freeze::place(&layout, &found.name) else {
-        return Err(Error::new(format!(
-            "container {} has no cgroup that can be frozen",
-            quote(&found.name)
-        ))
-        .hint("start it with a limit, such as --pids-limit 1000"));
-    };
+fn make(found: &Found, pid: i32) -> Result<PathBuf> {
+    let dir = freeze::place(&cgroup::probe_of(pid)?, &found.name).ok_or_else(|| {
+        let name = quote(&found.name);
+        Error::new(format!("container {name} has no cgroup that can be frozen"))
+            .hint("start it with a limit, such as --pids-limit 1000")
+    })?;
     found.note_cgroup(&dir)?;
     cgroup::create(&dir)?;
     Ok(dir)

@@ -1,7 +1,7 @@
 //! Stopping all processes of a container where they are (freezer).
 
 use super::probe::{Layout, is_cgroup};
-use super::{put, read};
+use super::{Cgroups, put, read, v2};
 use crate::error::{Error, Result};
 use rustix::io::Errno;
 use std::path::{Path, PathBuf};
@@ -26,11 +26,16 @@ pub fn is_frozen(dir: &Path) -> bool {
     }
 }
 
-/// Version 1: where a cgroup for freezing alone can be made.
+/// Where a cgroup for freezing alone can be made.
 pub fn place(layout: &Layout, id: &str) -> Option<PathBuf> {
-    let hierarchy = layout.v1_of("freezer")?;
-    let own = hierarchy.mounts.iter().find_map(|m| m.own.clone().filter(|_| !m.read_only))?;
-    Some(own.join(format!("launch-{id}")))
+    let name = format!("launch-{id}");
+    if let Some(hierarchy) = layout.v1_of("freezer") {
+        let own = hierarchy.mounts.iter().find_map(|m| m.own.clone().filter(|_| !m.read_only))?;
+        return Some(own.join(name));
+    }
+    let mut out = Cgroups::default();
+    v2::place(&layout.unified()?, &name, &mut out).ok()?;
+    out.dirs.pop()
 }
 
 /// Moves processes in, until `list` knows of none outside.
