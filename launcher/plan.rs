@@ -108,8 +108,7 @@ fn work_out(spec: &Spec, host: &Host) -> Result<Plan> {
     build.cgroup_view()?;
     build.finish(&hostname, &who, &workdir)?;
     build.exec(candidates, &env, spec.no_init, opened.get(detach::REPORT))?;
-    let (detached, stop_signal) = (spec.detach, spec.stop_signal);
-    let facts = record::Facts { detached, stop_signal, image, image_id, command, ..facts(&env) };
+    let facts = record::Facts { image, image_id, command, ..facts(spec, &env) };
     let host_steps = build.host_steps(&id, cgroups.as_ref(), facts)?;
     let Builder { child, slots, warnings, tree_slot, .. } = build;
     let (tree, pending) = root.parts(tree_slot);
@@ -376,10 +375,11 @@ impl<'a> Builder<'a> {
 }
 
 /// What the record says of the container itself; the command line is the caller's to add.
-fn facts(env: &[CString]) -> record::Facts {
+fn facts(spec: &Spec, env: &[CString]) -> record::Facts {
     let cwd = std::env::current_dir().unwrap_or_else(|_| "/".into());
     let env = env.iter().map(|e| OsStr::from_bytes(e.to_bytes()).to_owned()).collect();
-    record::Facts { started: record::now(), cwd, env, ..record::Facts::default() }
+    let (detached, stop_signal, started) = (spec.detach, spec.stop_signal, record::now());
+    record::Facts { started, detached, stop_signal, cwd, env, ..record::Facts::default() }
 }
 
 /// None: keep all.
