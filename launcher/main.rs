@@ -278,5 +278,10 @@ fn warn(warnings: &[String]) {
 
 /// `launch: ` once, on standard error; hints are lines of their own.
 fn say(message: &str) {
-    let _ = writeln!(std::io::stderr(), "launch: {message}");
+    let text = format!("launch: {message}\n");
+    if std::io::stderr().write_all(text.as_bytes()).is_err() {
+        // Where a filter has no write(2), it may have this one.
+        let parts = [std::io::IoSlice::new(text.as_bytes())];
+        let _ = rustix::io::writev(std::io::stderr(), &parts);
+    }
 }

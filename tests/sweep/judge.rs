@@ -114,9 +114,8 @@ impl<'a> Ready<'a> {
         }
         verdict.said = outcome.err.trim_end().to_owned();
         let starts = |l: &str| self.subject.says.iter().any(|s| l.starts_with(s));
-        // Who is killed says nothing, nor who cannot write.
-        let killed = matches!(fault, Fault::Kill { .. })
-            || matches!(fault, Fault::FailAll { number, .. } if number as i64 == libc::SYS_write);
+        // Who is killed says nothing.
+        let killed = matches!(fault, Fault::Kill { .. });
         verdict.silent = outcome.code.is_some_and(|c| c != 0)
             && !killed
             && !outcome.err.lines().any(|l| starts(l) && !l.contains(": warning: "));

@@ -82,7 +82,14 @@ impl Options {
                 "--peers" => o.peers = true,
                 "--verbose" => o.verbose = true,
                 "--every" => o.every = number(&value()?)?.max(1),
-                "--only" => o.only = value()?.split(',').map(str::to_owned).collect(),
+                "--only" => {
+                    let list = value()?;
+                    let names = list.split(',').map(str::trim).filter(|n| !n.is_empty());
+                    o.only = names.map(str::to_owned).collect();
+                    if o.only.is_empty() {
+                        return Err(format!("--only {list:?} names nobody\n{HELP}"));
+                    }
+                }
                 "--point" => {
                     let text = value()?;
                     let (role, index) = text.split_once(':').ok_or(HELP)?;

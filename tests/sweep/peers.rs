@@ -100,9 +100,13 @@ fn peer(name: &'static str, skip: &'static [libc::c_long]) -> Subject {
     }
 }
 
-fn bwrap(s: &Sandbox, program: PathBuf) -> Subject {
+fn bwrap(s: &Sandbox, program: PathBuf) -> Result<Subject> {
     let dir = s.dir.clone();
-    Subject {
+    // It would make them at the first start, which is then not like the others.
+    for name in ["ro", "rw", "proc", "dev"] {
+        std::fs::create_dir_all(s.rootfs().join(name))?;
+    }
+    Ok(Subject {
         command: Box::new(move || {
             let mut c = Command::new(&program);
             c.arg("--bind").arg(dir.join("rootfs")).arg("/");
@@ -113,7 +117,7 @@ fn bwrap(s: &Sandbox, program: PathBuf) -> Subject {
             c
         }),
         ..peer("bwrap", &[])
-    }
+    })
 }
 
 /// Those that are installed.
@@ -130,7 +134,7 @@ pub fn installed(s: &Sandbox) -> Result<Vec<Subject>> {
         found.push(runtime(s, "runc", program, true)?);
     }
     if let Some(program) = find("bwrap") {
-        found.push(bwrap(s, program));
+        found.push(bwrap(s, program)?);
     }
     Ok(found)
 }

@@ -146,7 +146,7 @@ pub fn kill(pid: Pid, signal: i32) {
     }
 }
 
-/// What is mounted from here on is ours alone, and /run and /tmp are empty.
+/// What is mounted from here on is ours alone; /run, /tmp and /dev/shm are empty.
 pub fn private_mounts() -> Result<()> {
     // SAFETY: no memory is involved; there is a single thread.
     if unsafe { libc::unshare(libc::CLONE_NEWNS) } < 0 {
@@ -157,5 +157,9 @@ pub fn private_mounts() -> Result<()> {
     let flags = MountFlags::NOSUID | MountFlags::NODEV;
     mount("tmpfs", "/run", "tmpfs", flags, Some(c"mode=755"))?;
     mount("tmpfs", "/tmp", "tmpfs", flags, Some(c"mode=1777"))?;
+    // Others' files come and go there.
+    if std::path::Path::new("/dev/shm").is_dir() {
+        mount("tmpfs", "/dev/shm", "tmpfs", flags, Some(c"mode=1777"))?;
+    }
     Ok(())
 }

@@ -10,9 +10,6 @@ pub const HEAD: &str = "\
 | who, fault | points hit | same result | failed, nothing left | clean % | hang | exit 0 but other (close) | no message | left: any (cgroup/path/mount/process) | blocks next start | left after that |
 |---|---|---|---|---|---|---|---|---|---|---|";
 
-/// So many calls are made before the first of our own code.
-const STARTUP: usize = 2;
-
 pub struct Row {
     who: String,
     wrong: Wrong,
@@ -82,11 +79,9 @@ impl Row {
         let ended = v.hang.is_none() && v.blocked.is_none();
         self.same += usize::from(v.same);
         self.failed += usize::from(v.code.is_some_and(|c| c != 0) && v.left.is_empty());
-        let clean = gone && ended && !other;
+        let clean = gone && ended && !other && !v.silent;
         self.clean += usize::from(clean);
-        // The C library's start cannot speak yet.
-        let starts = hit.role == 0 && hit.index < STARTUP;
-        if !clean || v.silent && !starts {
+        if !clean {
             self.problems.push(verdict(self.wrong, &hit, v));
         }
     }
