@@ -65,6 +65,8 @@ pub struct Done {
     pub cgroup_namespace: bool,
     pub keyring: bool,
     pub signals: bool,
+    /// Descriptors are close-on-exec by one call for all.
+    pub at_once: bool,
     pub cgroups: u32,
     pub limits: u32,
     pub volumes: u32,
@@ -277,7 +279,9 @@ impl Context {
             ChildStep::CloseOnExec { first } => {
                 rustix::process::umask(Mode::from_raw_mode(0o022));
                 self.use_terminal()?;
-                sys::close_on_exec_from(*first)
+                self.channel.mark()?;
+                self.done.at_once = sys::close_on_exec_from(*first)?;
+                Ok(())
             }
             ChildStep::ExecInit { argv } => Err(sys::exec_fd(self.init, argv, self.channel.env())),
             ChildStep::ExecPayload { candidates, argv } => {

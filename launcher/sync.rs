@@ -139,6 +139,12 @@ impl Channel {
         let _ = rustix::net::send(self.fd, &data, SendFlags::NOSIGNAL);
     }
 
+    /// No longer close-on-exec, so that it shows whether the call that makes all descriptors
+    /// so has done anything.
+    pub fn mark(&self) -> Result<()> {
+        rustix::io::fcntl_setfd(self.fd, rustix::io::FdFlags::empty())
+    }
+
     pub fn send_terminal(&self, master: BorrowedFd<'_>) -> Result<()> {
         send_with(self.fd, &Report::Terminal.encode(), master)
     }

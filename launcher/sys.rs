@@ -26,7 +26,7 @@ mod start;
 #[cfg(not(test))]
 pub use arena::Arena;
 pub use clone::{Never, clone};
-pub use descriptors::{close_all_but, is_close_on_exec, is_open, none_open_but};
+pub use descriptors::{all_go_at_exec, close_all_but, is_close_on_exec, is_open, none_open_but};
 pub use fd::{close_on_exec_from, fd_path, path_below_fd, pty_path};
 pub use forget::{forget_code, forget_start};
 pub use fork::fork;

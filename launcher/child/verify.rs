@@ -108,7 +108,9 @@ impl Context {
             Check::Hostname(name) => rustix::system::uname().nodename() == name.as_c_str(),
             Check::Descriptors { from } => {
                 let size = status.numbers(b"FDSize:").next().unwrap_or(0) as i32;
+                // The channel, which was marked, stands for those that poll(2) does not see.
                 sys::none_open_but(*from, size, sys::is_close_on_exec)?
+                    && (self.done.at_once || sys::all_go_at_exec(*from, size))
             }
             Check::Limit(limit) => sys::get_limit(limit.resource)? == (limit.soft, limit.hard),
             Check::OomScore(score) => is_oom_score(score)?,

@@ -36,9 +36,23 @@ pub fn close_all_but(mut kept: [RawFd; 2]) {
         return;
     }
     // Before Linux 5.9: all that can be.
+    (0..most()).filter(|fd| !kept.contains(fd)).for_each(super::close);
+}
+
+/// No descriptor has this number or a higher one: RLIMIT_NOFILE's hard limit, as a lower soft
+/// one may have come later, or what the kernel has by itself (fs.nr_open).
+pub(super) fn most() -> RawFd {
     let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile);
-    let most = limit.current.unwrap_or(1 << 20).min(1 << 20);
-    (0..most as RawFd).filter(|fd| !kept.contains(fd)).for_each(super::close);
+    limit.maximum.unwrap_or(1 << 20).min(1 << 20) as RawFd
+}
+
+/// Whether of the numbers from `first` to below `size` all that are open go at exec: asked
+/// for each, O_PATH ones included, of which poll(2) says nothing.
+pub fn all_go_at_exec(first: RawFd, size: RawFd) -> bool {
+    (first..size).all(|fd| match flags(fd) {
+        Ok(flags) => flags & libc::FD_CLOEXEC != 0,
+        Err(e) => e == Errno::BADF,
+    })
 }
 
 /// Whether of the numbers from `first` to below `size` none is open but what is `kept`:

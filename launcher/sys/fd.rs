@@ -59,18 +59,18 @@ fn numbered(dir: &[u8], number: u32) -> FdPath {
     FdPath(path)
 }
 
-/// Marks every descriptor from `first` on close-on-exec (Linux 5.11); before that those that
-/// /proc lists, and without a /proc all that can be.
-pub fn close_on_exec_from(first: RawFd) -> Result<()> {
+/// Marks every descriptor from `first` on close-on-exec by one call (Linux 5.11); before that
+/// those that /proc lists, and without a /proc all that can be. Whether it was the one call.
+pub fn close_on_exec_from(first: RawFd) -> Result<bool> {
     const CLOEXEC: c_int = 4;
     // SAFETY: changes descriptor flags only.
     let ret = unsafe {
         call(libc::SYS_close_range, [first as usize, c_int::MAX as usize, CLOEXEC as usize, 0, 0])
     };
     match ret {
-        Ok(_) => Ok(()),
+        Ok(_) => Ok(true),
         Err(Errno::NOSYS | Errno::INVAL | Errno::PERM) => {
-            listed(first).or_else(|_| possible(first))
+            listed(first).or_else(|_| possible(first)).map(|()| false)
         }
         Err(e) => Err(e),
     }
@@ -99,10 +99,7 @@ fn listed(first: RawFd) -> Result<()> {
 }
 
 fn possible(first: RawFd) -> Result<()> {
-    let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile);
-    // The kernel's own limit where there is none (fs.nr_open).
-    let most = limit.maximum.or(limit.current).unwrap_or(1 << 20).min(1 << 20);
-    for fd in first..most as RawFd {
+    for fd in first..super::descriptors::most() {
         match close_on_exec(fd) {
             Ok(()) | Err(Errno::BADF) => {}
             Err(e) => return Err(e),

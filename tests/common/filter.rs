@@ -107,3 +107,10 @@ pub fn without_capabilities(command: &mut Command, keep: u64) {
     // SAFETY: between fork and exec it makes system calls, and nothing else.
     unsafe { command.pre_exec(drop) };
 }
+
+/// The command has this descriptor, too, by the same number.
+pub fn inherit(command: &mut Command, fd: std::os::fd::OwnedFd) {
+    let keep = move || Ok(rustix::io::fcntl_setfd(&fd, rustix::io::FdFlags::empty())?);
+    // SAFETY: between fork and exec it makes one system call, and nothing else.
+    unsafe { command.pre_exec(keep) };
+}

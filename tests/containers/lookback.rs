@@ -114,6 +114,31 @@ fn nor_for_an_ordinary_user() {
     sweep(&s, 10, |extra| s.as_user(extra, &["echo", "ran"]));
 }
 
+/// close_range(2) says that it has marked them all, and has not: a file is seen by poll(2),
+/// what was opened as a place (O_PATH) is not.
+#[test]
+fn no_descriptor_of_any_kind_comes_along() {
+    use rustix::fs::{CWD, Mode, OFlags, openat};
+    let Some(()) = need_root() else { return };
+    let Some(s) = Sandbox::new() else { return };
+    for flags in [OFlags::PATH | OFlags::DIRECTORY, OFlags::RDONLY | OFlags::DIRECTORY] {
+        let command = |errno| {
+            let mut c = s.command(&[] as &[&str], &["ls", "/proc/self/fd"]);
+            let held = openat(CWD, "/", flags | OFlags::CLOEXEC, Mode::empty()).unwrap();
+            filter::inherit(&mut c, held);
+            if let Some(errno) = errno {
+                filter::refuse(&mut c, &[filter::refuse_all(libc::SYS_close_range, errno)]);
+            }
+            Run::of(c)
+        };
+        let said = "launch: look back: no descriptor but those meant to be: is not so\n";
+        assert_eq!(command(Some(0)).fails(125, &[]).err, said);
+        // The directory that ls reads is the fourth.
+        assert_eq!(command(None).ok(), "0\n1\n2\n3");
+        assert_eq!(command(Some(libc::ENOSYS)).ok(), "0\n1\n2\n3");
+    }
+}
+
 /// The words say what is not so, and that is all that is said.
 #[test]
 fn it_is_said_what_is_not_so() {

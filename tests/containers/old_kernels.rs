@@ -191,3 +191,18 @@ fn calls_without_which_there_is_no_isolation() {
         }
     }
 }
+
+/// Neither without the call that writes, nor without the one that the C library begins with.
+#[test]
+fn no_failure_is_without_a_word() {
+    let Some(s) = Sandbox::new() else { return };
+    let mut c = s.command(&["--mem", "1"], &["true"]);
+    filter::refuse(&mut c, &[filter::refuse_all(libc::SYS_write, libc::ENOSYS)]);
+    Run::of(c).fails(125, &["--mem"]);
+    if cfg!(all(target_arch = "x86_64", target_env = "musl")) {
+        let mut c = s.command(NONE, &["true"]);
+        let call = libc::c_long::from(158u8);
+        filter::refuse(&mut c, &[filter::refuse_all(call, libc::EPERM)]);
+        assert_eq!(Run::of(c).fails(125, &[]).err, "launch: begin (arch_prctl): error 001\n");
+    }
+}
