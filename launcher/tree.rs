@@ -25,7 +25,7 @@ pub const NEW_FILE: OFlags = OFlags::WRONLY
 
 pub struct Tree {
     root: OwnedFd,
-    /// The way to the directory used last: names and descriptors.
+    /// The way to the directory used last, and beyond: names and descriptors.
     held: Vec<(Vec<u8>, OwnedFd)>,
 }
 
@@ -40,7 +40,10 @@ impl Tree {
 
     /// The directory at `names`, all of which are directories. ENOTDIR for a link.
     pub fn dir(&mut self, names: &[Vec<u8>]) -> Result<OwnedOrHeld<'_>> {
-        let same = self.held.iter().zip(names).take_while(|((a, _), b)| a == *b).count();
+        let same = self.held(names);
+        if same == names.len() {
+            return Ok(OwnedOrHeld::Held(self.at(same)));
+        }
         self.held.truncate(same);
         for name in names.iter().take(HELD_MOST).skip(same) {
             let here = self.held.last().map_or(self.root.as_fd(), |(_, fd)| fd.as_fd());
@@ -61,10 +64,19 @@ impl Tree {
     }
 
     fn last(&self) -> BorrowedFd<'_> {
-        self.held.last().map_or(self.root.as_fd(), |(_, fd)| fd.as_fd())
+        self.at(self.held.len())
     }
 
-    /// To be called when what is at `names` is removed or replaced.
+    fn at(&self, depth: usize) -> BorrowedFd<'_> {
+        depth.checked_sub(1).map_or(self.root.as_fd(), |n| self.held[n].1.as_fd())
+    }
+
+    /// So many of these names lead to directories that are held.
+    pub fn held(&self, names: &[Vec<u8>]) -> usize {
+        self.held.iter().zip(names).take_while(|((a, _), b)| a == *b).count()
+    }
+
+    /// To be called when a directory at `names` is removed or replaced.
     pub fn forget(&mut self, names: &[Vec<u8>]) {
         let on_the_way = names.len() <= self.held.len()
             && self.held.iter().zip(names).all(|((held, _), name)| held == name);

@@ -39,18 +39,23 @@ impl Unpacker<'_> {
 
     /// Directory by directory, links resolved inside the tree.
     fn resolve(&mut self, names: &[Vec<u8>]) -> Result<Path> {
-        let mut todo: Path = names.iter().rev().cloned().collect();
-        let mut real: Path = Vec::new();
+        let held = self.tree.held(names);
+        let mut real: Path = names[..held].to_vec();
+        let mut todo: Path = names[held..].iter().rev().cloned().collect();
         let mut links = 0;
         while let Some(name) = todo.pop() {
             if name == b".." {
                 real.pop();
                 continue;
             }
+            real.push(name.clone());
+            if self.tree.dir(&real).is_ok() {
+                continue;
+            }
+            let place = real.clone();
+            real.pop();
             let dir = self.tree.dir(&real)?;
-            let there = tree::look(dir.as_fd(), &name)?;
-            let place = [real.as_slice(), std::slice::from_ref(&name)].concat();
-            let target = match there {
+            let target = match tree::look(dir.as_fd(), &name)? {
                 Some(stat) if tree::kind(&stat) == FileType::Directory => {
                     real = place;
                     continue;
@@ -166,7 +171,15 @@ impl Unpacker<'_> {
         let mut meta = Meta::of(entry);
         let there = {
             let dir = self.tree.dir(above)?;
-            tree::look(dir.as_fd(), name)?
+            match fs::mkdirat(dir.as_fd(), name.as_slice(), Mode::RWXU) {
+                Ok(()) => {
+                    drop(dir);
+                    self.directories.insert(joined(&place), meta);
+                    return Ok(());
+                }
+                Err(Errno::EXIST) => tree::look(dir.as_fd(), name)?,
+                Err(e) => return Err(e.into()),
+            }
         };
         if there.as_ref().is_some_and(|s| tree::kind(s) == FileType::Directory) {
             let known = self.directory_meta(&place);

@@ -8,6 +8,8 @@ use rustix::fd::AsFd;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 use std::path::PathBuf;
 
+mod replaced_tests;
+
 /// An archive in the making, entry by entry.
 struct Made(Writer<Vec<u8>>);
 

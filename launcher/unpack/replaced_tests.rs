@@ -1,0 +1,43 @@
+//! Directories that are held open while others of the archive take their places.
+
+use super::*;
+
+#[test]
+fn what_has_taken_a_directorys_place_counts() {
+    let s = place();
+    let archive = Made::new()
+        .file("a/b/c/d/one", "1")
+        // Held is a/b/c/d; a/b is no more.
+        .file("a/b", "a file")
+        .file("a/b2/two", "2")
+        .file("l/m/n/three", "3")
+        .symlink("l/m", "../else/where")
+        .file("l/m/n/four", "4")
+        .file("x/y/z/five", "5")
+        .symlink("x", "a")
+        .file("x/y/z/six", "6")
+        .file("e/f/g/seven", "7")
+        .file("e/f", "for a moment")
+        .dir("e/f/")
+        .file("e/f/g/eight", "8")
+        .symlink("out", "../../outside")
+        .file("out/secret", "inside")
+        .end();
+    unpack_to(&s, &archive, false).expect("unpacked");
+    check_outside(&s, "replaced");
+    let root = s.path().join("root");
+    let read = |name: &str| std::fs::read_to_string(root.join(name)).expect(name);
+    for (name, text) in [
+        ("a/b", "a file"),
+        ("a/b2/two", "2"),
+        ("else/where/n/four", "4"),
+        ("a/y/z/six", "6"),
+        ("e/f/g/eight", "8"),
+        ("outside/secret", "inside"),
+    ] {
+        assert_eq!(read(name), text, "{name}");
+    }
+    for gone in ["a/b/c", "else/where/n/three", "a/y/z/five", "e/f/g/seven"] {
+        assert!(std::fs::symlink_metadata(root.join(gone)).is_err(), "{gone}");
+    }
+}
