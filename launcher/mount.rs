@@ -3,6 +3,7 @@
 
 mod below;
 mod device;
+mod inside;
 pub mod volume;
 
 pub use device::make_device;
@@ -47,6 +48,8 @@ pub fn add(m: &Mount) -> Result<()> {
             return mount_on(c".");
         }
         Walk::New => make_directory(&m.target, m.mode)?,
+        // Where the image has a link it must lead inside.
+        Walk::Inside if is_link(&m.target) => return volume::tmpfs(m),
         Walk::Inside => {}
     }
     let mount = || mount_on(&m.target);
@@ -98,14 +101,18 @@ fn make_directory(path: &CStr, mode: u32) -> Result<()> {
     }
 }
 
+fn is_link(path: &CStr) -> bool {
+    rustix::fs::readlinkat_raw(CWD, path, &mut [std::mem::MaybeUninit::uninit()][..]).is_ok()
+}
+
 fn make_parents(parents: &[CString]) -> Result<()> {
-    parents.iter().try_for_each(|parent| make_directory(parent, 0o755))
+    parents.iter().try_for_each(|parent| inside::make_directory(parent))
 }
 
 /// A directory and all those above it, as far as they are missing.
 pub fn directories(path: &CStr, parents: &[CString]) -> Result<()> {
     make_parents(parents)?;
-    make_directory(path, 0o755)
+    inside::make_directory(path)
 }
 
 /// A path over itself, read-only.

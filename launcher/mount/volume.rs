@@ -1,7 +1,7 @@
 //! The user's mounts: a place in the image, held by a descriptor, and what goes there.
 //! On the child's side of clone: nothing here allocates.
 
-use super::{clone_tree, make_directory, make_parents, remount};
+use super::{clone_tree, inside, make_directory, make_parents, remount};
 use crate::step::{Bind, Mount, Provided, Volume};
 use crate::sys;
 use rustix::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
@@ -13,14 +13,12 @@ use std::ffi::{CStr, CString};
 /// Where something is mounted over, the image's links are the image's affair: they end inside
 /// the new root. But what is hidden of /proc must not be hidden itself.
 pub(super) fn place(target: &CStr, parents: &[CString], directory: bool) -> Result<OwnedFd> {
-    let mut flags = OFlags::PATH | OFlags::CLOEXEC;
-    flags.set(OFlags::DIRECTORY, directory);
-    let open = || rustix::fs::open(target, flags, Mode::empty());
-    let place = match open() {
+    let place = match inside::open(target, directory) {
         Err(Errno::NOENT) => {
             make_parents(parents)?;
-            make_point(target, directory)?;
-            open()?
+            let make = if directory { inside::make_directory } else { inside::make_file };
+            make(target)?;
+            inside::open(target, directory)?
         }
         other => other?,
     };
@@ -28,17 +26,6 @@ pub(super) fn place(target: &CStr, parents: &[CString], directory: bool) -> Resu
         return Err(Errno::XDEV);
     }
     Ok(place)
-}
-
-fn make_point(target: &CStr, directory: bool) -> Result<()> {
-    if directory {
-        return make_directory(target, 0o755);
-    }
-    let flags = OFlags::CREATE | OFlags::EXCL | OFlags::WRONLY | OFlags::CLOEXEC;
-    match rustix::fs::open(target, flags, Mode::from_raw_mode(0o644)) {
-        Ok(_) | Err(Errno::EXIST) => Ok(()),
-        Err(e) => Err(e),
-    }
 }
 
 /// Where the room for a volume's upper layer is while it is mounted.

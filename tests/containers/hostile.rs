@@ -91,6 +91,50 @@ fn volume_targets_stay_inside_whatever_the_links_say() {
     assert_eq!(mounts, std::fs::read_to_string("/proc/self/mountinfo").unwrap());
 }
 
+/// While places are made the process holds the old root, and procfs has a name for it.
+#[test]
+fn nor_through_what_procfs_has_names_for() {
+    let Some(s) = Sandbox::new() else { return };
+    let canary = s.canary();
+    let source = s.dir.join("vol");
+    std::fs::create_dir(&source).unwrap();
+    std::fs::write(source.join("file"), "host").unwrap();
+    let mounts = std::fs::read_to_string("/proc/self/mountinfo").unwrap();
+    let held = (3..14).map(|n| format!("/proc/self/fd/{n}"));
+    let others = ["/dev/fd/4", "/proc/thread-self/fd/4", "/proc/self/root", "/proc/1/cwd"];
+    let ways: Vec<String> = held.chain(others.map(str::to_owned)).collect();
+    let at = |to: &str| format!("{}:{to}", source.display());
+    let file = format!("{}:/way/f", source.join("file").display());
+    let volumes = [at("/way/x"), at("/way/a/b"), file, at("/way/x:O")];
+    let mut options: Vec<Vec<&str>> = volumes.iter().map(|v| vec!["-v", v]).collect();
+    options.extend([vec!["--tmpfs", "/way/mem"], vec!["--device", "/dev/null:/way/null"]]);
+    options.push(vec!["--ephemeral", "-v", &volumes[0]]);
+    for way in ways {
+        s.link("/way", format!("{way}{}", canary.path().display()));
+        for options in &options {
+            // Also with the older way to open it.
+            for old in [false, true] {
+                let mut c = s.command(options, &["true"]);
+                if old {
+                    filter::refuse(&mut c, &[filter::refuse_all(libc::SYS_openat2, libc::ENOSYS)]);
+                }
+                let run = Run::of(c);
+                assert_eq!(run.code, 125, "{way} {options:?} {old}: {run:#?}");
+                canary.check();
+            }
+        }
+    }
+    for name in ["/run", "/tmp"] {
+        for n in 3..14 {
+            s.link(name, format!("/proc/self/fd/{n}{}", canary.path().display()));
+            s.run(NONE, &["true"]).fails(125, &["mount tmpfs on"]);
+            canary.check();
+        }
+        std::fs::remove_file(s.rootfs().join(&name[1..])).unwrap();
+    }
+    assert_eq!(mounts, std::fs::read_to_string("/proc/self/mountinfo").unwrap());
+}
+
 #[test]
 fn a_volume_through_a_link_is_found_there_inside() {
     let Some(s) = Sandbox::new() else { return };
