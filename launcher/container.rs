@@ -66,6 +66,7 @@ impl Found {
     /// One word. `frozen`: its processes stand still.
     pub fn state(&self, frozen: bool) -> &'static str {
         match self.life {
+            Life::Ended if self.is_damaged() => "damaged",
             Life::Ended => "ended",
             Life::Elsewhere => "elsewhere",
             Life::Running if self.is_starting() => "starting",

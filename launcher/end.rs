@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 /// How long killed processes may take to be gone, and the launcher to clear up.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// Does `one` for each name, tells each that went well, and gives the first error.
+/// Does `one` for each name, tells each that went well, and gives all errors as one.
 pub fn each(
     names: &[String],
     out: &mut dyn Write,
@@ -24,10 +24,13 @@ pub fn each(
 ) -> Result<i32> {
     let mut result = Ok(0);
     for name in names {
-        match one(name) {
-            Ok(()) => tell(out, name)?,
-            Err(e) if result.is_ok() => result = Err(e),
-            Err(_) => {}
+        match (one(name), result) {
+            (Ok(()), before) => {
+                tell(out, name)?;
+                result = before;
+            }
+            (Err(e), Err(before)) => result = Err(Error::and(before, &e)),
+            (Err(e), Ok(_)) => result = Err(e),
         }
     }
     result
@@ -141,6 +144,9 @@ fn collected(found: &Found) -> Result<bool> {
         return Ok(false);
     }
     now.collect()?;
+    if now.not_understood().is_some() {
+        return Ok(true);
+    }
     let Some(now) = record::find::look_for(&found.name)? else { return Ok(true) };
     Ok(now.entry.ended.is_some())
 }
@@ -193,7 +199,10 @@ fn wait_for(found: &Found) -> Result<i32> {
         (Some(ended), _) if ended.known => Ok(ended.code),
         (_, Some(status)) => Ok(status),
         (Some(ended), None) => Ok(ended.code),
-        (None, None) => Err(unknown()),
+        (None, None) => {
+            let left = record::find::look_for(&found.name)?;
+            Err(left.and_then(|found| found.not_understood()).unwrap_or_else(unknown))
+        }
     }
 }
 

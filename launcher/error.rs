@@ -50,6 +50,11 @@ impl Error {
         self
     }
 
+    /// Another one, of the next object: a message of its own.
+    pub fn and(self, next: &Error) -> Error {
+        Error { code: self.code, ..Error::new(format!("{self}\nlaunch: {next}")) }
+    }
+
     pub fn code(mut self, code: Code) -> Error {
         self.code = code;
         self

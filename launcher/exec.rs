@@ -12,7 +12,7 @@ use crate::spec::Spec;
 pub fn plan(exec: &Exec) -> Result<(Spec, Plan)> {
     let found = record::find(exec.name.as_ref())?;
     if found.life == Life::Ended {
-        return Err(Error::new(format!("container {} has ended", quote(&exec.name))));
+        found.process()?;
     }
     if found.is_paused() {
         return Err(Error::new(format!("container {} is paused", quote(&exec.name)))

@@ -39,7 +39,10 @@ fn row(f: &Found, whole: bool, leases: &mut net::Leases) -> [String; 7] {
         _ => "-".into(),
     };
     let since = f.entry.ended.as_ref().map_or(f.entry.facts.started, |e| e.at);
-    let since = age::words(record::now().saturating_sub(since));
+    let since = match f.is_damaged() {
+        true => "-".to_owned(),
+        false => age::words(record::now().saturating_sub(since)),
+    };
     let seen = f.glance();
     let memory = seen.memory.map_or("-".into(), |(used, limit)| {
         limit.map_or(short(used), |l| format!("{} / {}", short(used), report::size(l)))

@@ -278,6 +278,7 @@ fn warn(warnings: &[String]) {
 
 /// `launch: ` once, on standard error; hints are lines of their own.
 fn say(message: &str) {
+    // In one piece: others may be writing to the same file.
     let text = format!("launch: {message}\n");
     if std::io::stderr().write_all(text.as_bytes()).is_err() {
         // Where a filter has no write(2), it may have this one.

@@ -298,7 +298,10 @@ fn replace(dir: BorrowedFd<'_>, id: &str) -> Result<()> {
 /// Who has the name, since when.
 pub fn in_use(id: &str) -> Error {
     let found = look_for(id).ok().flatten();
-    let Some(found) = found else { return Error::new(format!("name '{id}' is in use")) };
+    let Some(found) = found else {
+        let odd = || place::holding(id).map(|p| format!("{} is no record", p.display()));
+        return Error::new(format!("name '{id}' is in use")).or_hint(odd);
+    };
     let by = found.entry.process.map_or_else(String::new, |p| format!(" by process {}", p.pid));
     let age = now().saturating_sub(found.entry.facts.started);
     let since = format!(", started {} ago", crate::age::words(age));

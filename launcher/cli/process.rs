@@ -173,7 +173,7 @@ pub fn detached(draft: &mut Draft) -> Result<()> {
         // With a terminal that nobody reads the program would stand still as soon as the
         // kernel's few kilobytes for it are full; and nothing would be in the log.
         return Err(Error::new("-d and -t: no process is left that could read a terminal")
-            .hint("leave out -t; launch exec -t NAME sh gives a terminal in it later"));
+            .hint("leave out -t; launch exec -it NAME sh gives a terminal in it later"));
     }
     spec.tty = Tty::Never;
     spec.remove = draft.keep == Some(false);

@@ -70,7 +70,7 @@ fn nearest(name: &str) -> String {
     let all = all();
     match crate::cli::suggest::nearest(name, all.iter().map(|f| f.name.as_str())) {
         Some(near) => format!("did you mean {near}?"),
-        None if all.is_empty() => "there is none at all".into(),
+        None if all.is_empty() => place::refused().unwrap_or("there is none at all".into()),
         None => "launch ps -a lists them".into(),
     }
 }
@@ -184,7 +184,25 @@ pub fn started(pid: i32) -> Option<u64> {
 impl Found {
     /// Its process 1, as a number and as a descriptor that never means another process.
     pub fn process(&self) -> Result<(Pid, OwnedFd)> {
-        self.try_process()?.ok_or_else(|| self.cannot("has ended"))
+        let ended = || self.not_understood().unwrap_or_else(|| self.cannot("has ended"));
+        self.try_process()?.ok_or_else(ended)
+    }
+
+    /// It does not even say since when.
+    pub fn is_damaged(&self) -> bool {
+        self.entry.facts.started == 0
+    }
+
+    /// Of one that has ended, but what has to be cleared and noted then is not known here.
+    pub fn not_understood(&self) -> Option<Error> {
+        let why = match (&self.entry.ended, self.entry.understood) {
+            _ if self.is_damaged() => "has a damaged record",
+            (None, false) => "has a record of a later version of launch",
+            _ => return None,
+        };
+        let path = self.place.join(&self.name);
+        let hint = format!("it is {}; launch rm {} removes it", path.display(), self.name);
+        Some(self.cannot(why).hint(hint))
     }
 
     /// What is inside is not yet what it shall be.

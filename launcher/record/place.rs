@@ -21,6 +21,18 @@ pub(super) fn places_of(uid: u32, runtime: Option<&OsStr>) -> Vec<PathBuf> {
     runtime.into_iter().chain([format!("/tmp/launch-{uid}").into()]).collect()
 }
 
+/// Why one that is there is not read.
+pub fn refused() -> Option<String> {
+    let there = places().into_iter().filter(|path| rustix::fs::lstat(path).is_ok());
+    there.filter_map(|path| open(&path, false).err()).map(|e| e.to_string()).next()
+}
+
+/// Where something is called so, whatever it is.
+pub fn holding(id: &str) -> Option<PathBuf> {
+    let paths = places().into_iter().map(|place| place.join(id));
+    paths.filter(|path| rustix::fs::lstat(path).is_ok()).next_back()
+}
+
 /// The directory, if nobody else can have put anything into it.
 pub fn open(path: &Path, make: bool) -> Result<OwnedFd> {
     let shown = path.display();

@@ -72,6 +72,25 @@ fn the_dead_give_their_name_away() {
     assert_eq!(s.run(&["--name", "gone"], &["echo", "next"]).ok(), "next");
 }
 
+/// What only a later version understands is left to that one, and said.
+#[test]
+fn records_of_a_later_version() {
+    let Some(s) = Sandbox::new() else { return };
+    s.run(&["-d", "--name", "later"], &["sleep", "60"]).ok();
+    let all: serde_json::Value = serde_json::from_str(&verb(&["inspect", "later"]).ok()).unwrap();
+    let mut record = std::fs::OpenOptions::new();
+    let mut record = record.append(true).open(all[0]["record"].as_str().unwrap()).unwrap();
+    std::io::Write::write_all(&mut record, b"hologram 3\n").unwrap();
+    assert_eq!(state("later"), "running");
+    let before = std::time::Instant::now();
+    assert_eq!(verb(&["stop", "later"]).ok(), "later");
+    assert!(before.elapsed().as_secs() < 4);
+    for words in [&["wait", "later"][..], &["exec", "later", "true"]] {
+        verb(words).fails(125, &["'later' has a record of a later version", "launch rm later"]);
+    }
+    assert_eq!(verb(&["rm", "later"]).ok(), "later");
+}
+
 #[test]
 fn bad_and_unknown_names() {
     let Some(s) = Sandbox::new() else { return };
@@ -87,6 +106,8 @@ fn bad_and_unknown_names() {
         verb(&words[..1]).fails(125, &["which container?", "launch "]);
     }
     verb(&["rm", "-f", "x"]).expect(0);
+    let both = verb(&["stop", "x", "y"]).fails(125, &["no container 'x'"]);
+    assert!(both.err.contains("\nlaunch: no container 'y'\n"), "{}", both.err);
     for signal in ["SIGFOO", "0", "99", "", "-9"] {
         verb(&["kill", "-s", signal, "x"]).fails(125, &["no such signal", "1 to 64"]);
     }
@@ -184,6 +205,11 @@ fn damaged_records_harm_nobody() {
     let table = verb(&["ps", "-a"]).expect(0).out;
     assert!(!table.contains("foreign"), "{table}");
     assert_eq!(s.run(NONE, &["echo", "ran"]).expect(0).out, "ran\n");
+    verb(&["exec", "noise", "true"])
+        .fails(125, &["'noise' has a damaged record", "launch rm noise"]);
+    verb(&["wait", "noise"]).fails(125, &["'noise' has a damaged record"]);
+    assert_eq!(state("noise"), "damaged");
+    s.run(&["--name", "foreign"], &["true"]).fails(125, &["/run/launch/foreign is no record"]);
     for name in ["forged", "other", "noise"] {
         verb(&["stop", "-t", "0", name]);
         verb(&["rm", "-f", name]);
