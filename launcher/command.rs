@@ -2,7 +2,9 @@
 
 use crate::cli::time::When;
 use crate::error::{Error, Result};
+use crate::format::Format;
 use crate::image::Wishes;
+use crate::list::Listing;
 use crate::spec::{Limits, Spec};
 use crate::stage::Order;
 use std::ffi::OsString;
@@ -22,28 +24,23 @@ pub enum Command {
         mode: Mode,
         json: bool,
     },
-    Ps {
-        /// Also what has ended.
-        all: bool,
-        quiet: bool,
-        /// Commands are not cut.
-        whole: bool,
-        json: bool,
-    },
+    Ps(Listing),
     Inspect {
         names: Vec<String>,
+        format: Option<Format>,
     },
     Port {
         names: Vec<String>,
     },
     Stop {
-        names: Vec<String>,
+        /// None: of all that run.
+        names: Option<Vec<String>>,
         signal: Option<i32>,
         /// Seconds.
         timeout: Option<u32>,
     },
     Kill {
-        names: Vec<String>,
+        names: Option<Vec<String>>,
         signal: i32,
     },
     Wait {

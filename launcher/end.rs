@@ -16,6 +16,14 @@ use std::time::{Duration, Instant};
 /// How long killed processes may take to be gone, and the launcher to clear up.
 const PATIENCE: Duration = Duration::from_secs(5);
 
+/// None: all that run.
+pub fn named(names: Option<Vec<String>>) -> Vec<String> {
+    names.unwrap_or_else(|| {
+        let running = record::all().into_iter().filter(|f| f.life == Life::Running);
+        running.map(|f| f.name).collect()
+    })
+}
+
 /// Does `one` for each name, tells each that went well, and gives all errors as one.
 pub fn each(
     names: &[String],

@@ -2,7 +2,9 @@
 
 use crate::cgroup::Usage;
 use crate::error::Result;
+use crate::format::{self, Format};
 use crate::list;
+use crate::net;
 use crate::record::{self, Found, Life};
 use crate::spec::{Id, Limits, MountOp, Net, Spec, Swap, Tty};
 use rustix::process::Pid;
@@ -10,10 +12,72 @@ use serde_json::{Value, json};
 use std::ffi::OsStr;
 use std::path::Path;
 
-pub fn inspect(names: &[String]) -> Result<String> {
-    let list: Result<Vec<Value>> =
-        names.iter().map(|name| record::find(name.as_ref()).map(|f| one(&f))).collect();
-    Ok(format!("{:#}\n", Value::from(list?)))
+pub fn inspect(names: &[String], format: Option<&Format>) -> Result<String> {
+    let list: Result<Vec<Found>> = names.iter().map(|n| record::find(n.as_ref())).collect();
+    let list = list?;
+    match format {
+        None | Some(Format::Json) => Ok(format!("{:#}\n", list.iter().map(one).collect::<Value>())),
+        Some(format) => {
+            format::show(format, &list.iter().map(|f| with_dockers(f, one(f))).collect::<Vec<_>>())
+        }
+    }
+}
+
+/// What docker's users ask for, where docker has it.
+fn with_dockers(f: &Found, mut all: Value) -> Value {
+    let null = Value::Null;
+    let spec = |key: &str| all.get("spec").and_then(|s| s.get(key)).unwrap_or(&null);
+    let words = spec("command").as_array().cloned().unwrap_or_default();
+    let running = f.life == Life::Running;
+    let mut leases = net::Leases::default();
+    let leases = leases.of(&f.entry.items);
+    let networks =
+        leases.iter().map(|l| (l.bridge.clone(), json!({"IPAddress": l.ip.to_string()})));
+    let image = all.get("image").unwrap_or(&all["rootfs"]);
+    let more = json!({
+        "Id": f.name,
+        "Created": all["started"],
+        "Path": words.first(),
+        "Args": words.get(1..),
+        "Image": image,
+        "RestartCount": all["restarts"],
+        "State": {
+            "Status": all["status"],
+            "Running": running,
+            "Paused": all["status"] == "paused",
+            "Pid": all["pid"].as_i64().unwrap_or(0),
+            "ExitCode": all["exit_code"].as_i64().unwrap_or(0),
+            "OOMKilled": all["out_of_memory"] == true,
+            "StartedAt": all["started"],
+            "FinishedAt": all["ended"],
+        },
+        "Config": {
+            "Image": all["rootfs"],
+            "Cmd": words,
+            "Env": all["environment"],
+            "Hostname": spec("hostname").as_str().unwrap_or(&f.name),
+            "User": spec("user"),
+            "WorkingDir": spec("workdir"),
+            "Tty": spec("tty") == "always",
+            "StopSignal": spec("stop_signal"),
+        },
+        "HostConfig": {
+            "Memory": spec("limits")["memory"].as_u64().unwrap_or(0),
+            "PidsLimit": spec("limits")["pids"],
+            "NetworkMode": spec("net"),
+            "Privileged": spec("privileged"),
+            "ReadonlyRootfs": spec("read_only"),
+        },
+        "NetworkSettings": {
+            "IPAddress": leases.first().map(|l| l.ip.to_string()),
+            "Networks": networks.collect::<Value>(),
+            "Ports": all["ports"],
+        },
+    });
+    if let (Value::Object(all), Value::Object(more)) = (&mut all, more) {
+        all.extend(more);
+    }
+    all
 }
 
 fn one(f: &Found) -> Value {
@@ -83,7 +147,7 @@ fn spec(s: &Spec) -> Value {
         "mounts": s.mounts.iter().map(mount).collect::<Value>(),
         "volumes": s.volumes.iter().map(|v| path(v)).collect::<Value>(),
         "limits": limits(&s.limits),
-        "net": net(&s.net),
+        "net": net_of(&s.net),
         "ports": s.net_options.ports.len(),
         "init": !s.no_init,
         "tty": match s.tty {
@@ -100,7 +164,7 @@ fn spec(s: &Spec) -> Value {
     })
 }
 
-fn net(net: &Net) -> Value {
+fn net_of(net: &Net) -> Value {
     match net {
         Net::None => "none".into(),
         Net::Host => "host".into(),

@@ -1,6 +1,7 @@
 //! Containers as a table and as JSON.
 
 use crate::error::{Error, Result};
+use crate::format::{self, Format};
 use crate::quote::quote;
 use crate::record::{self, Found, Life};
 use crate::{age, net, report};
@@ -12,15 +13,104 @@ use std::os::unix::ffi::OsStrExt;
 /// Columns of a command that is not shown whole.
 const COMMAND_MOST: usize = 40;
 
-pub fn ps(all: bool, quiet: bool, whole: bool, as_json: bool) -> String {
+/// What `launch ps` was asked for.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Listing {
+    /// Also what has ended.
+    pub all: bool,
+    pub quiet: bool,
+    /// Commands are not cut.
+    pub whole: bool,
+    pub filters: Vec<Filter>,
+    /// Only so many, the last to be started.
+    pub last: Option<u64>,
+    pub format: Option<Format>,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub enum Filter {
+    /// A part of it; `^` and `$` stand for its ends.
+    Name(String),
+    State(&'static str),
+    Code(i32),
+    /// ROOTFS as it was written, or the image's id.
+    Ancestor(String),
+}
+
+impl Filter {
+    fn lets(&self, f: &Found) -> bool {
+        match self {
+            Filter::Name(text) => {
+                let (front, text) = match text.strip_prefix('^') {
+                    Some(rest) => (true, rest.strip_prefix('/').unwrap_or(rest)),
+                    None => (false, text.as_str()),
+                };
+                match (front, text.strip_suffix('$')) {
+                    (true, Some(text)) => f.name == text,
+                    (true, None) => f.name.starts_with(text),
+                    (false, Some(text)) => f.name.ends_with(text),
+                    (false, None) => f.name.contains(text),
+                }
+            }
+            Filter::State(state) => f.state(f.glance().frozen) == *state,
+            Filter::Code(code) => f.entry.ended.as_ref().is_some_and(|e| e.code == *code),
+            Filter::Ancestor(word) => {
+                let id = &f.entry.facts.image_id;
+                let by_id =
+                    !id.is_empty() && id.strip_prefix("sha256:").unwrap_or(id).starts_with(word);
+                by_id || f.spec().is_ok_and(|s| s.rootfs.as_os_str() == word.as_str())
+            }
+        }
+    }
+}
+
+/// Those that a filter of each kind lets through.
+fn chosen(listing: &Listing) -> Vec<Found> {
+    let filters = &listing.filters;
+    let ended = |f: &Filter| matches!(f, Filter::Code(_) | Filter::State("ended" | "damaged"));
+    let all = listing.all || listing.last.is_some() || filters.iter().any(ended);
     let mut list = record::all();
-    list.retain(|f| all || f.life != Life::Ended);
-    if quiet {
-        return list.iter().map(|f| format!("{}\n", f.name)).collect();
+    list.retain(|f| {
+        let kind = |filter: &Filter| std::mem::discriminant(filter);
+        let lets = |one: &Filter| filters.iter().any(|o| kind(o) == kind(one) && o.lets(f));
+        (all || f.life != Life::Ended) && filters.iter().all(lets)
+    });
+    if let Some(last) = listing.last {
+        let more = list.len().saturating_sub(usize::try_from(last).unwrap_or(usize::MAX));
+        list.drain(..more);
     }
-    if as_json {
-        return format!("{}\n", Value::from(list.iter().map(facts).collect::<Vec<_>>()));
+    list
+}
+
+pub fn ps(listing: &Listing) -> Result<String> {
+    let list = chosen(listing);
+    match &listing.format {
+        Some(Format::Json) if !listing.quiet => {
+            return format::show(&Format::Json, &list.iter().map(facts).collect::<Vec<_>>());
+        }
+        Some(format) if *format != Format::Json => {
+            return format::show(format, &list.iter().map(fields).collect::<Vec<_>>());
+        }
+        _ if listing.quiet => return Ok(list.iter().map(|f| format!("{}\n", f.name)).collect()),
+        _ => {}
     }
+    Ok(rows(&list, listing.whole))
+}
+
+/// For a template: the facts, by docker's names, too.
+fn fields(f: &Found) -> Value {
+    let mut all = facts(f);
+    let [name, _, status, since, .., ports, command] = row(f, true, &mut net::Leases::default());
+    let more = json!({ "Names": name, "ID": name, "Image": all["rootfs"], "State": all["status"],
+        "status": status, "RunningFor": since + " ago", "CreatedAt": all["started"],
+        "ports": ports, "command": command });
+    if let (Value::Object(all), Value::Object(more)) = (&mut all, more) {
+        all.extend(more);
+    }
+    all
+}
+
+fn rows(list: &[Found], whole: bool) -> String {
     let head = ["NAME", "PID", "STATUS", "SINCE", "MEMORY", "PORTS", "COMMAND"].map(str::to_owned);
     let mut leases = net::Leases::default();
     let rows = list.iter().map(|f| row(f, whole, &mut leases));
@@ -78,12 +168,14 @@ pub fn command(words: &[OsString]) -> String {
 }
 
 /// Columns as wide as their widest cell, two spaces between them.
-pub fn table<const N: usize>(rows: &[[String; N]]) -> String {
-    let width = |column: usize| rows.iter().map(|r| r[column].chars().count()).max().unwrap_or(0);
-    let widths: Vec<usize> = (0..N).map(width).collect();
+pub fn table<R: AsRef<[String]>>(rows: &[R]) -> String {
+    let count = rows.iter().map(|r| r.as_ref().len()).max().unwrap_or(0);
+    let cells = |column| rows.iter().filter_map(move |r| r.as_ref().get(column));
+    let width = |column| cells(column).map(|c: &String| c.chars().count()).max().unwrap_or(0);
+    let widths: Vec<usize> = (0..count).map(width).collect();
     let mut text = String::new();
     for row in rows {
-        let cells = row.iter().zip(&widths).map(|(cell, width)| format!("{cell:width$}"));
+        let cells = row.as_ref().iter().zip(&widths).map(|(cell, width)| format!("{cell:width$}"));
         text.push_str(cells.collect::<Vec<_>>().join("  ").trim_end());
         text.push('\n');
     }

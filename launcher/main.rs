@@ -17,6 +17,7 @@ mod error;
 mod exec;
 mod explain;
 mod failure;
+mod format;
 #[cfg(test)]
 mod fuzz;
 #[cfg(test)]
@@ -140,13 +141,15 @@ fn dispatch(command: Command) -> Result<i32> {
 /// Commands about containers that are there.
 fn about(command: Command) -> Result<i32> {
     match command {
-        Command::Ps { all, quiet, whole, json } => print(&list::ps(all, quiet, whole, json)),
+        Command::Ps(listing) => print(&list::ps(&listing)?),
         Command::Port { names } => print(&list::port(&names)?),
-        Command::Inspect { names } => print(&inspect::inspect(&names)?),
+        Command::Inspect { names, format } => print(&inspect::inspect(&names, format.as_ref())?),
         Command::Stop { names, signal, timeout } => {
-            end::stop(&names, signal, timeout, &mut std::io::stdout())
+            end::stop(&end::named(names), signal, timeout, &mut std::io::stdout())
         }
-        Command::Kill { names, signal } => end::kill(&names, signal, &mut std::io::stdout()),
+        Command::Kill { names, signal } => {
+            end::kill(&end::named(names), signal, &mut std::io::stdout())
+        }
         Command::Logs { name, follow, tail, since } => {
             let since = since.map(|when| when.before(record::now()));
             logs::logs(&name, &logs::Wanted { follow, tail, since }, &mut std::io::stdout())

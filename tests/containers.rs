@@ -45,6 +45,8 @@ mod inject;
 mod landlock;
 #[path = "containers/limits.rs"]
 mod limits;
+#[path = "containers/listing.rs"]
+mod listing;
 #[path = "containers/living.rs"]
 mod living;
 #[path = "containers/load.rs"]

@@ -1,10 +1,15 @@
 //! Commands that list containers, and those that end them.
 
+use crate::cli::given::Given;
 use crate::cli::signal;
 use crate::cli::verbs::{Opt, Parse, Taken, Verb};
 use crate::command::Command;
 use crate::error::Result;
+use crate::format::{self, Format};
+use crate::list::{Filter, Listing};
 
+const FORMAT: Opt = Opt { names: "--format", value: "TEMPLATE", help: "'{{.Field}}', or json" };
+const ALL: Opt = Opt { names: "-a --all", value: "", help: "all that run" };
 const JSON: Opt = Opt { names: "--json", value: "", help: "as JSON" };
 
 pub static PS: Verb = Verb {
@@ -13,18 +18,34 @@ pub static PS: Verb = Verb {
     help: "list containers",
     doc: "Those that run, with -a also those that have ended and whose end is kept. MEMORY\n\
           is what is used of the limit, where there is one; PORTS, if any has some, what\n\
-          is published: the host's address and port, then the port inside.",
+          is published: the host's address and port, then the port inside.\n\
+          --filter name=TEXT (in it; ^TEXT$ is all of it), status=running, paused or\n\
+          ended (exited), exited=CODE, ancestor=ROOTFS; of one key any, of several all.\n\
+          --format '{{.Names}}\\t{{.Status}}' is a line for each, with 'table ' before it\n\
+          in columns; the fields are those of --json, and docker's.",
     options: &[
         Opt { names: "-a --all", value: "", help: "those that have ended, too" },
         Opt { names: "-q --quiet", value: "", help: "names only" },
         Opt { names: "--no-trunc", value: "", help: "whole commands" },
+        Opt { names: "-f --filter", value: "KEY=VALUE", help: "only those (see above)" },
+        Opt { names: "-n --last", value: "N", help: "the last N that were started" },
+        Opt { names: "-l --latest", value: "", help: "the last one" },
+        FORMAT,
         JSON,
     ],
     flags: &[],
     parse: Parse::Taken(|t| {
         t.no_words()?;
-        let (all, quiet) = (t.is_on("--all"), t.is_on("--quiet"));
-        Ok(Command::Ps { all, quiet, whole: t.is_on("--no-trunc"), json: t.is_on("--json") })
+        let last = t.given("--last").map(|g| g.number(0, u64::MAX)).transpose()?;
+        let json = t.is_on("--json").then_some(Format::Json);
+        Ok(Command::Ps(Listing {
+            all: t.is_on("--all"),
+            quiet: t.is_on("--quiet"),
+            whole: t.is_on("--no-trunc"),
+            filters: t.all("--filter").map(filter).collect::<Result<_>>()?,
+            last: if t.is_on("--latest") { Some(1) } else { last },
+            format: format(&t)?.or(json),
+        }))
     }),
 };
 
@@ -32,11 +53,46 @@ pub static INSPECT: Verb = Verb {
     name: "inspect",
     words: "NAME...",
     help: "all that is known of containers, as JSON",
-    doc: "A list, an object for each: what was asked for, and the facts of the moment.",
-    options: &[],
+    doc: "A list, an object for each: what was asked for, and the facts of the moment.\n\
+          --format '{{.State.Pid}}' shows one of them; docker's names are known, too:\n\
+          {{range .NetworkSettings.Networks}}{{.IPAddress}}{{end}}, {{json .Config}}.",
+    options: &[Opt { names: "-f --format", ..FORMAT }],
     flags: &[],
-    parse: Parse::Taken(|t| Ok(Command::Inspect { names: t.names()? })),
+    parse: Parse::Taken(|t| Ok(Command::Inspect { names: t.names()?, format: format(&t)? })),
 };
+
+fn format(t: &Taken) -> Result<Option<Format>> {
+    let given = t.given("--format");
+    given.map(|g| format::parse(g.text()?).map_err(|why| g.bad(why))).transpose()
+}
+
+/// Names, or `--all`.
+fn some(t: &Taken) -> Result<Option<Vec<String>>> {
+    match t.is_on("--all") {
+        true => t.no_words().map(|()| None),
+        false => t.names().map(Some),
+    }
+}
+
+fn filter(given: Given) -> Result<Filter> {
+    let wrong = || given.bad("name=, id=, status=, exited= or ancestor= are known");
+    let (key, value) = given.text()?.split_once('=').ok_or_else(wrong)?;
+    Ok(match key {
+        "name" | "id" => Filter::Name(value.to_owned()),
+        "ancestor" => Filter::Ancestor(value.to_owned()),
+        "exited" => Filter::Code(value.parse().map_err(|_| given.bad("not a status"))?),
+        "status" => Filter::State(match value {
+            "exited" | "dead" | "stopped" | "ended" => "ended",
+            "created" | "starting" => "starting",
+            "running" => "running",
+            "paused" => "paused",
+            "damaged" => "damaged",
+            "elsewhere" => "elsewhere",
+            _ => return Err(given.bad("running, paused, ended or exited, starting, damaged")),
+        }),
+        _ => return Err(wrong()),
+    })
+}
 
 pub static PORT: Verb = Verb {
     name: "port",
@@ -64,7 +120,7 @@ pub static PORT: Verb = Verb {
 pub static STOP: Verb = Verb {
     name: "stop",
     words: "NAME...",
-    help: "end containers: SIGTERM, then, after a while, SIGKILL",
+    help: "end containers: the stop signal, then, after a while, SIGKILL",
     doc: "Returns when all processes of it are gone, and everything made for it.",
     options: &[
         Opt {
@@ -72,13 +128,14 @@ pub static STOP: Verb = Verb {
             value: "SECS",
             help: "time until SIGKILL (its --stop-timeout, or 10)",
         },
-        Opt { names: "-s --signal", value: "SIG", help: "instead of SIGTERM" },
+        Opt { names: "-s --signal", value: "SIG", help: "instead of its --stop-signal" },
+        ALL,
     ],
     flags: &[],
     parse: Parse::Taken(|t| {
         let signal = t.given("--signal").map(signal::parse).transpose()?;
         let timeout = t.given("--timeout").map(|g| g.number(0, 1_000_000)).transpose()?;
-        Ok(Command::Stop { names: t.names()?, signal, timeout: timeout.map(|n| n as u32) })
+        Ok(Command::Stop { names: some(&t)?, signal, timeout: timeout.map(|n| n as u32) })
     }),
 };
 
@@ -88,11 +145,11 @@ pub static KILL: Verb = Verb {
     help: "send a signal, SIGKILL where none is given",
     doc: "SIGKILL ends every process of it at once. Any other signal goes to its command,\n\
           through its init. Does not wait.",
-    options: &[Opt { names: "-s --signal", value: "SIG", help: "name or number" }],
+    options: &[Opt { names: "-s --signal", value: "SIG", help: "name or number" }, ALL],
     flags: &[],
     parse: Parse::Taken(|t| {
         let signal = t.given("--signal").map(signal::parse).transpose()?;
-        Ok(Command::Kill { names: t.names()?, signal: signal.unwrap_or(9) })
+        Ok(Command::Kill { names: some(&t)?, signal: signal.unwrap_or(9) })
     }),
 };
 
@@ -115,6 +172,7 @@ pub static RM: Verb = Verb {
     options: &[
         Opt { names: "-f --force", value: "", help: "kill it if it runs" },
         Opt { names: "-a --all", value: "", help: "all that have ended; with -f all" },
+        Opt { names: "-v --volumes", value: "", help: "no difference: volumes without a name go" },
     ],
     flags: &[],
     parse: Parse::Taken(remove),

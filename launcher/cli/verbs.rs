@@ -134,7 +134,7 @@ impl Verb {
         for option in self.options {
             let names = option.names.replace(' ', ", ");
             let head = format!("  {names} {}", option.value);
-            text.push_str(&format!("{:24}{}\n", head.trim_end(), option.help));
+            text.push_str(&format!("{:22}  {}\n", head.trim_end(), option.help));
         }
         text
     }
