@@ -182,7 +182,7 @@ mod tests {
         let item = json!({"name": "web", "memory_limit": 5, "ports": ["a", "b"], "none": null,
             "State": {"Pid": 7, "Running": true}, "Networks": {"x": {"IPAddress": "10.0.0.1"}}});
         let format = parse(template).unwrap_or_else(|why| panic!("{template}: {why}"));
-        show(&format, &[item]).map_or_else(|e| format!("error: {e}"), |text| text)
+        show(&format, &[item]).unwrap_or_else(|e| format!("error: {e}"))
     }
 
     #[test]

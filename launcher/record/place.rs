@@ -29,8 +29,8 @@ pub fn refused() -> Option<String> {
 
 /// Where something is called so, whatever it is.
 pub fn holding(id: &str) -> Option<PathBuf> {
-    let paths = places().into_iter().map(|place| place.join(id));
-    paths.filter(|path| rustix::fs::lstat(path).is_ok()).next_back()
+    let mut paths = places().into_iter().map(|place| place.join(id));
+    paths.find(|path| rustix::fs::lstat(path).is_ok())
 }
 
 /// The directory, if nobody else can have put anything into it.
