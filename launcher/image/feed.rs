@@ -11,7 +11,7 @@
 use super::decompress::{Compression, decompress};
 use super::digest::{Digest, Hashed};
 use crate::archive::input::{Input, Part};
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, describe};
 use crate::seccomp::bpf::{self, Assembler, Insn};
 use crate::seccomp::table::Arch;
 use crate::sys::{self, Shared};
@@ -27,6 +27,9 @@ use std::rc::Rc;
 /// Together they fit into the processor's cache.
 const PIECES: usize = 8;
 const PIECE: usize = 128 << 10;
+
+/// What failed.
+const START: &str = "start a process that reads it";
 
 /// To the other process: a piece was used; no more contents, please.
 const USED: u8 = b'u';
@@ -76,7 +79,7 @@ impl Feed {
     pub fn start(mut part: Part, wanted: Wanted, shown: &str) -> Result<Feed> {
         let head = part.fill_buf().map_err(|e| Error::new(format!("{shown}: {e}")))?;
         let compression = Compression::of(head);
-        let failed = |e: Errno| Error::os(format!("{shown}: start a process that reads it"), e);
+        let failed = |e: Errno| Error::os(format!("{shown}: {START}"), e);
         let ring = Shared::new(PIECES * PIECE).map_err(failed)?;
         let (ours, theirs) =
             socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None)
@@ -274,7 +277,8 @@ impl Process {
         let here =
             rustix::thread::set_no_new_privs(true).and_then(|()| sys::load_filter(&filter(), 0));
         if let Err(e) = here {
-            return self.say_error(b'f', &e.into());
+            let why = format!("load its filter of system calls: {}", describe(e));
+            return self.say_error(b'f', &io::Error::other(format!("{START}: {why}")));
         }
         let count = file.count();
         let mut contents = decompress(compression, &mut *file);

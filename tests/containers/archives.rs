@@ -259,3 +259,33 @@ fn what_podman_saves_and_exports() {
     i.launch(&["-w", "/x/y", "./rootfs", "true"]).fails(125, &["enter /x/y: No such file"]);
     assert!(!i.0.rootfs().join("x").exists());
 }
+
+/// Where the reader's process, or what it needs, cannot be had: by an older way, or not at all.
+#[test]
+fn a_reader_that_cannot_be_started_is_named() {
+    let (Some(()), Some(())) = (need_root(), tools(&["tar", "gzip"])) else { return };
+    let Some(i) = Images::new() else { return };
+    i.shell("tar czf root.tgz -C rootfs .");
+    let with = |call, errno, only| {
+        let mut c = i.command(&["import", "root.tgz", "x"]);
+        filter::refuse(&mut c, &[filter::Refuse { call, errno, only }]);
+        Run::of(c)
+    };
+    // MAP_SHARED and MAP_ANONYMOUS: the memory between the two.
+    let shared = filter::Only::Equal(3, 0x21);
+    for (call, errno, only, why) in [
+        (libc::SYS_clone, libc::EAGAIN, filter::Only::All, "(EAGAIN)"),
+        (libc::SYS_mmap, libc::ENOMEM, shared, "(ENOMEM)"),
+        (libc::SYS_socketpair, libc::EMFILE, filter::Only::All, "(EMFILE)"),
+        (libc::SYS_seccomp, libc::EPERM, filter::Only::All, "(EPERM)"),
+    ] {
+        with(call, errno, only).fails(125, &["root.tgz: start a process that reads it: ", why]);
+        for place in ["layers", "images", "new", "sources"] {
+            assert!(i.names(place).is_empty(), "{why}: {place}");
+        }
+    }
+    for errno in [libc::ENOSYS, libc::EPERM] {
+        with(libc::SYS_close_range, errno, filter::Only::All).ok();
+        i.launch(&["prune", "--all"]).ok();
+    }
+}
