@@ -112,10 +112,16 @@ pub fn full_name(name: &str) -> String {
 
 /// An archive that may have been unpacked already: a look, no more.
 pub fn known(file: &OwnedFd, wishes: &Wishes) -> Result<Option<Record>> {
+    match Store::existing()? {
+        Some(store) => known_to(&store, file, wishes),
+        None => Ok(None),
+    }
+}
+
+fn known_to(store: &Store, file: &OwnedFd, wishes: &Wishes) -> Result<Option<Record>> {
     if wishes.choice != Choice::default() {
         return Ok(None);
     }
-    let Some(store) = Store::existing()? else { return Ok(None) };
     let (key, _) = store::source_key(file.as_fd())?;
     match store.leads_to("sources", &key)? {
         Some(id) => store.image(&id),

@@ -71,6 +71,8 @@ mod real;
 mod rootfs;
 #[path = "containers/rootless.rs"]
 mod rootless;
+#[path = "containers/rootless_images.rs"]
+mod rootless_images;
 #[path = "containers/sandboxes.rs"]
 mod sandboxes;
 #[path = "containers/seccomp.rs"]

@@ -9,7 +9,8 @@ use crate::image::digest::Digest;
 use crate::image::record::Record;
 use crate::image::store::Lock;
 use crate::image::{Answer, Found, Wishes, full_name, layer, manage, owner};
-use crate::unpack::Unset;
+use crate::sys::ns;
+use crate::unpack::{Power, Unset};
 use rustix::fd::{AsFd, OwnedFd};
 use rustix::fs::{FlockOperation, Mode, OFlags};
 use std::path::Path;
@@ -33,7 +34,9 @@ pub fn commit(dir: &Path, name: &str, host: &Host) -> Result<Vec<String>> {
     let ids = owner::ids(host)?;
     let power = owner::power(ids.as_ref());
     let name = full_name(name);
-    let text = manage::change(host, |lock| {
+    // In a user namespace of one's own there is no directory that forbids to look in.
+    let namespaces = if ids.is_some() { ns::NEWNS } else { 0 };
+    let text = manage::change_as(ids.as_ref(), namespaces, |lock| {
         let record = add(lock, &upper, below.as_ref(), power, &shown.to_string())?;
         lock.write("names", &name, record.id.to_string().as_bytes())?;
         Ok(format!(
@@ -85,15 +88,20 @@ fn add(
     lock: &Lock<'_>,
     upper: &OwnedFd,
     below: Option<&Record>,
-    power: crate::unpack::Power,
+    power: Power,
     shown: &str,
 ) -> Result<Record> {
     // As an archive first: its digest is what a layer is known by.
     let file = lock.create("commit.tar")?;
     let out = file.try_clone().map_err(|e| Error::os("write the layer", e))?;
-    let style = Style { owners: Owners::AsTheyAre, layer: true };
+    let owners = match power {
+        Power::Single => Owners::CallerIsRoot,
+        _ => Owners::AsTheyAre,
+    };
+    let style = Style { owners, layer: true };
     let out = std::io::BufWriter::with_capacity(256 << 10, out);
-    pack::pack(upper.as_fd(), out, style).map_err(|f| crate::image::export::failed(&f))?;
+    let failed = |f| crate::image::export::failed("commit", Path::new(shown), &f);
+    pack::pack(upper.as_fd(), out, style).map_err(failed)?;
     let part = Part::whole(file).map_err(|e| Error::os("read the layer", e))?;
     let limits = Unset { bytes: Some(u64::MAX), ..Unset::default() }.for_size(0);
     let mut report = |_| {};

@@ -29,12 +29,13 @@ pub fn export(
     let style = Style { owners, layer: false };
     let userns = ids.is_some();
     let one = lowers.len() == 1;
-    let namespaces = if one { 0 } else { ns::NEWNS };
+    // In a user namespace of one's own there is no directory that forbids to look in.
+    let namespaces = if one && ids.is_none() { 0 } else { ns::NEWNS };
     owner::work(ids.as_ref(), namespaces, || {
         let root = if one { open(&lowers[0])? } else { merged(&lowers, userns)? };
         let out = std::io::BufWriter::with_capacity(256 << 10, File::from(out));
         let written = pack::pack(root.as_fd(), out, style);
-        written.map(|_| String::new()).map_err(|f| failed(&f))
+        written.map(|_| String::new()).map_err(|f| failed("export", rootfs, &f))
     })
     .map(drop)
 }
@@ -60,8 +61,9 @@ pub fn to_file(rootfs: &Path, keep: Option<&Path>, file: Option<&Path>, host: &H
     written
 }
 
-pub fn failed(f: &Failure) -> Error {
-    Error::os(format!("export, at {}", OsStr::from_bytes(&f.path).display()), f.errno)
+pub fn failed(what: &str, shown: &Path, f: &Failure) -> Error {
+    let at = OsStr::from_bytes(&f.path).display();
+    Error::os(format!("{what} {}, at {at}", shown.display()), f.errno)
 }
 
 /// Directories, the topmost one first.

@@ -2,6 +2,7 @@
 
 use crate::error::{Error, Result};
 use crate::host::Host;
+use crate::idmap::IdMap;
 use crate::image::digest::Digest;
 use crate::image::record::Record;
 use crate::image::store::{self, Lock, Store};
@@ -249,8 +250,17 @@ fn mounted() -> Vec<String> {
 
 /// Changes the store, as its owner and under its lock.
 pub fn change(host: &Host, job: impl FnOnce(&Lock<'_>) -> Result<String>) -> Result<String> {
+    change_as(owner::ids(host)?.as_ref(), 0, job)
+}
+
+/// The same with these ids, and in new namespaces.
+pub fn change_as(
+    ids: Option<&IdMap>,
+    namespaces: u64,
+    job: impl FnOnce(&Lock<'_>) -> Result<String>,
+) -> Result<String> {
     let place = store::place()?;
-    owner::work(owner::ids(host)?.as_ref(), 0, || {
+    owner::work(ids, namespaces, || {
         let store = Store::make(&place)?;
         let lock = store.lock()?;
         job(&lock)

@@ -7,7 +7,7 @@ use super::oci::Choice;
 use super::record::Record;
 use super::source::{Room, Source};
 use super::store::{self, Lock};
-use super::{Progress, Wishes, config, keep, known, layer, now};
+use super::{Progress, Wishes, config, keep, known_to, layer, now};
 use crate::archive::input::Part;
 use crate::error::{Error, Result};
 use crate::unpack::{Limits, Skipped};
@@ -35,7 +35,7 @@ impl Work<'_> {
         let kind = FileType::from_raw_mode(stat.st_mode);
         // Whoever had the lock before may have unpacked the same.
         if kind != FileType::Directory
-            && let Some(record) = known(&file, self.wishes)?
+            && let Some(record) = known_to(self.lock.store, &file, self.wishes)?
         {
             let names = record.names.clone();
             return Ok((record, names));
