@@ -62,7 +62,8 @@ address. Containers of different bridges do not reach each other, nor does the
 outside reach them, but for published ports:
 
   -p 8080:80          its port 80 is port 8080 of the host, by any address of
-                      the host's ([::1] with --ipv6, where no br_netfilter is),
+                      the host's ([::1] with --ipv6, where no br_netfilter is;
+                      when it is loaded later, the next -p is what knows of it),
                       for others, neighbours and the host itself
   -p 127.0.0.1:8080:80/udp, -p 8000-8009:80-89, -p 80 (a free port of the host)
 

@@ -47,6 +47,7 @@ pub fn ensure(
     let bridge = describe(socket, &locked.state, name, options)?;
     locked.state.bridges.push(bridge.clone());
     switch_forwarding_on(&mut locked.state, &bridge, false)?;
+    locked.state.bridged6 = sysctl::shows_bridged6();
     locked.save()?;
     make(socket, &locked.state, &bridge)?;
     switch_forwarding_on(&mut locked.state, &bridge, true)
@@ -261,6 +262,7 @@ pub fn remove_unused(locked: &mut Locked, unused: &Unused) -> Result<()> {
     }
     let socket = Socket::route().map_err(|e| Error::os("open a netlink socket", e))?;
     let nothing_left = locked.state.bridges.is_empty();
+    locked.state.bridged6 = !nothing_left && sysctl::shows_bridged6();
     match Socket::netfilter().and_then(|s| {
         let done = nft::write(&s, &locked.state);
         s.leave_open();

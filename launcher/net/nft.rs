@@ -8,7 +8,6 @@ mod encode;
 use crate::net::link::Prefix;
 use crate::net::netlink::{EXCL, Socket};
 use crate::net::state::{Bridge, Lease, State};
-use crate::net::sysctl;
 use core::net::{IpAddr, Ipv6Addr};
 use encode::{ACCEPT, DROP, EQ, JUMP, Meta, NEQ, R32, REG, Transaction, link_name};
 use rustix::io::Errno;
@@ -56,7 +55,7 @@ fn replace(socket: &Socket, state: &State, old: bool) -> Result<(), Errno> {
     if !state.bridges.is_empty() {
         t.make_table(if old { 0 } else { EXCL });
         sets(&mut t, state);
-        to_containers(&mut t);
+        to_containers(&mut t, state.bridged6);
         from_containers(&mut t, &state.bridges);
         between(&mut t, &state.bridges);
         for (map, ..) in MAPS {
@@ -87,7 +86,7 @@ fn sets(t: &mut Transaction, state: &State) {
 }
 
 /// Published ports: what comes to this host, or from it to itself, goes to a container.
-fn to_containers(t: &mut Transaction) {
+fn to_containers(t: &mut Transaction, bridged6: bool) {
     t.chain("published", None);
     for (map, six, with_ip) in MAPS {
         t.rule("published", |r| {
@@ -104,9 +103,10 @@ fn to_containers(t: &mut Transaction) {
     }
     for (chain, hook) in [("prerouting", 0), ("output", 3)] {
         t.chain(chain, Some(("nat", hook, -100)));
-        if chain == "output" && !sysctl::answers_reach_loopback6() {
-            // What came from ::1 would get no answer, and programs that try it before
-            // 127.0.0.1 would wait for one. So it is refused at once.
+        if chain == "output" && bridged6 {
+            // An answer is translated back to ::1 before the kernel looks for packets that
+            // pretend to be loopback's, and drops them. Programs that try ::1 before
+            // 127.0.0.1 would wait for one, so it is refused at once.
             t.rule(chain, |r| r.address(false, LOOPBACK6).verdict(ACCEPT, None));
         }
         t.rule(chain, |r| r.ends_here().verdict(JUMP, Some("published")));

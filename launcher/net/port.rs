@@ -4,7 +4,7 @@ use crate::error::{Error, Result};
 use crate::net::netlink::Socket;
 use crate::net::place::Locked;
 use crate::net::state::{Published, protocol};
-use crate::net::{Wanted, bridge, conntrack, nft, shown};
+use crate::net::{Wanted, bridge, conntrack, nft, shown, sysctl};
 use crate::spec::Port;
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use rustix::fd::OwnedFd;
@@ -33,11 +33,13 @@ pub fn publish(locked: &mut Locked, wanted: &Wanted) -> Result<Vec<OwnedFd>> {
             held.extend(socket);
         }
     }
+    let before = std::mem::replace(&mut locked.state.bridged6, sysctl::shows_bridged6());
     locked.save()?;
     let lease = &locked.state.leases[at];
     let socket = Socket::netfilter().map_err(bridge::rules_error)?;
-    match nft::ports(&socket, &locked.state, lease, true) {
-        // Somebody flushed the rules of the whole host.
+    let others = if locked.state.bridged6 == before { Ok(()) } else { Err(Errno::NOENT) };
+    match others.and_then(|()| nft::ports(&socket, &locked.state, lease, true)) {
+        // Somebody flushed the rules of the whole host, or they have to be others now.
         Err(Errno::NOENT) => nft::write(&socket, &locked.state),
         other => other,
     }

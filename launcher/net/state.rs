@@ -12,6 +12,8 @@ pub struct State {
     /// Forwarding was off, and we switched it on.
     pub forward4: bool,
     pub forward6: bool,
+    /// The kernel showed bridged packets to the rules when they were written.
+    pub bridged6: bool,
     /// Which start of the kernel it is of: by the next one all is gone but this text, where
     /// /run is on a disk. Empty where that is not known.
     pub boot: String,
@@ -138,7 +140,8 @@ impl State {
         if !self.boot.is_empty() {
             let _ = writeln!(out, "boot {}", self.boot);
         }
-        for (on, line) in [(self.forward4, "forward4\n"), (self.forward6, "forward6\n")] {
+        let on = [self.forward4, self.forward6, self.bridged6];
+        for (on, line) in on.into_iter().zip(["forward4\n", "forward6\n", "bridged6\n"]) {
             out += if on { line } else { "" };
         }
         for b in &self.bridges {
@@ -172,6 +175,7 @@ impl State {
                 ["boot", id] => state.boot = id.to_owned(),
                 ["forward4"] => state.forward4 = true,
                 ["forward6"] => state.forward6 = true,
+                ["bridged6"] => state.bridged6 = true,
                 ["bridge", ..] => state.bridges.extend(decode_bridge(&words)),
                 ["lease", ..] => state.leases.extend(decode_lease(&words)),
                 _ => {}
@@ -281,6 +285,7 @@ mod tests {
             }],
             forward4: true,
             forward6: false,
+            bridged6: true,
             boot: "1b9d6bcd".into(),
         }
     }

@@ -28,11 +28,10 @@ pub fn write_if_there(name: &str, value: &str) -> Result<()> {
     }
 }
 
-/// Whether an answer from a bridge can be translated back to ::1. A kernel that shows bridged
-/// packets to the rules (br_netfilter) does so before it looks for packets that pretend to be
-/// loopback's, and drops them.
-pub fn answers_reach_loopback6() -> bool {
-    read("bridge/bridge-nf-call-ip6tables").is_none_or(|v| v == "0")
+/// Whether the kernel shows bridged packets to the rules (br_netfilter). That may change with
+/// a module that is loaded.
+pub fn shows_bridged6() -> bool {
+    read("bridge/bridge-nf-call-ip6tables").is_some_and(|v| v != "0")
 }
 
 fn error_is_read_only(path: &str) -> bool {

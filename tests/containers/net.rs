@@ -60,7 +60,7 @@ fn published_ports_lead_inside() {
     wait_until("UDP", || w.host(&udp("127.0.0.1:5353")) == "udp from 10.213.0.1");
     // From outside, with its own address; not by a port that is for the host alone.
     assert_eq!(w.outside(&tcp("192.0.2.2:8080")), "tcp from 192.0.2.1");
-    assert_eq!(w.outside(&udp("192.0.2.2:5353")), "udp from 192.0.2.1");
+    wait_until("UDP", || w.outside(&udp("192.0.2.2:5353")) == "udp from 192.0.2.1");
     Run::of(w.on_outside(&["sh", "-c", &tcp("192.0.2.2:8081")])).expect(1);
     // Not without being published, though the outside knows the way.
     w.outside("ip route add 10.213.0.0/22 via 192.0.2.2");

@@ -160,3 +160,28 @@ fn an_ordinary_users_networks() {
     let run = Run::of(as_a_user(&w, &s, &["--net", "bridge"], "true"));
     run.fails(125, &["only root", "--net pasta"]);
 }
+
+/// A published port on ::1 that can get no answer any more is refused as soon as the next
+/// one is published, and answers again after the change is taken back.
+#[test]
+fn bridged_packets_shown_to_the_rules_later() {
+    let Some(s) = Sandbox::new() else { return };
+    let Some(w) = World::new() else { return };
+    let setting = "/proc/sys/net/bridge/bridge-nf-call-ip6tables";
+    if w.host(&format!("echo 0 > {setting}; cat {setting}; true")) != "0" {
+        return skip("needs br_netfilter");
+    }
+    let echo = "socat TCP6-LISTEN:80,fork,reuseaddr 'SYSTEM:echo answer'";
+    let server = w.serve(&["--net", "bridge", "--ipv6", "-p", "8080:80"], echo);
+    let ask = || w.host("socat -t2 - 'TCP:[::1]:8080,connect-timeout=2' </dev/null 2>&1; true");
+    wait_until("an answer", || ask() == "answer");
+    let next = || Run::of(w.launch(&s, &["--net", "bridge", "-p", "8081:80"], &["true"])).ok();
+    for (value, words) in [("1", "refused"), ("0", "answer")] {
+        w.host(&format!("echo {value} > {setting}"));
+        next();
+        let said = ask();
+        assert!(said.contains(words), "with {value}: {said}");
+    }
+    drop(server);
+    w.check_cleared();
+}
