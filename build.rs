@@ -117,7 +117,13 @@ fn seccomp() -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
+/// Once as it stands alone, and once for a container that nobody watches.
 fn init() -> Result<(), Box<dyn Error>> {
+    build_init("init-target", &[], "INIT_ELF")?;
+    build_init("init-log-target", &["--features", "log"], "INIT_LOG_ELF")
+}
+
+fn build_init(dir: &str, words: &[&str], variable: &str) -> Result<(), Box<dyn Error>> {
     let manifest = PathBuf::from(env::var("CARGO_MANIFEST_DIR")?).join("Cargo.toml");
     let target = env::var("TARGET")?;
     let out = PathBuf::from(env::var("OUT_DIR")?);
@@ -144,15 +150,16 @@ fn init() -> Result<(), Box<dyn Error>> {
     }
     cargo
         .args(["build", "--release", "--locked", "-p", "init", "--target", &target])
+        .args(words)
         .arg("--target-dir")
-        .arg(out.join("init-target"))
+        .arg(out.join(dir))
         .arg("--manifest-path")
         .arg(manifest)
         .env("CARGO_ENCODED_RUSTFLAGS", flags.join("\x1f"));
     if !cargo.status()?.success() {
         return Err("building init failed".into());
     }
-    let built = out.join("init-target").join(&target).join("release/init");
-    println!("cargo:rustc-env=INIT_ELF={}", built.display());
+    let built = out.join(dir).join(&target).join("release/init");
+    println!("cargo:rustc-env={variable}={}", built.display());
     Ok(())
 }

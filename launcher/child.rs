@@ -23,6 +23,8 @@ use std::ffi::CStr;
 
 /// The program that build.rs made.
 pub static INIT: &[u8] = include_bytes!(env!("INIT_ELF"));
+/// The same, which also keeps the log of a detached container short.
+static INIT_WITH_LOG: &[u8] = include_bytes!(env!("INIT_LOG_ELF"));
 
 /// The child's descriptors; all of them are close-on-exec.
 pub struct Context {
@@ -134,8 +136,8 @@ impl Context {
                 self.done.network = true;
                 Ok(())
             }
-            ChildStep::SealInit => {
-                self.init = leak(seal::seal(INIT)?);
+            ChildStep::SealInit { log } => {
+                self.init = leak(seal::seal(if *log { INIT_WITH_LOG } else { INIT })?);
                 Ok(())
             }
             ChildStep::MakeCgroup { dir } => {

@@ -64,7 +64,7 @@ pub fn child_words(step: &ChildStep) -> String {
         ChildStep::DieWithParent => "die when the launcher dies".into(),
         ChildStep::AwaitGo => "wait for the launcher's go".into(),
         ChildStep::JoinNetwork => "join the network namespace".into(),
-        ChildStep::SealInit => "put init into a sealed memfd".into(),
+        ChildStep::SealInit { .. } => "put init into a sealed memfd".into(),
         ChildStep::MakeCgroup { dir } => format!("make cgroup {}", lossy(dir)),
         ChildStep::WriteCgroup { write, .. } => limit_words(write),
         ChildStep::JoinUnified { dir } => format!("be in cgroup {}", lossy(dir)),

@@ -80,7 +80,7 @@ impl Filter {
         let args = [libc::PR_GET_SECCOMP as u64, 0, 0, 0, 0, 0];
         let number = libc::SYS_prctl as u32;
         match bpf::evaluate(&self.program, arch.audit(), number, args)? {
-            said if said >= filter::value(Action::Log) => Some(FILTER),
+            said if passes(said) => Some(FILTER),
             said if said & 0xffff_0000 == filter::value(Action::Errno(0)) => {
                 Some(-((said & 0xffff) as i32))
             }
@@ -88,15 +88,21 @@ impl Filter {
         }
     }
 
-    fn allows(&self, name: &str) -> bool {
+    pub fn allows(&self, name: &str) -> bool {
         // Of clone's flags those of vfork; what others make of 0 is not asked.
         const VFORK: u64 = 0x4111;
         let Some(arch) = Arch::named(std::env::consts::ARCH) else { return false };
         let Some(number) = Table::new().number(arch, name) else { return true };
         let first = if name == "clone" { VFORK } else { 0 };
         let said = bpf::evaluate(&self.program, arch.audit(), number, [first, 0, 0, 0, 0, 0]);
-        said.is_some_and(|action| action >= filter::value(Action::Log))
+        said.is_some_and(passes)
     }
+}
+
+/// Whether the call is made. As a signed number, as the kernel compares: to kill the process
+/// is the least, although it has the highest bit (linux/seccomp.h).
+fn passes(said: u32) -> bool {
+    said as i32 >= filter::value(Action::Log) as i32
 }
 
 fn read(path: &Path) -> std::io::Result<Vec<u8>> {

@@ -82,8 +82,10 @@ pub enum ChildStep {
     AwaitGo,
     /// The network namespace that the parent has made and is in.
     JoinNetwork,
-    /// The init as a sealed memfd.
-    SealInit,
+    /// The init as a sealed memfd; `log`: the one that looks after the log.
+    SealInit {
+        log: bool,
+    },
     MakeCgroup {
         dir: CString,
     },

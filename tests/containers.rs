@@ -51,6 +51,8 @@ mod listing;
 mod living;
 #[path = "containers/load.rs"]
 mod load;
+#[path = "containers/logs.rs"]
+mod logs;
 #[path = "containers/look.rs"]
 mod look;
 #[path = "containers/lookback.rs"]

@@ -7,9 +7,18 @@ use crate::sys::{self, Str, Text, z};
 use crate::{exit, text};
 
 /// Long options and, in the same order, the letters they stand for, behind that of none.
+#[cfg(not(feature = "log"))]
 const LONG: Str = z(c"single-child rewrite verbose help version grace user workdir end launched license subreaper group restart report");
+#[cfg(not(feature = "log"))]
 const LETTERS: &[u8; 16] = b"?crvhVGuDEXlsgRO";
+#[cfg(not(feature = "log"))]
 const WITH_VALUE: Str = z(c"pertuGDERO");
+#[cfg(feature = "log")]
+const LONG: Str = z(c"single-child rewrite verbose help version grace user workdir end launched license subreaper group restart report log");
+#[cfg(feature = "log")]
+const LETTERS: &[u8; 17] = b"?crvhVGuDEXlsgROS";
+#[cfg(feature = "log")]
+const WITH_VALUE: Str = z(c"pertuGDEROS");
 /// See the constants in `state`.
 const FLAGS: Str = z(c"vgwPcsX");
 
@@ -126,6 +135,9 @@ impl Init {
                 }
                 self.report = fd;
             }
+            // In kibibytes; standard output is the log.
+            #[cfg(feature = "log")]
+            b'S' => self.keep_log(text::whole_number(value)?),
             b'R' => {
                 let policy = text::place(z(c"no on-failure always unless-stopped"), value);
                 (self.always, self.delay) = (policy > 2, 100);

@@ -9,6 +9,8 @@ mod diagnose;
 mod exit;
 mod inittab;
 mod leftovers;
+#[cfg(feature = "log")]
+mod log;
 mod machine;
 mod mem;
 mod mount;

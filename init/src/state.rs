@@ -90,6 +90,8 @@ pub struct Init {
     /// The payload runs in the foreground of a terminal that others use after us.
     pub job_control: bool,
 
+    #[cfg(feature = "log")]
+    pub log: crate::log::Log,
     pub poll: Poll,
     /// By exit code: whether it becomes 0.
     pub success: [bool; 256],

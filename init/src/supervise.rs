@@ -149,6 +149,9 @@ impl Init {
 
     /// Waits for one event and answers it; the payload's status if it has ended.
     fn next_status(&mut self) -> Status {
+        #[cfg(feature = "log")]
+        let signal = self.receive_or_look();
+        #[cfg(not(feature = "log"))]
         let signal = self.receive(-1);
         match self.step() {
             NOTHING => {}

@@ -269,6 +269,32 @@ pub fn stat(path: Str) -> Stat {
     }
 }
 
+/// The size of an open file, and the bytes that it takes up; 0 where that is not known.
+#[cfg(feature = "log")]
+pub fn size_and_used(fd: i32) -> (u64, u64) {
+    let mut buffer = [0u64; 32];
+    let empty = z(c"");
+    sys!(
+        statx,
+        fd,
+        empty.as_ptr(),
+        libc::AT_EMPTY_PATH,
+        libc::STATX_SIZE | libc::STATX_BLOCKS,
+        buffer.as_mut_ptr()
+    );
+    // stx_size and stx_blocks.
+    (buffer[5], buffer[6] * 512)
+}
+
+/// Takes the file's first bytes away; all of them where the file system has no holes.
+#[cfg(feature = "log")]
+pub fn punch(fd: i32, bytes: u64) {
+    let hole = libc::FALLOC_FL_PUNCH_HOLE | libc::FALLOC_FL_KEEP_SIZE;
+    if sys!(fallocate, fd, hole, 0, bytes) < 0 {
+        sys!(ftruncate, fd, 0);
+    }
+}
+
 /// What a file has at some offset; the buffer's last byte is left alone, for a NUL.
 pub fn read_head(path: Str, buffer: &mut [u8], offset: u64) -> isize {
     // Not to be held up by a fifo.

@@ -18,9 +18,9 @@ pub static LOGS: Verb = Verb {
           at most), and --since begins at the last such note before TIME, or where the log\n\
           does. So it may show more than was asked for, never less.\n\
           Longer than --log-opt max-size allows (1M where not given), it loses its\n\
-          beginning when somebody comes by: launch ps, logs, or a start. Until then it\n\
-          grows. Where that may take long, call launch ps -q by cron or a timer, or use\n\
-          --log-driver journald or none.",
+          beginning. The init looks once a second while it grows, and so does every\n\
+          command that comes by, so for a moment it may take up more. With --no-init, or\n\
+          a seccomp profile without fallocate, only those commands do.",
     options: &[
         Opt { names: "-f --follow", value: "", help: "go on until it ends" },
         Opt { names: "-n --tail", value: "N", help: "only the last N lines" },

@@ -5,7 +5,7 @@ use super::{Builder, c_str};
 use crate::error::{Error, Result};
 use crate::record::File;
 use crate::spec::{Log, Restart, Spec};
-use crate::step::{ChildStep, HostStep};
+use crate::step::{ChildStep, Harden, HostStep};
 use crate::supervise::NO_RESTART;
 use rustix::fd::{AsRawFd, OwnedFd};
 use rustix::fs::{Mode, OFlags};
@@ -54,11 +54,33 @@ impl Builder<'_> {
         }
     }
 
+    /// The most bytes of the log; 0: there is none, or no init to look after it.
+    pub fn log_size(&self) -> u64 {
+        match self.spec.log {
+            Log::File { most } if self.spec.detach && !self.spec.no_init => most,
+            _ => 0,
+        }
+    }
+
+    /// What the init calls for the log's sake; a filter of the user's may kill for it.
+    fn may_cut(&self) -> bool {
+        self.child.iter().all(|step| match step {
+            ChildStep::Harden(Harden::Filter(filter)) => {
+                ["statx", "fallocate", "ftruncate"].iter().all(|name| filter.allows(name))
+            }
+            _ => true,
+        })
+    }
+
     /// Options of init's command line.
     pub fn init_options(&self, report: Option<&OwnedFd>) -> Result<Vec<CString>> {
         let mut argv = Vec::new();
         if let Some(report) = report {
             argv.extend([c"--report".into(), c_str(report.as_raw_fd().to_string())?]);
+        }
+        if self.log_size() > 0 && self.may_cut() {
+            let kibibytes = self.log_size().div_ceil(1024).min(u32::MAX.into());
+            argv.extend([c"--log".into(), c_str(kibibytes.to_string())?]);
         }
         let policy = match self.spec.restart {
             Restart::No => return Ok(argv),

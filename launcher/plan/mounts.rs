@@ -89,7 +89,7 @@ impl Builder<'_> {
         }
         if !self.spec.no_init {
             // Before joining: it is the launcher's memory, not the container's.
-            self.child.push(ChildStep::SealInit);
+            self.child.push(ChildStep::SealInit { log: self.log_size() > 0 });
         }
         for tasks in groups.iter().flat_map(|g| &g.join.tasks) {
             self.child.push(ChildStep::JoinCgroup { tasks: c_path(tasks)? });

@@ -8,7 +8,7 @@ use std::os::unix::net::UnixListener;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-fn detached(s: &Sandbox, name: &str, options: &[&str], script: &str) -> Run {
+pub fn detached(s: &Sandbox, name: &str, options: &[&str], script: &str) -> Run {
     let options = [&["-d", "--name", name], options].concat();
     s.run(&options, &["sh", "-c", script])
 }

@@ -1,0 +1,36 @@
+//! The log of a detached container, when nobody looks after it.
+
+use crate::common::*;
+use crate::detached::detached;
+use crate::living::verb;
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+
+/// No command of ours comes by.
+#[test]
+fn the_init_keeps_the_log_short() {
+    let Some(s) = Sandbox::new() else { return };
+    let script = "while [ ! -e /go ]; do sleep 0.01; done; \
+                  head -c 500000 /dev/zero | tr '\\0' x; echo; echo last; exec sleep 60";
+    detached(&s, "log", &["--log-opt", "max-size=64k"], script).expect(0);
+    let all: serde_json::Value = serde_json::from_str(&verb(&["inspect", "log"]).ok()).unwrap();
+    let log = Path::new(all[0]["record"].as_str().unwrap()).with_file_name(".log.log");
+    std::fs::write(s.rootfs().join("go"), "").unwrap();
+    let written = || std::fs::metadata(&log).unwrap();
+    wait_until("all is written", || written().len() == 500_006);
+    wait_until("the beginning is gone", || written().blocks() * 512 <= 65_536);
+    assert_eq!(verb(&["logs", "-n", "1", "log"]).ok(), "last");
+    verb(&["rm", "-f", "log"]).expect(0);
+    // Not where a filter of the user's would kill it for that.
+    let profile = s.dir.join("profile");
+    let deadly = r#"{"names": ["fallocate"], "action": "SCMP_ACT_KILL_PROCESS"}"#;
+    let text = format!(r#"{{"defaultAction": "SCMP_ACT_ALLOW", "syscalls": [{deadly}]}}"#);
+    std::fs::write(&profile, text).unwrap();
+    let option = format!("seccomp={}", profile.display());
+    for (options, looks) in [(&["--security-opt", &option][..], false), (&[], true)] {
+        detached(&s, "log", options, "exec sleep 60").expect(0);
+        let words = verb(&["exec", "log", "cat", "/proc/1/cmdline"]).ok();
+        assert_eq!(words.contains("--log"), looks, "{words:?}");
+        verb(&["rm", "-f", "log"]).expect(0);
+    }
+}
