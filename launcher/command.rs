@@ -39,6 +39,15 @@ pub enum Command {
         /// Seconds.
         timeout: Option<u32>,
     },
+    Start {
+        names: Vec<String>,
+    },
+    Restart {
+        names: Vec<String>,
+        signal: Option<i32>,
+        /// Seconds.
+        timeout: Option<u32>,
+    },
     Kill {
         names: Option<Vec<String>>,
         signal: i32,

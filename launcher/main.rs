@@ -1,6 +1,7 @@
 //! `launch [options] ROOTFS [--] COMMAND [ARG...]`: argv to Spec to Plan to run to exit code.
 #![cfg_attr(not(test), no_main)]
 
+mod again;
 mod age;
 mod archive;
 mod beneath;
@@ -168,6 +169,10 @@ fn about(command: Command) -> Result<i32> {
         Command::Update { names, limits } => {
             end::each(&names, &mut std::io::stdout(), |name| update::update(name, &limits))
         }
+        Command::Start { names } => start_again(&names, again::asked),
+        Command::Restart { names, signal, timeout } => {
+            start_again(&names, |name| again::stopped(name, signal, timeout).map(Some))
+        }
         Command::Wait { names } => end::wait(&names, &mut std::io::stdout()),
         Command::Rm { names, force, all } => {
             end::remove(&names, force, all, &mut std::io::stdout())
@@ -210,6 +215,19 @@ fn run_container(
     plan.asked_for(words);
     warn(&plan.warnings);
     run_plan(spec, plan, timed, json)
+}
+
+/// Each tells its name when it runs.
+fn start_again(
+    names: &[String],
+    asked: impl Fn(&str) -> Result<Option<again::Asked>>,
+) -> Result<i32> {
+    let start = |name: &String| match asked(name)? {
+        Some((spec, words)) => run_container(&spec, words, false, false),
+        None => print(&format!("{name}\n")),
+    };
+    let errors = names.iter().filter_map(|name| start(name).err());
+    errors.reduce(|first, next| first.and(&next)).map_or(Ok(0), Err)
 }
 
 fn run_plan(spec: &Spec, plan: plan::Plan, timed: bool, json: bool) -> Result<i32> {

@@ -5,6 +5,8 @@
 #[path = "common/mod.rs"]
 mod common;
 
+#[path = "containers/again.rs"]
+mod again;
 #[path = "containers/archives.rs"]
 mod archives;
 #[path = "containers/bad_files.rs"]

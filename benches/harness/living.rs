@@ -7,11 +7,16 @@ use super::{
     stats::{Random, median, ms, quantile},
     sys,
 };
+mod containerd;
+
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 const COUNT: usize = 100;
+/// So many of those that have a monitor each.
+const MONITORED: usize = 10;
+const RUNTIMES: [&str; 2] = ["crun", "runc"];
 
 fn launch() -> &'static str {
     env!("CARGO_BIN_EXE_launch")
@@ -52,7 +57,13 @@ fn process(name: &str) -> Result<String> {
     Ok(word.ok_or("no process")?.to_owned())
 }
 
-/// Start to exit of /bin/true in a container of launch's; crun's in one of its own.
+/// OCI runtimes that are here, each with a container of this name that sleeps.
+fn runtimes(bundle: &str, name: &str) -> Vec<&'static str> {
+    let runs = |program: &&str| works(program, &["run", "-d", "--bundle", bundle, name]);
+    RUNTIMES.into_iter().filter(runs).collect()
+}
+
+/// Start to exit of /bin/true in a container of launch's; of the others in one of their own.
 fn exec(bench: &Bench, options: &Options) -> Result<()> {
     let floor = bench.root.with_file_name("enter");
     let source = concat!(env!("CARGO_MANIFEST_DIR"), "/benches/enter.c");
@@ -62,17 +73,17 @@ fn exec(bench: &Bench, options: &Options) -> Result<()> {
     }
     detached(bench, &bench.name)?;
     let pid = process(&bench.name)?;
-    let theirs = format!("{}-crun", bench.name);
+    let theirs = format!("{}-oci", bench.name);
     let bundle = bench.bundle(&["/bin/sleep", "1000"], super::LIMIT)?.display().to_string();
-    let crun = works("crun", &["run", "-d", "--bundle", &bundle, &theirs]);
+    let runtimes = runtimes(&bundle, &theirs);
     let floor = floor.display().to_string();
     let mut who: Vec<(&str, String, Vec<&str>)> = vec![
         ("the floor", floor, vec![&pid, "/bin/true"]),
-        ("launch exec", launch().into(), vec!["exec", &bench.name, "/bin/true"]),
+        ("launch", launch().into(), vec!["exec", &bench.name, "/bin/true"]),
         ("nsenter", "nsenter".into(), vec!["-a", "-t", &pid, "/bin/true"]),
     ];
-    if crun {
-        who.push(("crun exec", "crun".into(), vec!["exec", &theirs, "/bin/true"]));
+    for program in &runtimes {
+        who.push((program, (*program).into(), vec!["exec", &theirs, "/bin/true"]));
     }
     let mut times = vec![Vec::new(); who.len()];
     let mut order: Vec<usize> = (0..who.len()).collect();
@@ -99,7 +110,9 @@ fn exec(bench: &Bench, options: &Options) -> Result<()> {
     }
     println!();
     works(launch(), &["rm", "-f", &bench.name]);
-    works("crun", &["delete", "-f", &theirs]);
+    for program in runtimes {
+        works(program, &["delete", "-f", &theirs]);
+    }
     Ok(())
 }
 
@@ -149,27 +162,36 @@ fn idle(bench: &Bench) -> Result<()> {
     let names: Vec<&str> = names.iter().map(String::as_str).collect();
     works(launch(), &[&["rm", "-f"], &names[..]].concat());
     let bundle = bench.bundle(&["/bin/sleep", "1000"], super::LIMIT)?;
-    let monitored = (0..10).filter_map(|n| conmon(bench, &bundle, n)).collect::<Vec<_>>();
-    if !monitored.is_empty() {
-        let families: Vec<_> = monitored.iter().map(|pid| family(pid)).collect();
-        row("crun with conmon", &families, 1);
+    for program in RUNTIMES {
+        let monitors: Vec<_> =
+            (0..MONITORED).filter_map(|n| conmon(bench, program, &bundle, n)).collect();
+        if !monitors.is_empty() {
+            let families: Vec<_> = monitors.iter().map(|pid| family(pid)).collect();
+            row(&format!("{program} with podman's conmon"), &families, 1);
+        }
+        for n in 0..MONITORED {
+            works(program, &["delete", "-f", &format!("{}-{program}{n}", bench.name)]);
+        }
     }
-    for n in 0..10 {
-        works("crun", &["delete", "-f", &format!("{}-m{n}", bench.name)]);
+    let shim = "runc with containerd-shim, the daemon not counted";
+    if containerd::look(bench, MONITORED, |all| row(shim, all, 1)).is_none() {
+        eprintln!("no containerd, ctr and containerd-shim-runc-v2 in PATH: not measured");
     }
     println!();
     Ok(())
 }
 
 /// The monitor that podman runs for each container; its number.
-fn conmon(bench: &Bench, bundle: &Path, n: usize) -> Option<String> {
-    let dir: PathBuf = bundle.join(format!("m{n}"));
+fn conmon(bench: &Bench, program: &str, bundle: &Path, n: usize) -> Option<String> {
+    let id = format!("{}-{program}{n}", bench.name);
+    let dir: PathBuf = bundle.join(&id);
     fs::create_dir_all(&dir).ok()?;
-    let id = format!("{}-m{n}", bench.name);
     let path = |name: &str| dir.join(name).display().to_string();
     let (log, pid, own, socket) =
         (format!("k8s-file:{}", path("log")), path("pid"), path("conmon"), path(""));
-    let (bundle, crun) = (bundle.display().to_string(), "/usr/bin/crun");
+    let bundle = bundle.display().to_string();
+    let runtime = ["/usr/bin", "/usr/sbin"].iter().map(|d| format!("{d}/{program}"));
+    let runtime = runtime.into_iter().find(|path| Path::new(path).exists())?;
     let args = [
         "--api-version",
         "1",
@@ -180,7 +202,7 @@ fn conmon(bench: &Bench, bundle: &Path, n: usize) -> Option<String> {
         "-n",
         &id,
         "-r",
-        crun,
+        &runtime,
         "-b",
         &bundle,
         "-l",
@@ -203,34 +225,50 @@ fn conmon(bench: &Bench, bundle: &Path, n: usize) -> Option<String> {
         }
         std::thread::sleep(std::time::Duration::from_millis(20));
     }
-    works("crun", &["start", &id])
+    works(program, &["start", &id])
         .then(|| fs::read_to_string(own).unwrap_or_default().trim().to_owned())
 }
 
 fn list(bench: &Bench, options: &Options) -> Result<()> {
     let bundle = bench.bundle(&["/bin/sleep", "1000"], super::LIMIT)?.display().to_string();
-    let mut crun = true;
+    let mut there = RUNTIMES.to_vec();
     for n in 0..COUNT {
         let name = format!("{}-{n}", bench.name);
         detached(bench, &name)?;
-        crun &= works("crun", &["run", "-d", "--bundle", &bundle, &name]);
+        let made = runtimes(&bundle, &name);
+        there.retain(|program| made.contains(program));
     }
-    let (mut ours, mut theirs) = (Vec::new(), Vec::new());
+    let mut who = vec![("launch ps", launch(), "ps")];
+    who.extend(there.iter().map(|program| (*program, *program, "list")));
+    // Wall and processor time of each, the latter with its children's.
+    let mut times = vec![(Vec::new(), Vec::new()); who.len()];
     for _ in 0..options.rounds {
         sys::interrupted()?;
-        ours.push(ms(sys::time(&mut quiet(launch(), &["ps"]))?.wall));
-        if crun {
-            theirs.push(ms(sys::time(&mut quiet("crun", &["list"]))?.wall));
+        for ((_, program, word), (wall, cpu)) in who.iter().zip(&mut times) {
+            let run = sys::time(&mut quiet(program, &[word]))?;
+            wall.push(ms(run.wall));
+            cpu.push(ms(run.cpu));
         }
     }
-    let mut ratio: Vec<f64> = theirs.iter().zip(&ours).map(|(a, b)| a / b).collect();
-    println!("### A list of {COUNT} containers\n\n| | median ms | × launch ps |\n|---|---|---|");
-    println!("| launch ps | **{:.2}** | 1 |", median(&mut ours));
-    println!("| crun list | {:.2} | **{:.1}** |\n", median(&mut theirs), median(&mut ratio));
+    let ratio = |theirs: &[f64], ours: &[f64]| {
+        median(&mut theirs.iter().zip(ours).map(|(a, b)| a / b).collect::<Vec<f64>>())
+    };
+    println!("### A list of {COUNT} containers, {} rounds\n", options.rounds);
+    println!(
+        "| | median ms | \u{d7} launch ps | cpu ms | \u{d7} launch ps |\n|---|---|---|---|---|"
+    );
+    for ((name, ..), (wall, cpu)) in who.iter().zip(&times) {
+        let (by_wall, by_cpu) = (ratio(wall, &times[0].0), ratio(cpu, &times[0].1));
+        let (wall, cpu) = (median(&mut wall.clone()), median(&mut cpu.clone()));
+        println!("| {name} | {wall:.2} | **{by_wall:.1}** | {cpu:.2} | **{by_cpu:.1}** |");
+    }
+    println!();
     for n in 0..COUNT {
         let name = format!("{}-{n}", bench.name);
         works(launch(), &["rm", "-f", &name]);
-        works("crun", &["delete", "-f", &name]);
+        for program in RUNTIMES {
+            works(program, &["delete", "-f", &name]);
+        }
     }
     Ok(())
 }

@@ -122,20 +122,52 @@ pub static STOP: Verb = Verb {
     words: "NAME...",
     help: "end containers: the stop signal, then, after a while, SIGKILL",
     doc: "Returns when all processes of it are gone, and everything made for it.",
-    options: &[
-        Opt {
-            names: "-t --time --timeout",
-            value: "SECS",
-            help: "time until SIGKILL (its --stop-timeout, or 10)",
-        },
-        Opt { names: "-s --signal", value: "SIG", help: "instead of its --stop-signal" },
-        ALL,
-    ],
+    options: &[TIMEOUT, SIGNAL, ALL],
     flags: &[],
     parse: Parse::Taken(|t| {
-        let signal = t.given("--signal").map(signal::parse).transpose()?;
-        let timeout = t.given("--timeout").map(|g| g.number(0, 1_000_000)).transpose()?;
-        Ok(Command::Stop { names: some(&t)?, signal, timeout: timeout.map(|n| n as u32) })
+        let (signal, timeout) = how(&t)?;
+        Ok(Command::Stop { names: some(&t)?, signal, timeout })
+    }),
+};
+
+const TIMEOUT: Opt = Opt {
+    names: "-t --time --timeout",
+    value: "SECS",
+    help: "time until SIGKILL (its --stop-timeout, or 10)",
+};
+const SIGNAL: Opt =
+    Opt { names: "-s --signal", value: "SIG", help: "instead of its --stop-signal" };
+
+/// `-s` and `-t`.
+fn how(t: &Taken) -> Result<(Option<i32>, Option<u32>)> {
+    let signal = t.given("--signal").map(signal::parse).transpose()?;
+    let timeout = t.given("--timeout").map(|g| g.number(0, 1_000_000)).transpose()?;
+    Ok((signal, timeout.map(|n| n as u32)))
+}
+
+pub static START: Verb = Verb {
+    name: "start",
+    words: "NAME...",
+    help: "start detached containers again that have ended",
+    doc: "With the same words, in the same directory and environment; the log begins anew.\n\
+          What was written to a layer of its own (an image's, --ephemeral) is gone, what\n\
+          --keep kept is not. One that runs is no error.",
+    options: &[],
+    flags: &[],
+    parse: Parse::Taken(|t| Ok(Command::Start { names: t.names()? })),
+};
+
+pub static RESTART: Verb = Verb {
+    name: "restart",
+    words: "NAME...",
+    help: "end detached containers if they run, and start them again",
+    doc: "launch stop, then launch start. What starts one again that ends by itself is the\n\
+          option --restart of its start.",
+    options: &[TIMEOUT, SIGNAL],
+    flags: &[],
+    parse: Parse::Taken(|t| {
+        let (signal, timeout) = how(&t)?;
+        Ok(Command::Restart { names: t.names()?, signal, timeout })
     }),
 };
 

@@ -26,7 +26,7 @@ const OWN: &str = "always a namespace of its own (--net alone can be shared)";
 
 /// Commands that docker's users try, and that a directory is unlikely to be called; and what
 /// there is in their place.
-pub const ABSENT: [(&str, &str); 8] = [
+pub const ABSENT: [(&str, &str); 6] = [
     (
         "attach",
         "launch logs -f NAME shows its output, launch exec NAME sh enters it, launch kill -s SIG \
@@ -37,8 +37,6 @@ pub const ABSENT: [(&str, &str); 8] = [
     ("create", "launch -d --name NAME ROOTFS COMMAND makes and starts a container"),
     ("pull", "nothing is fetched; skopeo copy docker://IMAGE oci:DIR does it, then launch ./DIR"),
     ("rename", "a new one is called by --name"),
-    ("restart", "launch stop NAME, then the line that started it; --restart does it when it ends"),
-    ("start", "launch -d --name NAME ROOTFS COMMAND: one that has ended gives up its name"),
 ];
 
 /// What an option of another program is called here.

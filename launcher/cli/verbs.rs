@@ -50,6 +50,8 @@ pub static VERBS: &[&Verb] = &[
     &containers::INSPECT,
     &containers::PORT,
     &containers::STOP,
+    &containers::START,
+    &containers::RESTART,
     &containers::KILL,
     &containers::WAIT,
     &containers::RM,
