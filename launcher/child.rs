@@ -6,7 +6,7 @@
 mod harden;
 mod landlock;
 mod living;
-mod seal;
+pub mod seal;
 mod terminal;
 pub mod verify;
 

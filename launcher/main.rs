@@ -35,6 +35,7 @@ mod lookup;
 mod members;
 mod mount;
 mod net;
+mod own;
 mod pause;
 mod plan;
 mod program;
@@ -96,6 +97,9 @@ fn dispatch(command: Command) -> Result<i32> {
     match command {
         Command::Print(text) => print(&text),
         Command::Exec { exec, mode, json } => {
+            if mode != Mode::Explain {
+                own::be_unwritable()?;
+            }
             let (spec, plan) = exec::plan(&exec)?;
             if mode == Mode::Explain {
                 return print(&if json { explain::json(&plan) } else { explain::text(&plan) });
@@ -133,6 +137,9 @@ fn dispatch(command: Command) -> Result<i32> {
             print(&if json { explain::json(&plan) } else { explain::text(&plan) })
         }
         Command::Run { spec, words, mode, json } => {
+            if spec.no_init {
+                own::be_unwritable()?;
+            }
             run_container(&spec, words, mode == Mode::Trace, json)
         }
         other => about(other),

@@ -6,6 +6,7 @@
 //! the parent keeps the plan until exec, and the child leaves by exec or `exit_now` only.
 #![allow(unsafe_code)]
 
+mod again;
 #[cfg(not(test))]
 mod arena;
 mod clone;
@@ -23,6 +24,7 @@ mod spawn;
 #[cfg(not(test))]
 mod start;
 
+pub use again::{begin_again, runs_from_descriptor};
 #[cfg(not(test))]
 pub use arena::Arena;
 pub use clone::{Never, clone};

@@ -11,6 +11,7 @@ extern "C" fn main(argc: c_int, argv: *const *const c_char) -> c_int {
     open_standard_descriptors();
     // SAFETY: sets a disposition; there is one thread, and no handler of anybody's.
     unsafe { libc::signal(libc::SIGPIPE, libc::SIG_IGN) };
+    super::again::called_with(argv);
     let args = (1..argc as usize).map(|n| {
         // SAFETY: the kernel passes argc strings, each with its NUL, which nobody moves.
         let arg = unsafe { CStr::from_ptr(*argv.add(n)) };

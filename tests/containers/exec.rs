@@ -3,7 +3,7 @@
 use super::images::{Images, tools};
 use super::living::{started, verb};
 use crate::common::*;
-use std::io::Write;
+use std::io::{BufRead, BufReader, Write};
 use std::process::{Command, Stdio};
 
 /// All that a process is and may.
@@ -222,4 +222,51 @@ fn rootless() {
     }
     as_user(&["stop", "mine"]).expect(0);
     child.wait().unwrap();
+}
+
+/// A link of the container's to /proc/self/exe has exec run launch's own file in there, for
+/// anybody to keep open until it can be written.
+#[test]
+fn launchs_own_file_cannot_be_written() {
+    let Some(()) = need_root() else { return };
+    let Some(s) = Sandbox::new() else { return };
+    s.link("/direct", "/proc/self/exe");
+    let own = s.dir.join("own");
+    std::fs::copy(launch(), &own).unwrap();
+    let before = std::fs::read(&own).unwrap();
+    let mut container = started(&s, "exec-own", &[], &["sleep", "1000"]);
+    let script = "for n in $(seq 100); do for p in /proc/[0-9]*; do
+        case \"$p $(readlink $p/exe)\" in
+        /proc/1\\ * | *busybox | *\\ ) ;;
+        *) exec 3<$p/exe; echo there; while test -d $p; do sleep 0.05; done
+           # Until the one outside has ended, too.
+           while r=$( (echo x >>/proc/self/fd/3) 2>&1 ); test -z \"${r##*busy*}\"; do sleep 0.05; done
+           echo ${r##*: }; exit;;
+        esac; done; sleep 0.05; done";
+    // The older way is a copy.
+    for (old, said) in [(false, "Read-only file system"), (true, "Operation not permitted")] {
+        let mut c = Command::new(&own);
+        // It waits for an archive.
+        c.args(["exec", "exec-own", "/direct", "import", "-"]).stdin(Stdio::piped());
+        c.stdout(Stdio::null()).stderr(Stdio::null());
+        if old {
+            filter::refuse(&mut c, &[filter::refuse_all(libc::SYS_open_tree, libc::ENOSYS)]);
+        }
+        let mut inside = c.spawn().unwrap();
+        let mut looks = Command::new(launch());
+        looks.args(["exec", "exec-own", "sh", "-c", script]).stdout(Stdio::piped());
+        let mut looks = looks.stdin(Stdio::null()).spawn().unwrap();
+        let mut lines = BufReader::new(looks.stdout.take().unwrap()).lines();
+        let mut next = || lines.next().transpose().unwrap().unwrap_or_default();
+        assert_eq!(next(), "there");
+        drop(inside.stdin.take());
+        inside.wait().unwrap();
+        assert_eq!(next(), said);
+        assert!(looks.wait().unwrap().success());
+    }
+    assert!(std::fs::read(&own).unwrap() == before);
+    verb(&["rm", "-f", "exec-own"]).expect(0);
+    container.wait().unwrap();
+    let run = s.command(&["--no-init"], &["/direct", "--version"]);
+    assert!(Run::of(run).ok().starts_with("launch "));
 }

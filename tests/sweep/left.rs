@@ -71,8 +71,8 @@ pub fn difference(before: &Things, after: &Things) -> Things {
 /// Removes it all, so that the next start is judged by what it does itself.
 pub fn remove(things: &Things) {
     let mut paths: Vec<&(Kind, String)> = things.iter().collect();
-    // What is inside comes first.
-    paths.sort_by_key(|(_, path)| std::cmp::Reverse(path.len()));
+    // Mounts, and what is inside, come first.
+    paths.sort_by_key(|(kind, path)| (*kind != Kind::Mount, std::cmp::Reverse(path.len())));
     for (kind, path) in paths {
         let path = Path::new(path);
         match kind {
@@ -87,6 +87,14 @@ pub fn remove(things: &Things) {
                 let _ = std::fs::remove_dir(path);
             }
             Kind::Path => drop(std::fs::remove_file(path)),
+            Kind::Mount => {
+                // As a line of mountinfo.
+                let point = path.to_string_lossy().split(' ').nth(4).map(str::to_owned);
+                if let Some(point) = point {
+                    let flags = rustix::mount::UnmountFlags::DETACH;
+                    let _ = rustix::mount::unmount(point, flags);
+                }
+            }
             _ => {}
         }
     }
