@@ -4,6 +4,7 @@ pub mod caps;
 mod completions;
 mod containers;
 mod devices;
+mod docker;
 mod exec;
 mod flags;
 mod given;
@@ -251,6 +252,7 @@ fn name_part(word: &str) -> &str {
 }
 
 fn finish(mut draft: Draft, words: Vec<OsString>) -> Result<Command> {
+    docker::settle(&mut draft)?;
     limits::check(&draft)?;
     net::settle(&mut draft)?;
     mounts::check(&draft)?;

@@ -60,6 +60,7 @@ fn with_dockers(f: &Found, mut all: Value) -> Value {
             "WorkingDir": spec("workdir"),
             "Tty": spec("tty") == "always",
             "StopSignal": spec("stop_signal"),
+            "Labels": all["labels"],
         },
         "HostConfig": {
             "Memory": spec("limits")["memory"].as_u64().unwrap_or(0),

@@ -4,6 +4,7 @@ use crate::error::{Error, Result};
 use crate::format::{self, Format};
 use crate::quote::quote;
 use crate::record::{self, Found, Life};
+use crate::spec::Spec;
 use crate::{age, net, report};
 use rustix::fd::AsFd;
 use serde_json::{Value, json};
@@ -33,6 +34,8 @@ pub enum Filter {
     Name(String),
     State(&'static str),
     Code(i32),
+    /// Key, and value where that matters.
+    Label(String, Option<String>),
     /// ROOTFS as it was written, or the image's id.
     Ancestor(String),
 }
@@ -53,6 +56,11 @@ impl Filter {
                 }
             }
             Filter::State(state) => f.state(f.glance().frozen) == *state,
+            Filter::Label(key, value) => {
+                let same =
+                    |(k, v): &(String, String)| k == key && value.as_ref().is_none_or(|w| w == v);
+                f.spec().is_ok_and(|s| s.labels.iter().any(same))
+            }
             Filter::Code(code) => f.entry.ended.as_ref().is_some_and(|e| e.code == *code),
             Filter::Ancestor(word) => {
                 let id = &f.entry.facts.image_id;
@@ -248,9 +256,15 @@ pub fn facts(f: &Found) -> Value {
         "ports": ports(f),
         "memory": seen.memory.map(|(used, _)| used),
         "memory_limit": seen.memory.and_then(|(_, limit)| limit),
+        "labels": labels(spec.as_deref()),
         "rootfs": spec.as_ref().map(|s| s.rootfs.to_string_lossy().into_owned()),
         "command": spec.as_ref().map(|s| s.command.iter().map(lossy).collect::<Vec<_>>()),
     })
+}
+
+fn labels(spec: Option<&Spec>) -> Value {
+    let all = spec.into_iter().flat_map(|s| &s.labels);
+    all.map(|(key, value)| (key.clone(), Value::from(value.as_str()))).collect()
 }
 
 fn report_of(f: &Found) -> u32 {

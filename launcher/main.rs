@@ -218,6 +218,9 @@ fn run_container(
     json: bool,
 ) -> Result<i32> {
     warn(&record::sweep());
+    if let (true, Some(name)) = (spec.replace, &spec.name) {
+        end::remove(std::slice::from_ref(name), true, false, &mut std::io::sink())?;
+    }
     let mut plan = plan::plan(spec, &host())?;
     plan.asked_for(words);
     warn(&plan.warnings);

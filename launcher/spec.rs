@@ -1,8 +1,11 @@
 //! What the user asked for: plain data, filled by the command line (and later by
 //! config.json), without a look at the host. `plan` turns it into steps.
 
+mod network;
+
+pub use network::{Net, NetOptions, Port, UserMode};
+
 use crate::image::Wishes;
-use core::net::{IpAddr, Ipv4Addr};
 use std::ffi::OsString;
 use std::path::PathBuf;
 
@@ -29,6 +32,10 @@ pub struct Spec {
     pub workdir: Option<PathBuf>,
     /// The container's own, by which other commands find it; checked by `record::name`.
     pub name: Option<String>,
+    /// A container of this name gives way, whether it runs or not.
+    pub replace: bool,
+    /// `--label`, for those who list containers.
+    pub labels: Vec<(String, String)>,
     /// At most 64 bytes (HOST_NAME_MAX); the container's name where absent.
     pub hostname: Option<String>,
     /// Outlive the launcher, with output to a log.
@@ -202,59 +209,6 @@ pub enum Swap {
     /// Memory and swap together, bytes.
     Total(u64),
     Unlimited,
-}
-
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub enum Net {
-    /// A network namespace with nothing but loopback.
-    #[default]
-    None,
-    /// The caller's network.
-    Host,
-    /// One that exists, by its file (`ip netns`, /proc/PID/ns/net).
-    Namespace(PathBuf),
-    /// A network of its own, carried by this program in the caller's name.
-    UserMode(UserMode),
-    /// The network of another container.
-    Container(String),
-    /// On these bridges of ours, each the name of a link; never empty.
-    Bridge(Vec<String>),
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum UserMode {
-    Pasta,
-    Slirp,
-}
-
-/// What goes with `Net`.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct NetOptions {
-    pub ports: Vec<Port>,
-    /// Name servers and search list in place of the host's.
-    pub dns: Vec<IpAddr>,
-    pub search: Vec<String>,
-    /// `--add-host`; no address: the host's, on the bridge.
-    pub hosts: Vec<(String, Option<IpAddr>)>,
-    /// On the first bridge, as are the next two.
-    pub ip: Option<Ipv4Addr>,
-    pub mac: Option<[u8; 6]>,
-    /// For a bridge that is not there yet: first address and length of its prefix.
-    pub subnet: Option<(Ipv4Addr, u8)>,
-    pub ipv6: bool,
-    /// Without a way out, and no way in.
-    pub internal: bool,
-}
-
-/// One port of the container, published.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Port {
-    pub udp: bool,
-    /// The host's address; None: all of them.
-    pub ip: Option<IpAddr>,
-    /// The first free one of these, both ends included; None: any.
-    pub outside: Option<(u16, u16)>,
-    pub inside: u16,
 }
 
 /// Which user namespace, in podman's words.

@@ -20,7 +20,8 @@ pub static PS: Verb = Verb {
           is what is used of the limit, where there is one; PORTS, if any has some, what\n\
           is published: the host's address and port, then the port inside.\n\
           --filter name=TEXT (in it; ^TEXT$ is all of it), status=running, paused or\n\
-          ended (exited), exited=CODE, ancestor=ROOTFS; of one key any, of several all.\n\
+          ended (exited), exited=CODE, label=KEY[=VALUE], ancestor=ROOTFS; of one key any,\n\
+          of several all.\n\
           --format '{{.Names}}\\t{{.Status}}' is a line for each, with 'table ' before it\n\
           in columns; the fields are those of --json, and docker's.",
     options: &[
@@ -75,10 +76,14 @@ fn some(t: &Taken) -> Result<Option<Vec<String>>> {
 }
 
 fn filter(given: Given) -> Result<Filter> {
-    let wrong = || given.bad("name=, id=, status=, exited= or ancestor= are known");
+    let wrong = || given.bad("name=, id=, status=, exited=, label= or ancestor= are known");
     let (key, value) = given.text()?.split_once('=').ok_or_else(wrong)?;
     Ok(match key {
         "name" | "id" => Filter::Name(value.to_owned()),
+        "label" => match value.split_once('=') {
+            Some((key, value)) => Filter::Label(key.to_owned(), Some(value.to_owned())),
+            None => Filter::Label(value.to_owned(), None),
+        },
         "ancestor" => Filter::Ancestor(value.to_owned()),
         "exited" => Filter::Code(value.parse().map_err(|_| given.bad("not a status"))?),
         "status" => Filter::State(match value {

@@ -2,7 +2,7 @@
 //! all made from it; an option is added here and nowhere else.
 
 use crate::cli::given::Given;
-use crate::cli::{limits, mount, mounts, net, process, rights, userns};
+use crate::cli::{docker, limits, mount, mounts, net, process, rights, userns};
 use crate::error::{Error, Result};
 use crate::spec::{Net, Spec, Tty};
 
@@ -18,6 +18,9 @@ pub struct Draft {
     pub keep: Option<bool>,
     /// --log-opt max-size
     pub log_size: Option<u64>,
+    /// --cpu-quota and --cpu-period, microseconds.
+    pub quota: Option<u64>,
+    pub period: Option<u64>,
 }
 
 impl Draft {
@@ -30,6 +33,8 @@ impl Draft {
             json: false,
             keep: None,
             log_size: None,
+            quota: None,
+            period: None,
         }
     }
 }
@@ -78,7 +83,7 @@ use Group::*;
 
 /// All rows, of this file and of others.
 pub fn all() -> impl Iterator<Item = &'static Flag> {
-    FLAGS.iter().chain(rights::FLAGS)
+    FLAGS.iter().chain(rights::FLAGS).chain(docker::FLAGS)
 }
 
 /// The row that has this spelling, dashes included.
@@ -559,6 +564,6 @@ fn set<T>(place: &mut T, value: T) -> Result<()> {
     Ok(())
 }
 
-fn always(on: bool, why: &str) -> Result<()> {
+pub fn always(on: bool, why: &str) -> Result<()> {
     if on { Ok(()) } else { Err(Error::new(why)) }
 }

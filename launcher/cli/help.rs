@@ -64,8 +64,8 @@ pub fn overview() -> String {
     let images = flags::all().filter(|f| f.group == Group::Images);
     let names: Vec<&str> = images.map(|f| f.names).collect();
     let _ = writeln!(text, "\nArchives (launch help images): {}", names.join(" "));
-    let first = |f: &'static Flag| f.names.split(' ').next().unwrap_or_default();
-    let further = flags::all().filter(|f| f.group == Group::Further).map(first);
+    let long = |f: &'static Flag| f.names.split(' ').find(|n| n.len() > 2).unwrap_or_default();
+    let further = flags::all().filter(|f| f.group == Group::Further).map(long);
     fill(&mut text, "Further, see launch help OPTION:", further);
     let accepted = flags::all().filter(|f| f.group == Group::Accepted);
     let names: Vec<&str> =
@@ -147,9 +147,8 @@ mod tests {
         }
         assert!(text.lines().count() <= 84, "{}", text.lines().count());
         for flag in flags::all() {
-            let shown = flag.names.split(' ').all(|n| {
-                text.contains(n) || n == "--memory" || n == "--network" || n == "--interactive"
-            });
+            let unsaid = ["--memory", "--network", "--interactive", "--quiet", "-l"];
+            let shown = flag.names.split(' ').all(|n| text.contains(n) || unsaid.contains(&n));
             let hidden = matches!(flag.group, Group::Hidden | Group::More);
             assert_eq!(shown, !hidden, "{}", flag.names);
             let topics: String = TOPICS.iter().map(|(_, text)| *text).collect();

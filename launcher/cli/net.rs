@@ -156,6 +156,23 @@ pub fn search(draft: &mut Draft, given: Given) -> Result<()> {
     Ok(())
 }
 
+/// As in resolv.conf(5): `ndots:2`.
+pub fn dns_option(draft: &mut Draft, given: Given) -> Result<()> {
+    let text = given.text()?;
+    if text.is_empty() || !text.bytes().all(|b| b.is_ascii_graphic()) {
+        return Err(given.bad("not an option of resolv.conf, such as ndots:2"));
+    }
+    draft.spec.net_options.dns_options.push(text.to_owned());
+    Ok(())
+}
+
+pub fn alias(draft: &mut Draft, given: Given) -> Result<()> {
+    let text = given.text()?;
+    host_name(given, text)?;
+    draft.spec.net_options.aliases.push(text.to_owned());
+    Ok(())
+}
+
 /// `NAME:IP`, the IP of version 6 with or without brackets, or `host-gateway`.
 pub fn add_host(draft: &mut Draft, given: Given) -> Result<()> {
     let text = given.text()?;
@@ -275,6 +292,7 @@ fn wants_bridge(options: &NetOptions) -> impl Iterator<Item = &'static str> {
         (options.subnet.is_some(), "--subnet"),
         (options.ipv6, "--ipv6"),
         (options.internal, "--internal"),
+        (!options.aliases.is_empty(), "--network-alias"),
     ];
     given.into_iter().filter(|(given, _)| *given).map(|(_, name)| name)
 }

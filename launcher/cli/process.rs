@@ -206,6 +206,8 @@ pub fn security_opt(draft: &mut Draft, given: Given) -> Result<()> {
     match (name, value) {
         ("no-new-privileges", None | Some("true")) => spec.new_privileges = false,
         ("no-new-privileges", Some("false")) => spec.new_privileges = true,
+        // There is nothing of either.
+        ("label", Some("disable")) | ("apparmor", Some("unconfined")) => {}
         ("seccomp", Some("unconfined")) => spec.seccomp = Seccomp::Unconfined,
         ("seccomp", Some("default" | "builtin")) => spec.seccomp = Seccomp::Default,
         ("seccomp", Some(path)) => {

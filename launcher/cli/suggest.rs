@@ -1,7 +1,7 @@
 //! The nearest known word to a mistyped one.
 
 /// Options of bwrap, systemd-nspawn, unshare, docker and podman, and ours for the same.
-const ELSEWHERE: [(&str, &str); 18] = [
+const ELSEWHERE: [(&str, &str); 28] = [
     ("--bind", "-v SRC:DST"),
     ("--ro-bind", "-v SRC:DST:ro"),
     ("--bind-ro", "-v SRC:DST:ro"),
@@ -10,8 +10,6 @@ const ELSEWHERE: [(&str, &str); 18] = [
     ("--uid", "--user"),
     ("--gid", "--user USER:GROUP"),
     ("--directory", "ROOTFS itself, with no option before it"),
-    ("--cpu-quota", "--cpus"),
-    ("--cpu-period", "--cpus"),
     ("--overlay", "--ephemeral"),
     ("--expose", "-p HOST:CONTAINER"),
     ("--volumes-from", "-v, with the same SRC"),
@@ -19,6 +17,18 @@ const ELSEWHERE: [(&str, &str); 18] = [
     ("--ipc", OWN),
     ("--uts", OWN),
     ("--cgroupns", OWN),
+    ("--attach", "always so without -d"),
+    ("-a", "always so without -d"),
+    ("--gpus", "--device /dev/..., one for each that its driver makes"),
+    ("--link", "a bridge: containers on one find each other by name"),
+    ("--ip6", "--ip: the last part is the same"),
+    ("--publish-all", "-p PORT for each"),
+    ("-P", "-p PORT for each"),
+    ("--memory-reservation", "--mem alone: there is no soft limit"),
+    ("--cgroup-parent", "the cgroup that launch is started in"),
+    ("--timeout", "timeout SECS launch ..."),
+    ("--domainname", "--hostname NAME.DOMAIN"),
+    ("--health-cmd", "launch exec NAME COMMAND, called by whoever wants to know"),
     ("--unshare-net", "--net none, which is the default"),
 ];
 

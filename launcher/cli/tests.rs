@@ -1,5 +1,6 @@
 //! Command lines, good and bad, and what becomes of them.
 
+mod docker;
 mod network;
 mod refused;
 

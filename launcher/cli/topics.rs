@@ -73,6 +73,8 @@ outside reach them, but for published ports:
   --ipv6                          ... IPv6, too, with a range below fd00::/8
   --internal                      ... no way to the outside, and none in
   --dns IP, --dns-search DOMAIN   in place of what the host's resolv.conf says
+  --dns-option, --dns-opt OPTION  beside it: ndots:2
+  --network-alias NAME            one more name, for others on its bridges
   --add-host NAME:IP              in /etc/hosts
 
 /etc/hosts, /etc/hostname and /etc/resolv.conf are mounted over those of ROOTFS.

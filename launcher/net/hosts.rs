@@ -105,6 +105,7 @@ pub struct Resolver<'a> {
     pub host: &'a str,
     pub dns: &'a [IpAddr],
     pub search: &'a [String],
+    pub options: &'a [String],
     /// The host's loopback is the container's, too.
     pub same_loopback: bool,
 }
@@ -132,6 +133,9 @@ impl Resolver<'_> {
         }
         if !self.search.is_empty() {
             let _ = writeln!(out, "search {}", self.search.join(" "));
+        }
+        for option in self.options {
+            let _ = writeln!(out, "options {option}");
         }
         out
     }
@@ -167,7 +171,7 @@ mod tests {
     #[test]
     fn the_hosts_resolvers_less_its_own() {
         let host = "# made by dhcp\nnameserver 127.0.0.1\nnameserver 192.0.2.7\n nameserver ::1\nsearch a.example b.example\noptions ndots:2\nnameserver fe80::1%eth0\n";
-        let none = Resolver { host, dns: &[], search: &[], same_loopback: false };
+        let none = Resolver { host, dns: &[], search: &[], options: &[], same_loopback: false };
         assert_eq!(
             none.text(),
             "nameserver 192.0.2.7\nsearch a.example b.example\noptions ndots:2\n"
@@ -176,6 +180,9 @@ mod tests {
         let search = ["c.example".to_owned()];
         let asked = Resolver { dns: &dns, search: &search, ..none };
         assert_eq!(asked.text(), "options ndots:2\nnameserver 9.9.9.9\nsearch c.example\n");
+        let more = ["rotate".to_owned()];
+        let more = Resolver { options: &more, ..asked };
+        assert!(more.text().ends_with("search c.example\noptions rotate\n"));
         let same = Resolver { dns: &[], search: &[], same_loopback: true, ..asked };
         assert_eq!(same.text().matches("nameserver").count(), 4);
     }

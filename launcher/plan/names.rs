@@ -68,7 +68,8 @@ impl Builder<'_> {
         if all {
             self.provide("/etc/hostname", Some(format!("{hostname}\n")), false)?;
         }
-        let must = !options.dns.is_empty() || !options.search.is_empty();
+        let given = [options.search.is_empty(), options.dns_options.is_empty()];
+        let must = !options.dns.is_empty() || given.contains(&false);
         if all || must {
             let others = if must { None } else { self.others("/etc/resolv.conf")? };
             let text = others.unwrap_or_else(|| self.resolver());
@@ -123,8 +124,9 @@ impl Builder<'_> {
         };
         let same_loopback = own.is_some() || self.spec.net == Net::Host;
         let host = own.unwrap_or_else(|| hosts::resolv_conf(same_loopback));
-        let (dns, search) = (&options.dns, &options.search);
-        let mut text = hosts::Resolver { host: &host, dns, search, same_loopback }.text();
+        let (dns, search, options) = (&options.dns, &options.search, &options.dns_options);
+        let resolver = hosts::Resolver { host: &host, dns, search, options, same_loopback };
+        let mut text = resolver.text();
         if let Net::UserMode(program) = self.spec.net
             && !text.contains("nameserver")
         {

@@ -21,6 +21,7 @@ pub fn wanted(spec: &Spec, host: &Host, id: &str, hostname: &str) -> Result<Opti
     if hostname != id {
         names.push(id.to_owned());
     }
+    names.extend(spec.net_options.aliases.iter().cloned());
     Ok(Some(Wanted {
         id: id.to_owned(),
         names,

@@ -1,6 +1,6 @@
 //! What scripts ask of `launch ps` and `launch inspect`.
 
-use super::living::{state, verb};
+use super::living::{facts, state, verb};
 use crate::common::*;
 
 #[test]
@@ -46,4 +46,23 @@ fn filters_and_templates() {
         verb(&["ps", "--filter", bad]).fails(125, &["--filter '"]);
     }
     verb(&["rm", "-fv", "l1", "l2", "other"]).ok();
+}
+
+#[test]
+fn labels_and_names_that_give_way() {
+    let Some(s) = Sandbox::new() else { return };
+    let start = ["-d", "--name", "lab", "-l", "tier=front", "--label", "plain", "--replace"];
+    s.run(&start, &["sleep", "60"]).ok();
+    let first = facts("lab")["pid"].clone();
+    assert_eq!(facts("lab")["labels"], serde_json::json!({"tier": "front", "plain": ""}));
+    for (filter, found) in
+        [("tier=front", "lab"), ("plain", "lab"), ("tier=back", ""), ("other", "")]
+    {
+        let filter = format!("label={filter}");
+        assert_eq!(verb(&["ps", "-q", "--filter", &filter]).ok(), found, "{filter}");
+    }
+    assert_eq!(verb(&["inspect", "-f", "{{.Config.Labels.tier}}", "lab"]).ok(), "front");
+    assert_eq!(s.run(&start, &["sleep", "60"]).ok(), "lab");
+    assert_ne!(facts("lab")["pid"], first);
+    verb(&["rm", "-f", "lab"]).ok();
 }

@@ -204,7 +204,7 @@ const BAD_OPTIONS: &[(&[&str], &str)] = &[
     (&["--cap-add", ""], "no capability is called ''"),
     (&["--cap-drop", "CHOWN,,KILL"], "no capability is called ''"),
     (&["--cap-add", "BPF", "--cap-drop", "cap_bpf"], "BPF is both in --cap-add and in --cap-drop"),
-    (&["--security-opt", "apparmor=unconfined"], "unknown (seccomp=FILE"),
+    (&["--security-opt", "apparmor=docker"], "unknown (seccomp=FILE"),
     (&["--security-opt", "no-new-privileges=maybe"], "unknown (seccomp=FILE"),
     (&["--security-opt", "seccomp"], "unknown (seccomp=FILE"),
     (&["--security-opt", "seccomp="], "the profile's path is empty"),
