@@ -54,6 +54,8 @@ pub struct Skipped {
     pub devices: u64,
     pub owners: u64,
     pub attributes: u64,
+    /// The archive may have been cut off between two entries.
+    pub end: bool,
 }
 
 pub struct Unpacker<'a> {
@@ -122,6 +124,7 @@ pub fn unpack<I: Input>(
     }
     let offset = reader.offset();
     unpacker.finish().map_err(|(path, e)| failure(offset, &path, e.into()))?;
+    unpacker.skipped.end = !reader.marked();
     Ok(unpacker.skipped)
 }
 

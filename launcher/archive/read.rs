@@ -50,15 +50,22 @@ pub struct Reader<I: Input> {
     left: u64,
     pad: u64,
     ended: bool,
+    /// By a block of zeros, and not only by the end of the file.
+    marked: bool,
 }
 
 impl<I: Input> Reader<I> {
     pub fn new(input: I) -> Reader<I> {
-        Reader { input, offset: 0, left: 0, pad: 0, ended: false }
+        Reader { input, offset: 0, left: 0, pad: 0, ended: false, marked: false }
     }
 
     pub fn offset(&self) -> u64 {
         self.offset
+    }
+
+    /// At the end: it was said to be the end, or else something may be missing.
+    pub fn marked(&self) -> bool {
+        self.marked
     }
 
     pub fn broken(&self, why: impl Into<String>) -> Problem {
@@ -292,6 +299,7 @@ impl<I: Input> Reader<I> {
         }
         self.offset += filled as u64;
         if filled == 0 || block.iter().all(|b| *b == 0) {
+            self.marked |= filled > 0;
             self.ended = true;
             return Ok(None);
         }

@@ -25,19 +25,68 @@ impl Compression {
             _ => Compression::None,
         }
     }
+
+    pub fn name(self) -> &'static str {
+        match self {
+            Compression::None => "plain",
+            Compression::Gzip => "gzip",
+            Compression::Zstd => "zstd",
+            Compression::Xz => "xz",
+        }
+    }
 }
 
 /// The contents of a compressed file; several that were put behind each other are one.
 pub fn decompress<'a, I: Input + 'a>(compression: Compression, input: I) -> Box<dyn Read + 'a> {
     match compression {
         Compression::None => Box::new(input),
-        Compression::Gzip => Box::new(flate2::bufread::MultiGzDecoder::new(input)),
+        Compression::Gzip => {
+            Box::new(Gzip { member: Some(flate2::bufread::GzDecoder::new(input)) })
+        }
         Compression::Zstd => {
             Box::new(Zstd { input, decoder: zstd_safe::DCtx::create(), in_frame: false })
         }
         Compression::Xz => {
             Box::new(lzma_rust2::XzReader::new_mem_limit(input, true, XZ_MEMORY_KIB))
         }
+    }
+}
+
+/// All members of a gzip file. Zeros may follow, as gzip(1) has it: tapes have blocks.
+struct Gzip<I> {
+    /// None at the end.
+    member: Option<flate2::bufread::GzDecoder<I>>,
+}
+
+impl<I: Input> Read for Gzip<I> {
+    fn read(&mut self, out: &mut [u8]) -> Result<usize> {
+        while let Some(decoder) = &mut self.member {
+            let n = decoder.read(out)?;
+            if n > 0 || out.is_empty() {
+                return Ok(n);
+            }
+            let Some(ended) = self.member.take() else { break };
+            let mut input = ended.into_inner();
+            if input.fill_buf()?.first() == Some(&0) {
+                zeros(&mut input)?;
+            }
+            if !input.fill_buf()?.is_empty() {
+                self.member = Some(flate2::bufread::GzDecoder::new(input));
+            }
+        }
+        Ok(0)
+    }
+}
+
+/// Passes over them, to the end or to what is none.
+fn zeros(input: &mut impl Input) -> Result<()> {
+    loop {
+        let there = input.fill_buf()?;
+        let n = there.iter().take_while(|b| **b == 0).count();
+        if n == 0 {
+            return Ok(());
+        }
+        input.consume(n);
     }
 }
 
@@ -58,9 +107,10 @@ impl<I: Input> Read for Zstd<I> {
                 break;
             }
             let (mut from, mut to) = (InBuffer::around(there), OutBuffer::around(&mut *out));
-            let left = self.decoder.decompress_stream(&mut to, &mut from).map_err(|code| {
-                Error::other(format!("broken zstd data: {}", zstd_safe::get_error_name(code)))
-            })?;
+            let left = self
+                .decoder
+                .decompress_stream(&mut to, &mut from)
+                .map_err(|code| Error::other(zstd_safe::get_error_name(code)))?;
             let (made, used) = (to.pos(), from.pos());
             self.input.consume(used);
             // 0 at the end of a frame of which everything is given out.

@@ -29,7 +29,7 @@ pub fn mount(file: &OwnedFd, fstype: &CStr, shown: &str) -> Result<OwnedFd> {
         let error = Error::os(format!("{shown}: mount it as {kind}"), e);
         match e {
             Errno::NODEV => error.hint(format!("this kernel has no {kind} (modprobe {kind})")),
-            Errno::INVAL | Errno::IO | Errno::UCLEAN => {
+            Errno::INVAL | Errno::IO | Errno::UCLEAN | Errno::BADMSG => {
                 error.hint("the image is damaged, or newer than the kernel")
             }
             _ => error,

@@ -62,6 +62,7 @@ pub fn describe(
             Error::new(format!("{shown}: the image is for {own}, this machine is {wanted}"));
         return Err(match choice.platform {
             Some(_) => Error::new(format!("{shown}: the image is for {own}, not for {wanted}")),
+            None if own.os != wanted.os => error,
             None => error.hint(format!("--platform {own} takes it all the same, for an emulator")),
         });
     }

@@ -1,6 +1,9 @@
 //! What the process may do, and what it may say.
 
+use super::process::filter;
 use super::*;
+use crate::seccomp::bpf;
+use crate::seccomp::table::Arch;
 
 #[test]
 fn the_process_may_do_little() {

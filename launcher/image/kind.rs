@@ -26,10 +26,9 @@ pub fn of(head: &[u8], shown: &str) -> Result<Kind> {
     if at(1024, &[0xe2, 0xe1, 0xf5, 0xe0]) {
         return Ok(Kind::Disk(c"erofs"));
     }
-    let first = head.first_chunk::<512>();
-    if first.is_some_and(|block| header::has_checksum(block) || block.iter().all(|b| *b == 0))
-        || at(257, b"ustar")
-    {
+    // One of nothing is zeros; but so is the first block of a disk.
+    let empty = head.len() >= 512 && head.iter().all(|b| *b == 0);
+    if head.first_chunk().is_some_and(header::has_checksum) || empty || at(257, b"ustar") {
         return Ok(Kind::Tar(Compression::None));
     }
     let error = |what: &str| Error::new(format!("{shown}: {what}"));
@@ -65,6 +64,10 @@ mod tests {
         erofs[1024..1028].copy_from_slice(&[0xe2, 0xe1, 0xf5, 0xe0]);
         erofs[0] = 1;
         assert_eq!(of(&erofs, "x").expect("erofs"), Kind::Disk(c"erofs"));
+        assert_eq!(of(&[0; 1024], "x").expect("tar"), Kind::Tar(Compression::None));
+        let mut ext = vec![0; 2000];
+        ext[1080..1082].copy_from_slice(&[0x53, 0xef]);
+        assert!(of(&ext, "x").expect_err("refused").to_string().contains("an ext file system"));
         for (head, said) in [
             (&b""[..], "x: an empty file"),
             (b"BZh9", "bzip2"),

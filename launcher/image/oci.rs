@@ -176,7 +176,10 @@ fn for_platform(mut found: Vec<Candidate>, shown: &str, choice: &Choice) -> Resu
             .hint(format!("launch import --ref NAME takes one: {}", names.join(", "))));
     }
     found.pop().ok_or_else(|| {
-        Error::new(format!("{shown}: no image for {wanted} in it"))
-            .hint(format!("it has {}; --platform takes another one", there.join(", ")))
+        let error = Error::new(format!("{shown}: no image for {wanted} in it"));
+        match there.as_slice() {
+            [] => Error::new(format!("{shown}: no image in it")),
+            _ => error.hint(format!("it has {}; --platform takes another one", there.join(", "))),
+        }
     })
 }

@@ -73,6 +73,8 @@ impl Work<'_> {
         let source =
             layer::Source { part, shown: self.shown, digest: None, diff: None, layer: false };
         let unpacked = self.unpack(source, &[], None, &limits, 0, total)?;
+        // Of a layer the digest says so.
+        self.skipped.end = unpacked.skipped.end;
         let record = Record {
             id: unpacked.diff,
             layers: vec![unpacked.id],
@@ -180,8 +182,11 @@ impl Work<'_> {
     }
 
     pub fn warnings(&self) -> Vec<String> {
-        let Skipped { devices, owners, attributes } = self.skipped;
+        let Skipped { devices, owners, attributes, end } = self.skipped;
         let mut said = Vec::new();
+        if end {
+            said.push(format!("{}: it has no end mark, as if it were cut off", self.shown));
+        }
         if devices > 0 {
             said.push(format!(
                 "{}: {devices} devices left out, which only root can make",
