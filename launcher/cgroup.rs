@@ -9,6 +9,7 @@ mod change;
 pub mod devices;
 mod end;
 pub mod freeze;
+mod io;
 mod limits;
 mod probe;
 mod usage;
@@ -154,7 +155,9 @@ fn absent(want: &Want) -> Unmet {
     let c = want.controller;
     let table = read(Path::new("/proc/cgroups")).unwrap_or_default();
     let table = String::from_utf8_lossy(&table).into_owned();
-    let row = table.lines().map(|l| l.split_whitespace().collect::<Vec<_>>()).find(|r| r[0] == c);
+    let name = if c == "io" { "blkio" } else { c };
+    let row =
+        table.lines().map(|l| l.split_whitespace().collect::<Vec<_>>()).find(|r| r[0] == name);
     let (reason, hint) = match row.as_deref() {
         Some([_, _, _, "0"]) => (
             format!("the {c} controller is switched off in this kernel"),
@@ -182,6 +185,7 @@ fn config(controller: &str) -> &'static str {
         "cpu" => "CONFIG_CGROUP_SCHED",
         "pids" => "CONFIG_CGROUP_PIDS",
         "devices" => "CONFIG_CGROUP_DEVICE",
+        "io" => "CONFIG_BLK_CGROUP",
         _ => "CONFIG_CPUSETS",
     }
 }

@@ -209,5 +209,11 @@ fn limits(l: &Limits) -> Value {
         "cpu_weight": l.cpu_weight,
         "pids": l.pids,
         "cpuset_cpus": l.cpuset_cpus,
+        "memory_reservation": l.memory_reservation,
+        "io": l.io.iter().map(|io| json!({
+            "device": io.device.to_string_lossy(),
+            "kind": format!("{:?}", io.kind),
+            "rate": io.rate,
+        })).collect::<Vec<_>>(),
     })
 }

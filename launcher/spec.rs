@@ -1,8 +1,10 @@
 //! What the user asked for: plain data, filled by the command line (and later by
 //! config.json), without a look at the host. `plan` turns it into steps.
 
+mod limits;
 mod network;
 
+pub use limits::{IoLimit, IoRate, Limits, Swap};
 pub use network::{Net, NetOptions, Port, UserMode};
 
 use crate::image::Wishes;
@@ -186,31 +188,6 @@ pub struct TmpfsFlags {
     pub read_only: bool,
 }
 
-/// None: no limit asked for.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct Limits {
-    /// Bytes.
-    pub memory: Option<u64>,
-    /// Docker's meaning: memory plus swap, in bytes. Default: equal to `memory`, so no swap.
-    pub memory_swap: Option<Swap>,
-    /// Thousandths of a processor: `--cpus 0.5` is 500.
-    pub cpus_milli: Option<u64>,
-    /// Docker's scale, 2 to 262144, 1024 is normal.
-    pub cpu_shares: Option<u64>,
-    /// cgroup v2's scale, 1 to 10000, 100 is normal.
-    pub cpu_weight: Option<u64>,
-    pub pids: Option<u64>,
-    /// List form of cpuset(7), syntax already checked: `0-2,7`.
-    pub cpuset_cpus: Option<String>,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub enum Swap {
-    /// Memory and swap together, bytes.
-    Total(u64),
-    Unlimited,
-}
-
 /// Which user namespace, in podman's words.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum UserNs {
@@ -337,12 +314,6 @@ pub enum Fault {
     Kill(usize),
     /// The step does nothing and says that it succeeded.
     Skip(usize),
-}
-
-impl Limits {
-    pub fn any(&self) -> bool {
-        *self != Limits::default()
-    }
 }
 
 impl Spec {

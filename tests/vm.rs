@@ -131,7 +131,7 @@ fn containers(name: &str, options: &[&str], filter: &[&str]) -> Result<()> {
         let launch = concat!(env!("CARGO_BIN_EXE_launch"), ":/usr/bin/launch");
         let memory = (384 + 3 * size).to_string();
         let mut args =
-            vec!["-M", &memory, "-t", "1800", "-m", "overlay,veth,bridge,tun", "-f", launch];
+            vec!["-M", &memory, "-t", "1800", "-m", "overlay,veth,bridge,tun,brd", "-f", launch];
         args.extend(["-e", "LAUNCH_VM=1", "-e", "LAUNCH_BIN=/usr/bin/launch"]);
         args.extend(options);
         args.extend(["--", &exe, "--test-threads=1"]);

@@ -1,9 +1,9 @@
 //! The limits of a `Spec` as a list of wishes, one per controller file family, with
 //! every value that the kernel would refuse anywhere refused here. Pure.
 
-use super::Write;
+use super::{Write, io};
 use crate::error::{Error, Result};
-use crate::spec::{DeviceRule, Limits, Swap};
+use crate::spec::{DeviceRule, IoLimit, Limits, Swap};
 use std::path::PathBuf;
 
 /// One option of the user's, and what it asks of which controller.
@@ -40,8 +40,11 @@ pub(super) enum Value {
         shares: u64,
         weight: u64,
     },
+    /// Bytes.
+    Reservation(u64),
     Pids(u64),
     Cpuset(String),
+    Io(IoLimit),
     Devices(Vec<DeviceRule>),
 }
 
@@ -58,6 +61,7 @@ const QUOTA_MAX: u64 = 1 << 43;
 pub(super) fn wants(limits: &Limits) -> Result<Vec<Want>> {
     let mut list = Vec::new();
     memory(limits, &mut list)?;
+    list.extend(reservation(limits));
     if let Some(milli) = limits.cpus_milli {
         let asked = format!("--cpus {}", decimal(milli));
         let period = if milli < 10 { LONG_PERIOD } else { PERIOD };
@@ -86,6 +90,7 @@ pub(super) fn wants(limits: &Limits) -> Result<Vec<Want>> {
         let value = Value::Cpuset(cpus.clone());
         list.push(Want { controller: "cpuset", option: "--cpuset-cpus", asked, value });
     }
+    list.extend(limits.io.iter().map(io::want));
     Ok(list)
 }
 
@@ -111,6 +116,13 @@ fn memory(limits: &Limits, list: &mut Vec<Want>) -> Result<()> {
     let value = Value::Memory { limit, swap };
     list.push(Want { controller: "memory", option: "--mem", asked, value });
     Ok(())
+}
+
+fn reservation(limits: &Limits) -> Option<Want> {
+    let bytes = limits.memory_reservation?;
+    let option = "--memory-reservation";
+    let (asked, value) = (format!("{option} {}", size(bytes)), Value::Reservation(bytes));
+    Some(Want { controller: "memory", option, asked, value })
 }
 
 fn weight(limits: &Limits, list: &mut Vec<Want>) -> Result<()> {

@@ -76,8 +76,9 @@ fn from(file: &str) -> Result<Layout> {
 impl Layout {
     /// The version 1 hierarchy that carries `controller`.
     pub(super) fn v1_of(&self, controller: &str) -> Option<Hierarchy> {
+        let name = if controller == "io" { "blkio" } else { controller };
         let line = own_lines(&self.own)
-            .find(|(names, _)| names.split(',').any(|n| n == controller) && !names.is_empty())?;
+            .find(|(names, _)| names.split(',').any(|n| n == name) && !names.is_empty())?;
         self.hierarchy(line)
     }
 

@@ -2,7 +2,7 @@
 
 use super::limits::{Value, Want, cpu_list, missing_cpu, size};
 use super::probe::Hierarchy;
-use super::{Cgroups, Memory, Unmet, Write, devices, exists, read, words, writable};
+use super::{Cgroups, Memory, Unmet, Write, devices, exists, io, read, words, writable};
 use crate::error::{Error, Result, describe};
 use crate::spec::Swap;
 use std::path::{Path, PathBuf};
@@ -82,7 +82,12 @@ pub(super) fn limit(want: &Want, parent: &Path, dir: &Path, out: &mut Cgroups) -
             set("cpu.cfs_quota_us", quota.to_string());
         }
         Value::Weight { shares, .. } => set("cpu.shares", shares.to_string()),
+        Value::Reservation(bytes) => set("memory.soft_limit_in_bytes", bytes.to_string()),
         Value::Pids(n) => set("pids.max", n.to_string()),
+        Value::Io(rate) => {
+            let (file, value) = io::throttle(want, rate)?;
+            set(file, value);
+        }
         Value::Devices(rules) => {
             set("devices.deny", "a".to_owned());
             rules.iter().for_each(|rule| set("devices.allow", devices::line(rule)));

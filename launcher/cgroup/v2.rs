@@ -4,7 +4,7 @@
 
 use super::limits::{Value, Want};
 use super::probe::{Hierarchy, Mount};
-use super::{Cgroups, Memory, Unmet, Write, v1, words, writable};
+use super::{Cgroups, Memory, Unmet, Write, io, v1, words, writable};
 use crate::error::{Result, describe};
 use crate::spec::Swap;
 use std::path::{Path, PathBuf};
@@ -282,7 +282,10 @@ pub(super) fn limit(want: &Want, base: &Path, dir: &Path, out: &mut Cgroups) -> 
         }
         Value::Cpus { quota, period } => set("cpu.max", format!("{quota} {period}")),
         Value::Weight { weight, .. } => set("cpu.weight", weight.to_string()),
+        // What is below it is taken from others first.
+        Value::Reservation(bytes) => set("memory.low", bytes.to_string()),
         Value::Pids(n) => set("pids.max", n.to_string()),
+        Value::Io(rate) => set("io.max", io::max(want, rate)?),
         Value::Cpuset(cpus) => {
             let online = PathBuf::from("/sys/devices/system/cpu/online");
             v1::check_cpus(want, cpus, &[base.join("cpuset.cpus.effective"), online])?;

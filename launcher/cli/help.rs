@@ -80,7 +80,7 @@ fn fill<'a>(text: &mut String, heading: &str, words: impl Iterator<Item = &'a st
     for word in words {
         if line.len() + 1 + word.len() > 80 {
             let _ = writeln!(text, "{line}");
-            line = " ".repeat(heading.len());
+            line = "   ".to_owned();
         }
         line += &format!(" {word}");
     }

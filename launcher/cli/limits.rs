@@ -5,7 +5,10 @@ use crate::cli::given::Given;
 use crate::error::{Error, Result};
 use crate::quote::quote;
 use crate::size;
-use crate::spec::Swap;
+use crate::spec::{IoLimit, IoRate, Swap};
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
+use std::path::PathBuf;
 
 /// The least with which the init and a small static program start.
 const MEMORY_LEAST: u64 = 512 << 10;
@@ -103,6 +106,54 @@ pub fn cpuset(draft: &mut Draft, given: Given) -> Result<()> {
     Ok(())
 }
 
+pub fn memory_reservation(draft: &mut Draft, given: Given) -> Result<()> {
+    draft.spec.limits.memory_reservation = Some(memory_size(given)?);
+    Ok(())
+}
+
+pub fn read_bps(draft: &mut Draft, given: Given) -> Result<()> {
+    io(draft, given, IoRate::ReadBytes)
+}
+
+pub fn write_bps(draft: &mut Draft, given: Given) -> Result<()> {
+    io(draft, given, IoRate::WriteBytes)
+}
+
+pub fn read_iops(draft: &mut Draft, given: Given) -> Result<()> {
+    io(draft, given, IoRate::ReadOperations)
+}
+
+pub fn write_iops(draft: &mut Draft, given: Given) -> Result<()> {
+    io(draft, given, IoRate::WriteOperations)
+}
+
+/// `/dev/sda:10M`; the last colon counts, as a device's name may have one.
+fn io(draft: &mut Draft, given: Given, kind: IoRate) -> Result<()> {
+    let bytes = given.value.as_bytes();
+    let at = bytes.iter().rposition(|b| *b == b':');
+    let parts = at.map(|at| (&bytes[..at], OsStr::from_bytes(&bytes[at + 1..])));
+    let Some((device, rate)) = parts.filter(|(device, _)| device.first() == Some(&b'/')) else {
+        return Err(given.bad("not of the form DEVICE:RATE, for example /dev/sda:10M"));
+    };
+    let part = Given { name: given.name, value: rate };
+    let rate = match kind {
+        IoRate::ReadBytes | IoRate::WriteBytes => {
+            size::parse(part.text()?).map_err(|why| given.bad(why))?
+        }
+        _ => part.number(1, u32::MAX.into()).map_err(|_| {
+            given.bad(format!("not a whole number from 1 to {} of operations a second", u32::MAX))
+        })?,
+    };
+    if rate == 0 {
+        return Err(given.bad("0 is not a limit").hint(format!("leave {} away", given.name)));
+    }
+    let device = PathBuf::from(OsStr::from_bytes(device));
+    let io = &mut draft.spec.limits.io;
+    io.retain(|earlier| (&earlier.device, earlier.kind) != (&device, kind));
+    io.push(IoLimit { device, kind, rate });
+    Ok(())
+}
+
 /// What no option can say alone.
 pub fn check(draft: &Draft) -> Result<()> {
     let limits = &draft.spec.limits;
@@ -121,6 +172,12 @@ pub fn check(draft: &Draft) -> Result<()> {
                 .hint("it is memory and swap together; equal to --mem means no swap"));
         }
         _ => {}
+    }
+    if let (Some(memory), Some(kept)) = (limits.memory, limits.memory_reservation)
+        && kept > memory
+    {
+        let (kept, memory) = (size::human(kept), size::human(memory));
+        return Err(Error::new(format!("--memory-reservation {kept} is more than --mem {memory}")));
     }
     if limits.cpu_shares.is_some() && limits.cpu_weight.is_some() {
         return Err(Error::new(

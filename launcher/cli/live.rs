@@ -101,6 +101,11 @@ pub static UPDATE: Verb = Verb {
         "--cpu-weight",
         "--cpuset-cpus",
         "--pids-limit",
+        "--memory-reservation",
+        "--device-read-bps",
+        "--device-write-bps",
+        "--device-read-iops",
+        "--device-write-iops",
     ],
     parse: Parse::Own(update),
 };

@@ -20,6 +20,7 @@ cgroup that exists only as long as the container.
   --cpu-shares 512        weight against others while processors are short
   --cpuset-cpus 0,2-3     only these processors
   --pids-limit 64         processes and threads, launch's init counted
+  --device-write-bps /dev/sda:10M   bytes a second to a disk; also -read-, -iops
 
 Sizes are whole bytes, or have K, M, G or T in either case: powers of 1024, also
 1.5G. As root, a limit that was asked for and cannot be set is an error and

@@ -2,6 +2,7 @@
 //! The same on cgroup v1, on v2 and where some controllers are on each.
 
 use crate::common::*;
+use crate::living::{started, verb};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
@@ -210,6 +211,55 @@ fn all_limits_at_once() {
         show("cpuset/cpuset.cpus", "cpuset.cpus")
     );
     assert_eq!(s.sh(&options, &line).ok(), "67108864\n30\n0");
+}
+
+/// A node of any disk of the host's.
+fn disk(s: &Sandbox) -> Option<String> {
+    let disks = std::fs::read_dir("/sys/block").into_iter().flatten().flatten();
+    let number = disks.filter_map(|d| std::fs::read_to_string(d.path().join("dev")).ok()).next();
+    let number = need(number, "needs a disk")?;
+    let (major, minor) = number.trim().split_once(':').unwrap();
+    let node = s.dir.join("disk");
+    let mut mknod = Command::new("mknod");
+    assert!(mknod.arg(&node).args(["b", major, minor]).status().unwrap().success());
+    Some(node.display().to_string())
+}
+
+#[test]
+fn what_passes_to_a_disk_and_what_memory_others_take_last() {
+    let Some(()) = need_root() else { return };
+    let Some(s) = limited() else { return };
+    let Some(disk) = disk(&s) else { return };
+    let number = std::fs::metadata(&disk).unwrap();
+    let number = std::os::unix::fs::MetadataExt::rdev(&number);
+    let number = format!("{}:{}", rustix::fs::major(number), rustix::fs::minor(number));
+    let [bps, iops] = [format!("{disk}:1M"), format!("{disk}:100")];
+    let options = ["--device-write-bps", "/x:9", "--memory-reservation", "10M"];
+    s.run(&options, &["true"]).fails(125, &["launch: --device-write-bps /x:9: No such file"]);
+    let options = ["--device-write-bps", &bps, "--device-read-iops", &iops];
+    let v1 = ["write_bps", "read_iops"].map(|rate| format!("blkio/blkio.throttle.{rate}_device"));
+    let out = s.sh(&options, &show(&v1.join(" "), "io.max")).ok();
+    let want = match is_v2() {
+        true => format!("{number} rbps=max wbps=1048576 riops=100 wiops=max"),
+        false => format!("{number} 1048576\n{number} 100"),
+    };
+    assert_eq!(out, want);
+    let line = show("memory/memory.soft_limit_in_bytes", "memory.low");
+    assert_eq!(s.sh(&["--memory-reservation", "10M"], &line).ok(), "10485760");
+    s.run(&["--device-write-iops", "/dev/null:5"], &["true"])
+        .fails(125, &["launch: --device-write-iops /dev/null:5: not a block device\nhint: lsblk"]);
+    let mut child = started(&s, "disk", &[], &["sleep", "60"]);
+    verb(&["update", "--device-read-bps", &bps, "disk"]).expect(0);
+    let facts: serde_json::Value = serde_json::from_str(&verb(&["inspect", "disk"]).ok()).unwrap();
+    let cgroups = facts[0]["cgroups"].as_array().unwrap().iter();
+    let files = cgroups.flat_map(|dir| {
+        let dir = std::path::Path::new(dir.as_str().unwrap());
+        ["blkio.throttle.read_bps_device", "io.max"].map(|file| dir.join(file))
+    });
+    let set: String = files.filter_map(|file| std::fs::read_to_string(file).ok()).collect();
+    assert!(set.starts_with(&number) && set.contains("1048576"), "{set}");
+    verb(&["rm", "-f", "disk"]).expect(0);
+    child.wait().unwrap();
 }
 
 #[test]
