@@ -169,9 +169,9 @@ impl Unpacker<'_> {
             return self.root(entry).map_err(at);
         };
         let mark = self.options.layer && name.starts_with(b".wh.");
-        let parent = match self.parent(&entry.path, above) {
-            // Of a directory that the layer has made a file there is nothing to delete.
-            Err(Wrong::Os(Errno::NOTDIR)) if mark => return Ok(()),
+        let parent = match self.parent(&entry.path, above, !mark) {
+            // Of what the layer has made a file, or a link to nothing, there is nothing to delete.
+            Err(Wrong::Os(Errno::NOTDIR | Errno::NOENT)) if mark => return Ok(()),
             parent => parent.map_err(at)?,
         };
         if mark {

@@ -19,8 +19,8 @@ const LINKS_MOST: u32 = 40;
 type Either<T> = std::result::Result<T, std::result::Result<Wrong, Problem>>;
 
 impl Unpacker<'_> {
-    /// The directory that `above` means, made where it is missing.
-    pub fn parent(&mut self, path: &[u8], above: &[Vec<u8>]) -> Result<Path> {
+    /// The directory that `above` means; `make`: where it is missing, else ENOENT.
+    pub fn parent(&mut self, path: &[u8], above: &[Vec<u8>], make: bool) -> Result<Path> {
         let end = path.iter().rposition(|b| *b == b'/').unwrap_or(0);
         // A directory's own name ends with a slash, which would be the wrong one.
         let given = if path.ends_with(b"/") { Vec::new() } else { path[..end].to_vec() };
@@ -30,7 +30,7 @@ impl Unpacker<'_> {
         {
             return Ok(real.clone());
         }
-        let real = self.resolve(above)?;
+        let real = self.resolve(above, make)?;
         if !given.is_empty() {
             self.last_parent = Some((given, real.clone()));
         }
@@ -38,7 +38,7 @@ impl Unpacker<'_> {
     }
 
     /// Directory by directory, links resolved inside the tree.
-    fn resolve(&mut self, names: &[Vec<u8>]) -> Result<Path> {
+    fn resolve(&mut self, names: &[Vec<u8>], make: bool) -> Result<Path> {
         let held = self.tree.held(names);
         let mut real: Path = names[..held].to_vec();
         let mut todo: Path = names[held..].iter().rev().cloned().collect();
@@ -66,7 +66,7 @@ impl Unpacker<'_> {
                 Some(stat) if !is_whiteout(&stat) => return Err(Errno::NOTDIR.into()),
                 there => {
                     drop(dir);
-                    match self.take_from_below(&place, there.is_some())? {
+                    match self.take_from_below(&place, there.is_some(), make)? {
                         Some(target) => target,
                         None => {
                             real = place;
@@ -92,7 +92,12 @@ impl Unpacker<'_> {
 
     /// A directory that this layer has not: as it is below, or a new one. A link's target,
     /// if it is a link there.
-    fn take_from_below(&mut self, place: &[Vec<u8>], deleted: bool) -> Result<Option<Vec<u8>>> {
+    fn take_from_below(
+        &mut self,
+        place: &[Vec<u8>],
+        deleted: bool,
+        make: bool,
+    ) -> Result<Option<Vec<u8>>> {
         let below = self.below.filter(|_| !deleted);
         if let Some(node) = below.and_then(|b| b.find(place)) {
             let name = place.last().map(Vec::as_slice).unwrap_or_default();
@@ -104,6 +109,8 @@ impl Unpacker<'_> {
                 }
                 _ => return Err(Errno::NOTDIR.into()),
             }
+        } else if !make {
+            return Err(Errno::NOENT.into());
         }
         let mut meta = below.and_then(|b| b.meta(place)).unwrap_or_default();
         meta.opaque = deleted;
@@ -205,7 +212,10 @@ impl Unpacker<'_> {
         };
         let target = clean(&entry.link).map_err(|_| absent())?;
         let (target_name, above) = target.split_last().ok_or_else(absent)?;
-        let above = self.resolve(above)?;
+        let above = self.resolve(above, false).map_err(|e| match e {
+            Wrong::Os(Errno::NOENT) => absent(),
+            other => other,
+        })?;
         let target = [above.as_slice(), std::slice::from_ref(target_name)].concat();
         if target == place {
             return Ok(());

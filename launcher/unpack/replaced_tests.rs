@@ -41,3 +41,24 @@ fn what_has_taken_a_directorys_place_counts() {
         assert!(std::fs::symlink_metadata(root.join(gone)).is_err(), "{gone}");
     }
 }
+
+/// A layer that makes a directory a link, with marks for what was in it: umoci's do that.
+#[test]
+fn marks_make_no_directories() {
+    let s = place();
+    let archive = Made::new()
+        .symlink("dir", "nowhere")
+        .file("dir/.wh.file", "")
+        .file("dir/deep/.wh.x", "")
+        .file("none/.wh..wh..opq", "")
+        .file("link/sub/.wh.file", "")
+        .end();
+    unpack_to(&s, &archive, true).expect("unpacked");
+    let names = std::fs::read_dir(s.path().join("root")).expect("root");
+    let mut names: Vec<_> = names.map(|e| e.expect("entry").file_name()).collect();
+    names.sort();
+    assert_eq!(names, ["dir"]);
+    let bad = Made::new().put(Kind::HardLink, "h", "none/f").end();
+    let said = unpack_to(&s, &bad, true).expect_err("no target");
+    assert!(said.contains("a hard link to 'none/f', which is not in the archive"), "{said}");
+}
