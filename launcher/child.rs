@@ -278,12 +278,10 @@ impl Context {
             }
             ChildStep::SetCapabilities { keep } => crate::caps::set(*keep),
             ChildStep::NoNewPrivileges => rustix::thread::set_no_new_privs(true),
-            ChildStep::CloseOnExec { first } => {
+            ChildStep::CloseOnExec { first, now } => {
                 rustix::process::umask(Mode::from_raw_mode(0o022));
                 self.use_terminal()?;
-                self.channel.mark()?;
-                self.done.at_once = sys::close_on_exec_from(*first)?;
-                Ok(())
+                self.let_go_of_descriptors(*first, *now)
             }
             ChildStep::ExecInit { argv } => Err(sys::exec_fd(self.init, argv, self.channel.env())),
             ChildStep::ExecPayload { candidates, argv } => {

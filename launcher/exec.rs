@@ -25,6 +25,8 @@ pub fn plan(exec: &Exec) -> Result<(Spec, Plan)> {
     spec.tty = asked.tty;
     spec.detach = false;
     spec.fault = asked.fault;
+    // Those were of the start's caller.
+    spec.preserve_fds = asked.preserve_fds;
     if asked.user.is_some() {
         spec.user = asked.user.clone();
     }

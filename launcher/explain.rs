@@ -138,7 +138,9 @@ pub fn child_words(step: &ChildStep) -> String {
         }
         ChildStep::SetCapabilities { .. } => "keep only the allowed capabilities".into(),
         ChildStep::NoNewPrivileges => "forbid new privileges".into(),
-        ChildStep::CloseOnExec { first } => format!("leave descriptors 0 to {} only", first - 1),
+        ChildStep::CloseOnExec { first, .. } => {
+            format!("leave descriptors 0 to {} only", first - 1)
+        }
         ChildStep::DieWithParentAgain => {
             "die when the launcher dies (changing ids cleared it)".into()
         }

@@ -303,11 +303,11 @@ impl<'a> Builder<'a> {
         self.settings()?;
         self.child.push(ChildStep::Chdir(c_path(workdir)?));
         self.verify_mounts();
-        self.give_up(who)
+        self.give_up(who, self.spec.no_init)
     }
 
     /// Ids, capabilities, system calls; and the look back. The same for `launch exec`.
-    fn give_up(&mut self, who: &user::Resolved) -> Result<()> {
+    fn give_up(&mut self, who: &user::Resolved, bare: bool) -> Result<()> {
         let keep = kept_capabilities(&self.spec.caps);
         let mut filter = self.filter(keep.unwrap_or(u64::MAX))?;
         self.process_limits()?;
@@ -330,9 +330,12 @@ impl<'a> Builder<'a> {
         if fixed {
             self.child.push(ChildStep::NoNewPrivileges);
         }
-        self.child.push(ChildStep::CloseOnExec { first: 3 + self.spec.preserve_fds as i32 });
         if self.spec.detach {
             self.redirect();
+        }
+        let first = 3 + self.spec.preserve_fds as i32;
+        self.child.push(ChildStep::CloseOnExec { first, now: bare });
+        if self.spec.detach {
             self.child.push(ChildStep::Outlive);
         } else {
             self.child.push(ChildStep::DieWithParentAgain);

@@ -223,9 +223,11 @@ pub enum ChildStep {
         keep: u64,
     },
     NoNewPrivileges,
-    /// From this one on.
+    /// From this one on. Where a name of the image's is to be executed they are closed: it may
+    /// be a link to what procfs has for one of them.
     CloseOnExec {
         first: i32,
+        now: bool,
     },
     /// Changing ids cleared it (prctl(2)).
     DieWithParentAgain,

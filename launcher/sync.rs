@@ -139,6 +139,10 @@ impl Channel {
         let _ = rustix::net::send(self.fd, &data, SendFlags::NOSIGNAL);
     }
 
+    pub fn descriptor(&self) -> BorrowedFd<'_> {
+        self.fd
+    }
+
     /// No longer close-on-exec, so that it shows whether the call that makes all descriptors
     /// so has done anything.
     pub fn mark(&self) -> Result<()> {

@@ -6,7 +6,7 @@ use crate::mount;
 use crate::spec::Rlimit;
 use crate::step::{Harden, Hidden, Setting};
 use crate::sys;
-use rustix::fd::{AsFd, RawFd};
+use rustix::fd::{AsFd, AsRawFd, RawFd};
 use rustix::fs::{AtFlags, FileType, Mode, OFlags};
 use rustix::io::{Errno, Result};
 use std::ffi::{CStr, CString};
@@ -28,7 +28,7 @@ impl Context {
             }
             Harden::ReadOnly(paths) => self.each(paths, mount::protect),
             Harden::Settings(list) => self.set(list),
-            Harden::OomScore(score) => write(sys::borrow(self.proc), c"self/oom_score_adj", score),
+            Harden::OomScore(score) => self.oom_score(score),
             Harden::Limits(limits) => self.limit(limits),
             Harden::Verify { checks, status } => self.verify(checks, *status),
             Harden::VerifyFilter { mode } => verify_filter(*mode),
@@ -112,6 +112,27 @@ impl Context {
     pub(super) fn fails_at(&mut self, index: usize, e: Errno) -> Result<()> {
         self.detail = Some(index);
         Err(e)
+    }
+
+    fn oom_score(&self, score: &CStr) -> Result<()> {
+        let file = c"self/oom_score_adj";
+        if self.proc >= 0 {
+            return write(sys::borrow(self.proc), file, score);
+        }
+        // In a container that is there.
+        write(mount::proc_root(c"/proc")?, file, score)
+    }
+
+    pub(super) fn let_go_of_descriptors(&mut self, first: RawFd, now: bool) -> Result<()> {
+        self.channel.mark()?;
+        self.done.at_once = sys::close_on_exec_from(first)?;
+        if now { sys::close_all_but(first, &mut self.still_needed()) } else { Ok(()) }
+    }
+
+    /// The way to report a failure, and landlock's rules.
+    pub(super) fn still_needed(&self) -> [RawFd; 3] {
+        let (rules, witness) = self.done.rules.unwrap_or((-1, -1));
+        [self.channel.descriptor().as_raw_fd(), rules, witness]
     }
 
     fn set(&mut self, list: &[Setting]) -> Result<()> {

@@ -106,11 +106,13 @@ impl Context {
                 signal == Some(rustix::process::Signal::KILL)
             }
             Check::Hostname(name) => rustix::system::uname().nodename() == name.as_c_str(),
-            Check::Descriptors { from } => {
+            Check::Descriptors { from, closed } => {
                 let size = status.numbers(b"FDSize:").next().unwrap_or(0) as i32;
+                let ours = |fd| !closed || self.still_needed().contains(&fd);
                 // The channel, which was marked, stands for those that poll(2) does not see.
+                let one_by_one = *closed || !self.done.at_once;
                 sys::none_open_but(*from, size, sys::is_close_on_exec)?
-                    && (self.done.at_once || sys::all_go_at_exec(*from, size))
+                    && (!one_by_one || sys::all_go_at_exec(*from, size, ours))
             }
             Check::Limit(limit) => sys::get_limit(limit.resource)? == (limit.soft, limit.hard),
             Check::OomScore(score) => is_oom_score(score)?,

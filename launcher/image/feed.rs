@@ -94,7 +94,9 @@ impl Feed {
             if rustix::process::getppid() != Some(parent) {
                 sys::exit_now(1);
             }
-            sys::close_all_but([part.descriptor(), theirs.as_raw_fd()]);
+            if sys::close_all_but(0, &mut [part.descriptor(), theirs.as_raw_fd()]).is_err() {
+                sys::exit_now(1);
+            }
             let mut file = Hashed::wanted(part, wanted.file || plain && wanted.contents);
             let mut process = Process::new(ring, theirs);
             sys::exit_now(process.serve(&mut file, compression).is_err().into());

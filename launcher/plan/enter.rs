@@ -54,8 +54,9 @@ pub fn enter(found: &Found, spec: &Spec, user_given: bool, host: &Host) -> Resul
     if terminal {
         build.child.push(ChildStep::OpenTerminal { owner: Uid::from_raw(who.uid) });
     }
+    build.oom_score()?;
     build.child.push(ChildStep::Chdir(c_path(&workdir)?));
-    build.give_up(&who)?;
+    build.give_up(&who, true)?;
     build.exec(candidates, &env, true, None)?;
     let enter = HostStep::Enter { name: found.name.clone(), pid, pidfd, kinds };
     let clone = HostStep::Clone { flags: 0, cgroup: None };
@@ -174,7 +175,11 @@ fn cgroups(found: &Found, opened: &mut Vec<OwnedFd>) -> Result<(Vec<usize>, Opti
                 let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
                 unified = Some(rustix::fs::open(dir, flags, Mode::empty()).map_err(failed)?);
             }
-            _ => {
+            None => {
+                let dir = dir.display();
+                return Err(Error::new(format!("{dir} is no longer a cgroup directory")));
+            }
+            Some(false) => {
                 let flags = OFlags::WRONLY | OFlags::CLOEXEC;
                 let file = rustix::fs::open(dir.join("tasks"), flags, Mode::empty());
                 tasks.push(opened.len());

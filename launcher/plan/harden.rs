@@ -105,6 +105,10 @@ impl Builder<'_> {
         if !all.is_empty() {
             self.harden(Harden::Settings(all));
         }
+        self.oom_score()
+    }
+
+    pub fn oom_score(&mut self) -> Result<()> {
         if let Some(score) = self.spec.oom_score_adj {
             self.harden(Harden::OomScore(c_str(score.to_string())?));
         }

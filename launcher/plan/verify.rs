@@ -112,8 +112,9 @@ fn process_checks(step: &ChildStep, checks: &mut Vec<Check>) {
         ChildStep::Hostname(name) => checks.push(Check::Hostname(name.clone())),
         ChildStep::SetCapabilities { keep } => checks.push(Check::Capabilities { keep: *keep }),
         ChildStep::NoNewPrivileges => checks.push(Check::NoNewPrivileges),
-        ChildStep::CloseOnExec { first } => {
-            checks.extend([Check::Umask, Check::Descriptors { from: *first }, Check::ParentDeath]);
+        ChildStep::CloseOnExec { first, now } => {
+            let descriptors = Check::Descriptors { from: *first, closed: *now };
+            checks.extend([Check::Umask, descriptors, Check::ParentDeath]);
         }
         // No longer so.
         ChildStep::Outlive => checks.retain(|c| !matches!(c, Check::ParentDeath)),

@@ -142,6 +142,8 @@ pub enum Check {
     /// From this one on none but ours, which go at exec.
     Descriptors {
         from: i32,
+        /// What is still needed is there, and nothing else.
+        closed: bool,
     },
     Limit(Rlimit),
     OomScore(CString),

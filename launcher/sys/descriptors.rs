@@ -22,21 +22,37 @@ fn flags(fd: RawFd) -> Result<c_int> {
         .map(|flags| flags as c_int)
 }
 
-/// Closes every descriptor but these: for a copy of this process that uses no others. What it
-/// has a copy of must not be used, nor dropped.
-pub fn close_all_but(mut kept: [RawFd; 2]) {
+/// Closes every descriptor from `first` on but these, which are sorted: for a process that uses
+/// no others. What it has a copy of must not be used, nor dropped.
+pub fn close_all_but(first: RawFd, kept: &mut [RawFd]) -> Result<()> {
     kept.sort_unstable();
-    let range = |from: RawFd, to: RawFd| {
-        let args = [from as usize, to as usize, 0, 0, 0];
-        // SAFETY: the caller uses none of them any more.
-        from > to || unsafe { call(libc::SYS_close_range, args) }.is_ok()
-    };
-    let [low, high] = kept;
-    if range(0, low - 1) && range(low + 1, high - 1) && range(high + 1, RawFd::MAX) {
-        return;
+    let mut next = first;
+    for fd in kept.iter().copied().filter(|fd| *fd >= first) {
+        close_range(next, fd - 1, kept)?;
+        next = fd + 1;
+    }
+    close_range(next, RawFd::MAX, kept)
+}
+
+fn close_range(from: RawFd, to: RawFd, kept: &[RawFd]) -> Result<()> {
+    if from > to {
+        return Ok(());
+    }
+    // SAFETY: the caller uses none of them any more.
+    match unsafe { call(libc::SYS_close_range, [from as usize, to as usize, 0, 0, 0]) } {
+        Ok(_) => return Ok(()),
+        Err(e) if super::is_unknown(e) => {}
+        Err(e) => return Err(e),
     }
     // Before Linux 5.9: all that can be.
-    (0..most()).filter(|fd| !kept.contains(fd)).for_each(super::close);
+    let mut all = from..most().min(to.saturating_add(1));
+    all.try_for_each(|fd| {
+        if kept.contains(&fd) {
+            return Ok(());
+        }
+        super::close(fd);
+        if is_open(fd) { Err(Errno::PERM) } else { Ok(()) }
+    })
 }
 
 /// No descriptor has this number or a higher one: RLIMIT_NOFILE's hard limit, as a lower soft
@@ -46,11 +62,11 @@ pub(super) fn most() -> RawFd {
     limit.maximum.unwrap_or(1 << 20).min(1 << 20) as RawFd
 }
 
-/// Whether of the numbers from `first` to below `size` all that are open go at exec: asked
-/// for each, O_PATH ones included, of which poll(2) says nothing.
-pub fn all_go_at_exec(first: RawFd, size: RawFd) -> bool {
+/// Whether of the numbers from `first` to below `size` all that are open go at exec, and are
+/// `kept`: asked for each, O_PATH ones included, of which poll(2) says nothing.
+pub fn all_go_at_exec(first: RawFd, size: RawFd, kept: impl Fn(RawFd) -> bool) -> bool {
     (first..size).all(|fd| match flags(fd) {
-        Ok(flags) => flags & libc::FD_CLOEXEC != 0,
+        Ok(flags) => flags & libc::FD_CLOEXEC != 0 && kept(fd),
         Err(e) => e == Errno::BADF,
     })
 }

@@ -39,6 +39,7 @@ fn the_same_as_a_start() {
             "no-new-privileges=false",
         ],
         vec!["--net", "host"],
+        vec!["--oom-score-adj", "500"],
         vec!["--ephemeral", "--tmpfs", "/t"],
     ];
     if is_root() {
@@ -269,4 +270,49 @@ fn launchs_own_file_cannot_be_written() {
     container.wait().unwrap();
     let run = s.command(&["--no-init"], &["/direct", "--version"]);
     assert!(Run::of(run).ok().starts_with("launch "));
+}
+
+/// What a name of the image's leads to is none of the host's files: procfs has names for what
+/// is open, a volume for instance, and from there it is not far.
+#[test]
+fn no_file_of_the_hosts_is_executed() {
+    let Some(s) = Sandbox::new() else { return };
+    let volume = s.dir.join("vol");
+    std::fs::create_dir(&volume).unwrap();
+    std::fs::write(s.dir.join("hosts"), tiny_elf(77)).unwrap();
+    set_mode(&s.dir.join("hosts"), 0o755);
+    let host = s.dir.join("hosts").display().to_string();
+    let volume = format!("{}:/data", volume.display());
+    let mut container = started(&s, "exec-host", &["-v", &volume], &["sleep", "1000"]);
+    for fd in 3..20 {
+        for target in [format!("fd/{fd}/../hosts"), format!("fd/{fd}{host}")] {
+            s.link("/cmd", format!("/proc/self/{target}"));
+            let start = s.run(&["--no-init", "-v", &volume], &["/cmd"]);
+            let enter = exec(&s, &[], "exec-host", &["/cmd"]);
+            for run in [start, enter] {
+                assert!([126, 127].contains(&run.code), "{target}: {run:#?}");
+            }
+        }
+    }
+    verb(&["rm", "-f", "exec-host"]).expect(0);
+    container.wait().unwrap();
+}
+
+/// `--preserve-fds` was about the start's caller.
+#[test]
+fn no_descriptor_of_this_caller() {
+    let Some(s) = Sandbox::new() else { return };
+    let shell = |script: &str| {
+        let mut c = Command::new("sh");
+        c.args(["-c", script, launch().to_str().unwrap(), s.rootfs().to_str().unwrap()]);
+        c.stdin(Stdio::null()).current_dir(&s.dir);
+        c
+    };
+    let start = "exec \"$0\" --preserve-fds 2 --name exec-fds \"$1\" sleep 1000 3</etc 4</etc";
+    let mut container = shell(start).spawn().unwrap();
+    wait_until("the container runs", || super::living::state("exec-fds") == "running");
+    let ls = "exec \"$0\" exec exec-fds ls /proc/self/fd 3</etc 4</etc 5</etc";
+    assert_eq!(Run::of(shell(ls)).ok(), "0\n1\n2\n3");
+    verb(&["rm", "-f", "exec-fds"]).expect(0);
+    container.wait().unwrap();
 }
