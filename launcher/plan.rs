@@ -78,7 +78,7 @@ fn work_out(spec: &Spec, host: &Host) -> Result<Plan> {
     let (ids, ids_lock) = ids::choose(spec, host)?;
     let terminal = host.wants_terminal(spec.tty);
     let opened = if spec.detach { detach::places()? } else { Vec::new() };
-    let hostname = names::hostname(spec, &id, 8);
+    let hostname = names::hostname(spec, &id)?;
     let mut build = Builder::new(spec, host, fd.as_fd(), &root);
     (build.ids, build.slots, build.warnings) = (ids.clone(), opened.len(), warnings);
     build.host_root = matches!(root, Root::Directory) && rootfs::is_hosts(&fd);

@@ -18,13 +18,21 @@ use std::path::{Component, Path, PathBuf};
 /// What another container's network comes with, so much of each file.
 const OTHERS_MOST: u64 = 1 << 20;
 
-/// The option's, or that of the container whose network it has (of so many, one behind the
-/// other), or its own name.
-pub fn hostname(spec: &Spec, id: &str, most: u32) -> String {
+/// The option's, or that of the container whose network it has, or its own name.
+pub fn hostname(spec: &Spec, id: &str) -> Result<String> {
+    if let (None, Net::Container(name)) = (&spec.hostname, &spec.net) {
+        // One that is not ready yet has said nothing of its name.
+        record::find(name.as_ref())?.ready_process()?;
+    }
+    Ok(hostname_of(spec, id, 8))
+}
+
+/// Of so many containers, one in the network of the other.
+fn hostname_of(spec: &Spec, id: &str, most: u32) -> String {
     let others = || {
         let Net::Container(name) = &spec.net else { return None };
         let found = record::look_for(name).ok()?.filter(|_| most > 0)?;
-        Some(hostname(&*found.spec().ok()?, &found.name, most - 1))
+        Some(hostname_of(&*found.spec().ok()?, &found.name, most - 1))
     };
     spec.hostname.clone().or_else(others).unwrap_or_else(|| id.to_owned())
 }
