@@ -229,17 +229,17 @@ impl Record {
         unlink(self.dir.as_fd(), &self.id)
             .map_err(|e| Error::os(format!("remove {}", self.path.display()), e))
     }
-}
 
-impl Record {
     /// Cgroups that others have made for it since: launch pause, launch update.
     fn clear_added(&self) -> Result<()> {
         let mut text = vec![0; 64];
         let failed = |e| Error::os(format!("read {}", self.path.display()), e);
         // From where we have written last.
-        match retry(|| rustix::io::read(&self.file, &mut text[..])).map_err(failed)? {
-            0 => return Ok(()),
-            n => text.truncate(n),
+        let mut read = || retry(|| rustix::io::read(&self.file, &mut text[..]));
+        match read().or_else(|_| read()) {
+            // Without that call nobody has found this container by its record, either.
+            Ok(0) | Err(Errno::NOSYS) => return Ok(()),
+            n => text.truncate(n.map_err(failed)?),
         }
         text.extend(read_all(self.file.as_fd()).map_err(failed)?);
         sweep::clear(&lines::decode(&text).items).map(drop)

@@ -51,10 +51,8 @@ pub(super) enum Value {
 /// PID_MAX_LIMIT on 64-bit machines: pids.max takes no more.
 const PIDS_MAX: u64 = 4 << 20;
 /// Microseconds. The kernel takes no quota below a millisecond (so a hundredth of a
-/// processor at the usual period), no period above a second, and
-/// no quota of 2^44.
+/// processor at this period), and no quota of 2^44.
 const PERIOD: u64 = 100_000;
-const LONG_PERIOD: u64 = 1_000_000;
 const QUOTA_MIN: u64 = 1_000;
 const QUOTA_MAX: u64 = 1 << 43;
 
@@ -64,13 +62,12 @@ pub(super) fn wants(limits: &Limits) -> Result<Vec<Want>> {
     list.extend(reservation(limits));
     if let Some(milli) = limits.cpus_milli {
         let asked = format!("--cpus {}", decimal(milli));
-        let period = if milli < 10 { LONG_PERIOD } else { PERIOD };
-        let quota = milli.saturating_mul(period / 1000);
+        let quota = milli.saturating_mul(PERIOD / 1000);
         if !(QUOTA_MIN..QUOTA_MAX).contains(&quota) {
             return Err(Error::new(format!("{asked}: out of range"))
-                .hint("from 0.001 to as many processors as there are"));
+                .hint("from 0.01 to as many processors as there are"));
         }
-        let value = Value::Cpus { quota, period };
+        let value = Value::Cpus { quota, period: PERIOD };
         list.push(Want { controller: "cpu", option: "--cpus", asked, value });
     }
     weight(limits, &mut list)?;
@@ -233,11 +230,9 @@ mod tests {
         let cpus = |milli| ok(Limits { cpus_milli: Some(milli), ..Limits::default() })[0].clone();
         assert_eq!(cpus(500).value, Value::Cpus { quota: 50_000, period: 100_000 });
         assert_eq!(cpus(10).value, Value::Cpus { quota: 1_000, period: 100_000 });
-        assert_eq!(cpus(9).value, Value::Cpus { quota: 9_000, period: 1_000_000 });
-        assert_eq!(cpus(1).value, Value::Cpus { quota: 1_000, period: 1_000_000 });
         assert_eq!(cpus(1500).asked, "--cpus 1.5");
         assert_eq!(cpus(2000).asked, "--cpus 2");
-        for milli in [0, u64::MAX / 200_000, 1_000_000_000_000] {
+        for milli in [0, 9, u64::MAX / 200_000, 1_000_000_000_000] {
             assert!(wants(&Limits { cpus_milli: Some(milli), ..Limits::default() }).is_err());
         }
     }

@@ -206,7 +206,8 @@ pub(super) fn new_cgroup_namespace() -> Result<()> {
     }
 }
 
-/// A directory outside the root has no absolute name; getcwd(2) then says so.
+/// A directory outside the root has no absolute name; getcwd(2) then says so. On its own: the
+/// path that it gets would be part of every step's stack.
 #[inline(never)]
 pub(super) fn change_directory(dir: &CStr) -> Result<()> {
     rustix::process::chdir(dir)?;

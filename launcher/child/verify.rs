@@ -150,6 +150,7 @@ impl Context {
     }
 }
 
+/// On its own: seldom asked for, and a second text on the stack.
 #[inline(never)]
 fn is_oom_score(score: &CStr) -> Result<bool> {
     let mut text = Text::empty();
