@@ -17,7 +17,7 @@ use crate::size;
 use crate::stage::companions::Companion;
 use crate::stage::mirror::Mirror;
 use crate::stage::search::Loaded;
-use rustix::fs::{Mode, OFlags};
+use rustix::fs::{FileType, Mode, OFlags};
 use std::collections::HashSet;
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
@@ -119,11 +119,6 @@ impl Stage {
     fn program(&mut self, path: &Path, depth: u32) -> Result<()> {
         let real = self.mirror.bring(path)?;
         let shown = path.display();
-        if !real.is_file() {
-            return Err(Error::new(format!(
-                "{shown}: not a program (a directory: --include takes it)"
-            )));
-        }
         let failed = |e| Error::os(format!("read {shown}"), e);
         let mut file = File::open(&real).map_err(failed)?;
         if let Some(object) = elf::read(&file).map_err(|e| Error::new(format!("{shown}: {e}")))? {
@@ -331,7 +326,11 @@ fn look_up(name: &OsStr) -> Result<PathBuf> {
     if name.as_bytes().contains(&b'/') {
         let path = absolute(Path::new(name))?;
         return match rustix::fs::stat(&path) {
-            Ok(_) => Ok(path),
+            Ok(stat) if crate::tree::kind(&stat) == FileType::RegularFile => Ok(path),
+            Ok(_) => {
+                let said = format!("{}: not a program", path.display());
+                Err(Error::new(said).hint("--include takes a directory"))
+            }
             Err(e) => Err(Error::os(path.display().to_string(), e)),
         };
     }
