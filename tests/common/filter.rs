@@ -108,9 +108,14 @@ pub fn without_capabilities(command: &mut Command, keep: u64) {
     unsafe { command.pre_exec(drop) };
 }
 
-/// The command has this descriptor, too, by the same number.
+/// Beyond 0 to 2 the command has this descriptor, by the same number, and none that the test
+/// was started with.
 pub fn inherit(command: &mut Command, fd: std::os::fd::OwnedFd) {
-    let keep = move || Ok(rustix::io::fcntl_setfd(&fd, rustix::io::FdFlags::empty())?);
-    // SAFETY: between fork and exec it makes one system call, and nothing else.
+    let keep = move || {
+        // SAFETY: changes descriptor flags only (CLOSE_RANGE_CLOEXEC, Linux 5.11).
+        unsafe { libc::syscall(libc::SYS_close_range, 3, u32::MAX, 4) };
+        Ok(rustix::io::fcntl_setfd(&fd, rustix::io::FdFlags::empty())?)
+    };
+    // SAFETY: between fork and exec it makes system calls, and nothing else.
     unsafe { command.pre_exec(keep) };
 }
