@@ -56,6 +56,9 @@ pub enum HostStep {
         flags: u64,
         cgroup: Option<PathBuf>,
     },
+    /// The launcher's own, which its child inherits: once it is hidden from processes inside,
+    /// an ordinary user's file in /proc is root's.
+    OomScore(i32),
     /// All of a container's namespaces of these kinds at once; the pid namespace is that
     /// of the next child.
     Enter {

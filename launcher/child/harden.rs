@@ -28,7 +28,7 @@ impl Context {
             }
             Harden::ReadOnly(paths) => self.each(paths, mount::protect),
             Harden::Settings(list) => self.set(list),
-            Harden::OomScore(score) => self.oom_score(score),
+            Harden::OomScore(score) => write(sys::borrow(self.proc), c"self/oom_score_adj", score),
             Harden::Limits(limits) => self.limit(limits),
             Harden::Verify { checks, status } => self.verify(checks, *status),
             Harden::VerifyFilter { mode } => verify_filter(*mode),
@@ -112,15 +112,6 @@ impl Context {
     pub(super) fn fails_at(&mut self, index: usize, e: Errno) -> Result<()> {
         self.detail = Some(index);
         Err(e)
-    }
-
-    fn oom_score(&self, score: &CStr) -> Result<()> {
-        let file = c"self/oom_score_adj";
-        if self.proc >= 0 {
-            return write(sys::borrow(self.proc), file, score);
-        }
-        // In a container that is there.
-        write(mount::proc_root(c"/proc")?, file, score)
     }
 
     pub(super) fn let_go_of_descriptors(&mut self, first: RawFd, now: bool) -> Result<()> {

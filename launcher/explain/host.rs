@@ -18,6 +18,7 @@ pub fn host_words(step: &HostStep) -> String {
         }
         HostStep::ToJournal { .. } => "open a stream to the journal for its output".into(),
         HostStep::WriteFile { option, path, .. } => format!("{option} {}: write", path.display()),
+        HostStep::OomScore(score) => format!("set oom_score_adj to {score}"),
         HostStep::NoteProcess => "note its process 1 in the record".into(),
         HostStep::MakeCgroup(dir) => format!("make cgroup {}", dir.display()),
         HostStep::WriteCgroup(w) => limit_words(w),
@@ -62,6 +63,7 @@ pub fn host_shell(step: &HostStep) -> Vec<String> {
         HostStep::FilterDevices { dir, .. } => {
             vec![format!("bpftool cgroup attach {} cgroup_device ...", quote_path(dir))]
         }
+        HostStep::OomScore(score) => vec![format!("choom -n {score} -p $$")],
         HostStep::NewNetwork => vec!["unshare --net ...; ip link set lo up".into()],
         HostStep::MapIds(map) => ids::shell(map),
         HostStep::SendTree(tree) => ids::tree_shell(tree),

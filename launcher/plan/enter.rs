@@ -54,16 +54,16 @@ pub fn enter(found: &Found, spec: &Spec, user_given: bool, host: &Host) -> Resul
     if terminal {
         build.child.push(ChildStep::OpenTerminal { owner: Uid::from_raw(who.uid) });
     }
-    build.oom_score()?;
     build.child.push(ChildStep::Chdir(c_path(&workdir)?));
     build.give_up(&who, true)?;
     build.exec(candidates, &env, true, None)?;
     let enter = HostStep::Enter { name: found.name.clone(), pid, pidfd, kinds };
     let clone = HostStep::Clone { flags: 0, cgroup: None };
+    let score = spec.oom_score_adj.map(HostStep::OomScore).into_iter();
     let Builder { child, slots, warnings, .. } = build;
     Ok(Plan {
         pending: None,
-        host: vec![enter, clone],
+        host: score.chain([enter, clone]).collect(),
         child: child.leak(),
         slots,
         opened,

@@ -108,7 +108,7 @@ impl Builder<'_> {
         self.oom_score()
     }
 
-    pub fn oom_score(&mut self) -> Result<()> {
+    fn oom_score(&mut self) -> Result<()> {
         if let Some(score) = self.spec.oom_score_adj {
             self.harden(Harden::OomScore(c_str(score.to_string())?));
         }

@@ -21,6 +21,11 @@ impl Builder<'_> {
     pub fn verify_process(&mut self) {
         let mut checks = Vec::new();
         self.child.iter().for_each(|step| process_checks(step, &mut checks));
+        if !checks.iter().any(|check| matches!(check, Check::OomScore(_))) {
+            // Inherited, in a container that is there; a number has no NUL.
+            let score = self.spec.oom_score_adj.map(|score| CString::new(score.to_string()));
+            checks.extend(score.into_iter().flatten().map(Check::OomScore));
+        }
         let count = |kind: fn(&ChildStep) -> bool| self.child.iter().filter(|s| kind(s)).count();
         let joins = count(|s| matches!(s, ChildStep::JoinCgroup { .. }));
         let writes = count(|s| matches!(s, ChildStep::WriteCgroup { .. }));

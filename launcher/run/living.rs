@@ -17,6 +17,12 @@ pub(super) fn living_step(step: &HostStep, opened: &mut [OwnedFd], made: &mut Ma
                 .and_then(|()| sys::join(pidfd.as_raw_fd(), *kinds))
                 .map_err(|e| Error::os(explain::host_words(step), e))?;
         }
+        HostStep::OomScore(score) => {
+            std::fs::write("/proc/self/oom_score_adj", score.to_string()).map_err(|e| {
+                Error::os(explain::host_words(step), e)
+                    .hint("less than launch's own needs CAP_SYS_RESOURCE")
+            })?;
+        }
         HostStep::MakeFile { file, slot } => {
             if let (Some(record), Some(place)) = (&made.record, opened.get_mut(*slot)) {
                 rustix::io::dup3(record.make_file(*file)?, place, DupFlags::CLOEXEC)
