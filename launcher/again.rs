@@ -1,7 +1,5 @@
 //! `launch start` and `launch restart`: what a detached container was asked to be, once more.
 
-use crate::cli;
-use crate::command::Command;
 use crate::end;
 use crate::error::{Error, Result};
 use crate::quote::quote;
@@ -40,9 +38,7 @@ fn again(found: &record::Found) -> Result<Asked> {
         return Err(Error::new(format!("container {name} is not detached"))
             .hint("who started it can start it again; with -d it is on its own"));
     }
-    let Ok(Command::Run { mut spec, .. }) = cli::parse(facts.argv.iter().cloned()) else {
-        return Err(Error::new(format!("container {name} has a damaged record")));
-    };
+    let mut spec = found.asked()?;
     if spec.rootfs.as_os_str() == "-" {
         return Err(Error::new(format!("container {name}: its root came from standard input"))
             .hint("launch import - NAME keeps it under a name"));

@@ -13,23 +13,25 @@ use std::borrow::Cow;
 use std::ffi::OsString;
 
 impl Found {
-    /// What was asked for, made from the same words again.
-    pub fn spec(&self) -> Result<Box<Spec>> {
-        let damaged = || {
-            Error::new(format!("container {}: damaged record", quote(&self.name)))
-                .hint(self.place.join(&self.name).display().to_string())
-        };
-        if self.entry.facts.argv.is_empty() {
-            return Err(damaged());
-        }
+    /// What the command line said, made from the same words again.
+    pub fn asked(&self) -> Result<Box<Spec>> {
         match crate::cli::parse(self.entry.facts.argv.iter().cloned()) {
-            Ok(Command::Run { mut spec, .. }) => {
-                apply::again(&mut spec, &self.entry.facts.image).ok_or_else(damaged)?;
-                spec.stop_signal = spec.stop_signal.or(self.entry.facts.stop_signal);
-                Ok(spec)
-            }
-            _ => Err(damaged()),
+            Ok(Command::Run { spec, .. }) => Ok(spec),
+            _ => Err(self.damaged()),
         }
+    }
+
+    /// The same with what its image said at its start.
+    pub fn spec(&self) -> Result<Box<Spec>> {
+        let mut spec = self.asked()?;
+        apply::again(&mut spec, &self.entry.facts.image).ok_or_else(|| self.damaged())?;
+        spec.stop_signal = spec.stop_signal.or(self.entry.facts.stop_signal);
+        Ok(spec)
+    }
+
+    fn damaged(&self) -> Error {
+        Error::new(format!("container {}: damaged record", quote(&self.name)))
+            .hint(self.place.join(&self.name).display().to_string())
     }
 
     /// The same with what else its image says, as far as the image is still known.

@@ -1,7 +1,7 @@
 //! Root file systems that are made to reach the host, and how they fail.
 
 use crate::common::*;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -55,14 +55,20 @@ fn other_directories_of_the_image_may_be_links_and_lead_inside() {
     }
 }
 
+/// A directory of the host's with a file in it, to be a volume.
+fn source(s: &Sandbox) -> PathBuf {
+    let source = s.dir.join("vol");
+    std::fs::create_dir(&source).unwrap();
+    std::fs::write(source.join("file"), "host").unwrap();
+    source
+}
+
 /// Also while the old root is still stacked on the new one, where `/..` could lead into it.
 #[test]
 fn volume_targets_stay_inside_whatever_the_links_say() {
     let Some(s) = Sandbox::new() else { return };
     let canary = s.canary();
-    let source = s.dir.join("vol");
-    std::fs::create_dir(&source).unwrap();
-    std::fs::write(source.join("file"), "host").unwrap();
+    source(&s);
     let mounts = std::fs::read_to_string("/proc/self/mountinfo").unwrap();
     for target in ways_out(canary.path()) {
         s.link("/way", &target);
@@ -96,9 +102,7 @@ fn volume_targets_stay_inside_whatever_the_links_say() {
 fn nor_through_what_procfs_has_names_for() {
     let Some(s) = Sandbox::new() else { return };
     let canary = s.canary();
-    let source = s.dir.join("vol");
-    std::fs::create_dir(&source).unwrap();
-    std::fs::write(source.join("file"), "host").unwrap();
+    let source = source(&s);
     let mounts = std::fs::read_to_string("/proc/self/mountinfo").unwrap();
     let held = (3..14).map(|n| format!("/proc/self/fd/{n}"));
     let others = ["/dev/fd/4", "/proc/thread-self/fd/4", "/proc/self/root", "/proc/1/cwd"];
@@ -140,9 +144,7 @@ fn a_volume_through_a_link_is_found_there_inside() {
     let Some(s) = Sandbox::new() else { return };
     s.link("/way", "/real");
     std::fs::create_dir(s.rootfs().join("real")).unwrap();
-    let source = s.dir.join("vol");
-    std::fs::create_dir(&source).unwrap();
-    std::fs::write(source.join("file"), "host").unwrap();
+    let source = source(&s);
     let volume = format!("{}:/way/in", source.display());
     assert_eq!(s.run(&["-v", &volume], &["cat", "/real/in/file"]).ok(), "host");
 }
