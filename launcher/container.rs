@@ -16,7 +16,10 @@ impl Found {
     /// What the command line said, made from the same words again.
     pub fn asked(&self) -> Result<Box<Spec>> {
         match crate::cli::parse(self.entry.facts.argv.iter().cloned()) {
-            Ok(Command::Run { spec, .. }) => Ok(spec),
+            Ok(Command::Run { mut spec, .. }) => {
+                spec.net.settle(!rustix::process::geteuid().is_root());
+                Ok(spec)
+            }
             _ => Err(self.damaged()),
         }
     }

@@ -172,6 +172,7 @@ fn net_of(net: &Net) -> Value {
         Net::UserMode(program) => program.name().into(),
         Net::Container(name) => format!("container:{name}").into(),
         Net::Namespace(path) => format!("ns:{}", path.display()).into(),
+        Net::ForPorts => Value::Null,
         Net::Bridge(names) => names.iter().map(|n| format!("bridge:{n}")).collect(),
     }
 }

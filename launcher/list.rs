@@ -2,6 +2,7 @@
 
 use crate::error::{Error, Result};
 use crate::format::{self, Format};
+use crate::net::state::Published;
 use crate::quote::quote;
 use crate::record::{self, Found, Life};
 use crate::spec::Spec;
@@ -149,8 +150,8 @@ fn row(f: &Found, whole: bool, leases: &mut net::Leases) -> [String; 7] {
     if !whole && words.chars().count() > COMMAND_MOST {
         words = words.chars().take(COMMAND_MOST - 3).chain("...".chars()).collect();
     }
-    let ports = leases.of(&f.entry.items).into_iter().flat_map(|l| &l.ports);
-    let ports = ports.map(|p| p.arrow()).collect::<Vec<_>>().join(",");
+    let ports = leases.ports(&f.entry.items);
+    let ports = ports.into_iter().map(Published::arrow).collect::<Vec<_>>().join(",");
     [f.name.clone(), pid, f.status(seen.frozen), since, memory, ports, words]
 }
 
@@ -193,7 +194,7 @@ pub fn table<R: AsRef<[String]>>(rows: &[R]) -> String {
 /// The container's ports and where the host has them, a line each.
 fn ports(f: &Found) -> Vec<String> {
     let mut leases = net::Leases::default();
-    leases.of(&f.entry.items).into_iter().flat_map(|l| &l.ports).map(|p| p.words()).collect()
+    leases.ports(&f.entry.items).into_iter().map(Published::words).collect()
 }
 
 /// Docker's `port NAME 80/tcp`: where the host has this one. None: it is a second name.

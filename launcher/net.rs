@@ -13,7 +13,7 @@ pub mod link;
 mod netlink;
 mod nft;
 pub mod place;
-mod port;
+pub mod port;
 pub mod state;
 pub mod step;
 mod sysctl;
@@ -29,7 +29,7 @@ use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::fd::{AsRawFd, OwnedFd};
 use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
-use state::{Lease, State};
+use state::{Lease, Published, State};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -238,6 +238,15 @@ impl Leases {
             State::decode(&text.unwrap_or_default()).leases
         });
         all.iter().filter(|l| l.id == *id).collect()
+    }
+
+    /// Ports of the host's that lead to it.
+    pub fn ports<'a>(&'a mut self, items: &'a [(RecordItem, u64)]) -> Vec<&'a Published> {
+        let carried = items.iter().filter_map(|(item, _)| match item {
+            RecordItem::Port(port) => Some(port),
+            _ => None,
+        });
+        self.of(items).into_iter().flat_map(|l| &l.ports).chain(carried).collect()
     }
 }
 

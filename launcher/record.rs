@@ -17,9 +17,9 @@ mod sweep;
 pub use find::{Found, Life, all, find, look_for};
 pub use sweep::sweep;
 
-use crate::cgroup;
 use crate::error::{Error, Result};
 use crate::idmap::Ids;
+use crate::{cgroup, net};
 use rustix::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use rustix::fs::{AtFlags, FlockOperation, Mode, OFlags};
 use rustix::io::Errno;
@@ -27,9 +27,8 @@ use std::ffi::{CString, OsString};
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-/// One thing a record names. A line of the file each: `KIND PARENT DETAILS`, with the inode
-/// of the directory that holds it: in another cgroup namespace, which may share
-/// our directory of records, the same path is another cgroup.
+/// One thing a record names, in a line `KIND PARENT DETAILS`, with the inode of the directory
+/// that holds it: in another cgroup namespace, which may share our records, the path is another's.
 #[derive(Clone, Debug, PartialEq)]
 pub enum RecordItem {
     /// A cgroup directory of `Cgroups::dirs`, to be emptied and removed.
@@ -40,6 +39,8 @@ pub enum RecordItem {
     Ids { users: bool, ids: Ids },
     /// Leases, ports and names of this container in a network namespace, by its inode.
     Network { namespace: u64, id: String },
+    /// A port of the host's that the program of its network carries, which ends with it.
+    Port(net::state::Published),
 }
 
 /// What is known of a container before it runs.
@@ -386,8 +387,7 @@ fn read_into(fd: BorrowedFd<'_>, text: &mut Vec<u8>) -> rustix::io::Result<()> {
             0 => break,
             n => text.extend_from_slice(&buffer[..n]),
         }
-        // Only what is longer than a page needs to be asked again; a file of ours never
-        // gives less than there is.
+        // A file of ours never gives less than there is: a part of a page was its end.
         if !text.len().is_multiple_of(buffer.len()) {
             break;
         }

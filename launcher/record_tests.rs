@@ -41,6 +41,7 @@ fn items() -> Vec<RecordItem> {
             file: "/sys/fs/cgroup/no where/cgroup.subtree_control".into(),
             value: "-memory".into(),
         },
+        RecordItem::Port(crate::net::state::decode_port("udp:53:5353@127.0.0.1").unwrap()),
     ]
 }
 
@@ -67,7 +68,8 @@ fn what_is_written_is_read() {
     text.extend(lines::encode(&items(), |_| 77).expect("encodes"));
     text.extend(lines::process(&process).bytes());
     text.extend(lines::ended(&ended).bytes());
-    let read: Vec<_> = items().into_iter().map(|i| (i, 77)).collect();
+    let parent = |i: &RecordItem| if matches!(i, RecordItem::Port(_)) { 0 } else { 77 };
+    let read: Vec<_> = items().into_iter().map(|i| (i.clone(), parent(&i))).collect();
     let entry = lines::decode(&text);
     assert_eq!((&entry.items, &entry.facts, entry.understood), (&read, &facts, true));
     assert_eq!((entry.process, entry.ended), (Some(process), Some(ended)));
@@ -253,7 +255,7 @@ fn twenty_creators_and_sweepers() {
 #[test]
 fn any_record() {
     let text = "started 5\ndetached keep\nargv sh\ncwd /\\n\nenv A=b\ncgroup 12 /sys/fs/cgroup/launch-x\n\
-        subtree 3 -memory /sys/fs/cgroup/cgroup.subtree_control\nids 0 u 5 7\n\
+        subtree 3 -memory /sys/fs/cgroup/cgroup.subtree_control\nids 0 u 5 7\nport 0 tcp:8080:80\n\
         process 7 99 4026531836\nended 137 1700000000000 oom\n";
     crate::fuzz::fuzz_text(&[text, "cgroup 0 /launch-\n"], |text| {
         let entry = lines::decode(text.as_bytes());

@@ -5,7 +5,7 @@ mod limits;
 mod network;
 
 pub use limits::{IoLimit, IoRate, Limits, Swap};
-pub use network::{Net, NetOptions, Port, UserMode};
+pub use network::{DEFAULT_BRIDGE, Net, NetOptions, Port, UserMode};
 
 use crate::image::Wishes;
 use std::ffi::OsString;

@@ -434,7 +434,8 @@ static FLAGS: &[Flag] = &[
         help: "its PORT is reached by the host's HOST: 8080:80",
         doc: "[IP:]HOST:PORT[/tcp|udp]; with IP only by that address of the host. Ranges are\n\
               written 8000-8009:80-89, PORT alone takes a free one of the host. Means --net\n\
-              bridge where no --net is given. No process copies: the kernel translates.",
+              bridge where no --net is given, and the kernel translates; an ordinary user's\n\
+              means --net pasta.",
     },
     Flag {
         names: "--dns",

@@ -4,13 +4,12 @@ use crate::cli::flags::Draft;
 use crate::cli::given::Given;
 use crate::error::{Error, Result};
 use crate::quote::quote;
-use crate::spec::{Net, NetOptions, Port, UserMode};
+use crate::spec::{DEFAULT_BRIDGE, Net, NetOptions, Port, UserMode};
 use core::net::{IpAddr, Ipv4Addr};
 use std::path::PathBuf;
 
 /// The kernel's IFNAMSIZ, less its NUL.
 const LINK_NAME_MOST: usize = 15;
-pub const DEFAULT_BRIDGE: &str = "launch0";
 /// More is a slip of the keyboard, and a descriptor each.
 const PORTS_MOST: usize = 20_000;
 
@@ -243,8 +242,13 @@ pub fn subnet(draft: &mut Draft, given: Given) -> Result<()> {
 pub fn settle(draft: &mut Draft) -> Result<()> {
     let options = &draft.spec.net_options;
     let mut nets = std::mem::take(&mut draft.nets);
-    if nets.is_empty() && wants_bridge(options).next().is_some() {
-        nets.push(Net::Bridge(vec![DEFAULT_BRIDGE.to_owned()]));
+    if nets.is_empty() {
+        let mut wants = wants_bridge(options);
+        nets.extend(match (wants.next(), wants.next()) {
+            (None, _) => None,
+            (Some("--publish"), None) => Some(Net::ForPorts),
+            _ => Some(Net::Bridge(vec![DEFAULT_BRIDGE.to_owned()])),
+        });
     }
     let mut all: Option<Net> = None;
     for net in nets {
@@ -269,7 +273,7 @@ pub fn settle(draft: &mut Draft) -> Result<()> {
         });
     }
     let net = all.unwrap_or_default();
-    let carried = matches!(net, Net::UserMode(_));
+    let carried = matches!(net, Net::UserMode(_) | Net::ForPorts);
     if !matches!(net, Net::Bridge(_))
         && let Some(option) = wants_bridge(options).find(|o| !(carried && *o == "--publish"))
     {

@@ -3,7 +3,7 @@
 use crate::error::{Error, Result};
 use crate::net::netlink::Socket;
 use crate::net::place::Locked;
-use crate::net::state::{Published, protocol};
+use crate::net::state::{Lease, Published, protocol};
 use crate::net::{Wanted, bridge, conntrack, nft, shown, sysctl};
 use crate::spec::Port;
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -30,7 +30,7 @@ pub fn publish(locked: &mut Locked, wanted: &Wanted) -> Result<Vec<OwnedFd>> {
         let (published, socket) = reserve(locked, port, six)?;
         locked.state.leases[at].ports.push(published);
         if held.len() < HELD_MOST {
-            held.extend(socket);
+            held.push(socket);
         }
     }
     let before = std::mem::replace(&mut locked.state.bridged6, sysctl::shows_bridged6());
@@ -48,21 +48,43 @@ pub fn publish(locked: &mut Locked, wanted: &Wanted) -> Result<Vec<OwnedFd>> {
     Ok(held)
 }
 
-fn reserve(locked: &Locked, port: &Port, six: bool) -> Result<(Published, Option<OwnedFd>)> {
-    let title = format!("--publish {}", shown(port));
+fn reserve(locked: &Locked, port: &Port, six: bool) -> Result<(Published, OwnedFd)> {
     if port.ip.is_some_and(|ip| ip.is_ipv6()) && !six {
+        let title = format!("--publish {}", shown(port));
         return Err(
             Error::new(format!("{title}: the bridge has no IPv6")).hint("make it with --ipv6")
         );
     }
+    choose(port, six, |p| locked.state.owner(p).map(Lease::title))
+}
+
+/// For a program that opens them itself, which it does when these are free again: right after.
+pub fn free(ports: &[Port]) -> Result<Vec<Published>> {
+    let mut held = Vec::new();
+    let mut found = Vec::new();
+    for port in ports {
+        let (published, socket) = choose(port, false, |_| None)?;
+        found.push(published);
+        held.push(socket);
+    }
+    Ok(found)
+}
+
+/// The first that is free, held. `owner`: who has one that no socket tells of.
+fn choose(
+    port: &Port,
+    six: bool,
+    owner: impl Fn(&Published) -> Option<String>,
+) -> Result<(Published, OwnedFd)> {
+    let title = format!("--publish {}", shown(port));
     let published =
         |outside| Published { udp: port.udp, ip: port.ip, outside, inside: port.inside };
     let Some((first, last)) = port.outside else {
         for _ in 0..TRIES {
             let (socket, number) = hold(port, 0, six).map_err(|e| Error::os(&*title, e))?;
             let published = published(number);
-            if locked.state.owner(&published).is_none() {
-                return Ok((published, Some(socket)));
+            if owner(&published).is_none() {
+                return Ok((published, socket));
             }
         }
         return Err(Error::os(title, Errno::ADDRINUSE));
@@ -70,12 +92,12 @@ fn reserve(locked: &Locked, port: &Port, six: bool) -> Result<(Published, Option
     let mut why = None;
     for outside in first..=last {
         let published = published(outside);
-        if let Some(owner) = locked.state.owner(&published) {
-            why.get_or_insert_with(|| Error::new(format!("{title}: in use by {}", owner.title())));
+        if let Some(owner) = owner(&published) {
+            why.get_or_insert_with(|| Error::new(format!("{title}: in use by {owner}")));
             continue;
         }
         match hold(port, outside, six) {
-            Ok((socket, _)) => return Ok((published, Some(socket))),
+            Ok((socket, _)) => return Ok((published, socket)),
             Err(e) => {
                 why.get_or_insert_with(|| refused(&title, port, outside, e));
             }
@@ -86,10 +108,12 @@ fn reserve(locked: &Locked, port: &Port, six: bool) -> Result<(Published, Option
 
 fn refused(title: &str, port: &Port, outside: u16, e: Errno) -> Error {
     match e {
-        Errno::ADDRINUSE => match owner(port.udp, outside) {
+        Errno::ADDRINUSE => match listening(port.udp, outside) {
             Some(who) => Error::new(format!("{title}: in use by {who}")),
             None => Error::os(title, e).hint("another program listens there"),
         },
+        Errno::ACCESS => Error::os(title, e)
+            .hint("ports below 1024 are root's (sysctl net.ipv4.ip_unprivileged_port_start)"),
         Errno::ADDRNOTAVAIL => {
             Error::os(title, e).hint("the address before the port must be one of this host's")
         }
@@ -119,7 +143,7 @@ fn hold(port: &Port, number: u16, six: bool) -> std::result::Result<(OwnedFd, u1
 }
 
 /// The process that listens on a port of the host, as `nginx (process 123)`.
-fn owner(udp: bool, port: u16) -> Option<String> {
+fn listening(udp: bool, port: u16) -> Option<String> {
     let inode = ["", "6"].iter().find_map(|six| {
         let text = std::fs::read_to_string(format!("/proc/net/{}{six}", protocol(udp))).ok()?;
         listener(&text, udp, port)

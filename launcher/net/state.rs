@@ -223,7 +223,7 @@ fn decode_lease(words: &[&str]) -> Option<Lease> {
 }
 
 /// `tcp:8080:80`, `udp:53:53@192.0.2.1`
-fn decode_port(text: &str) -> Option<Published> {
+pub fn decode_port(text: &str) -> Option<Published> {
     let (ports, ip) = match text.split_once('@') {
         Some((ports, ip)) => (ports, Some(ip.parse().ok()?)),
         None => (text, None),

@@ -6,8 +6,8 @@
 
 use crate::error::{Error, Result};
 use crate::net::helper;
-use crate::net::state::protocol;
-use crate::spec::{Port, UserMode as Kind};
+use crate::net::state::{Published, protocol};
+use crate::spec::{DEFAULT_BRIDGE, Net, UserMode as Kind};
 use crate::sys;
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::fd::{AsFd, AsRawFd, OwnedFd};
@@ -24,7 +24,7 @@ use std::process::{Command, Stdio};
 pub struct UserMode {
     pub kind: Kind,
     pub program: PathBuf,
-    pub ports: Vec<Port>,
+    pub ports: Vec<Published>,
     /// For the pid file, or the socket by which ports are asked for; gone when it runs.
     pub file: PathBuf,
 }
@@ -63,6 +63,20 @@ impl Kind {
     }
 }
 
+impl Net {
+    /// The network itself, where only its ports were asked for.
+    pub fn settle(&mut self, rootless: bool) {
+        *self = match std::mem::take(self) {
+            Net::ForPorts if !rootless => Net::Bridge(vec![DEFAULT_BRIDGE.to_owned()]),
+            Net::ForPorts => {
+                let there = [Kind::Pasta, Kind::Slirp].into_iter().find(|k| k.find().is_ok());
+                Net::UserMode(there.unwrap_or(Kind::Pasta))
+            }
+            said => said,
+        };
+    }
+}
+
 impl UserMode {
     /// Starts it for the container whose process 1 is `child`, and returns when the network
     /// is there. Returned: the process of ours that ends it.
@@ -85,7 +99,12 @@ impl UserMode {
             (Ok(_), Some(_)) => Ok(helper),
             (Ok(_), None) => {
                 let said = if text.trim().is_empty() { "ended at once" } else { text.trim() };
-                Err(Error::new(format!("--net {}: {said}", self.kind.name())))
+                let error = Error::new(format!("--net {}: {said}", self.kind.name()));
+                let tun = File::options().read(true).write(true).open("/dev/net/tun");
+                Err(match tun {
+                    Ok(_) => error,
+                    Err(_) => error.hint("it needs /dev/net/tun, which you may not open here"),
+                })
             }
             (Err(e), _) => Err(Error::os(format!("hear from {}", self.kind.name()), e)),
         }
@@ -212,15 +231,14 @@ impl UserMode {
 }
 
 /// `127.0.0.1/8080:80`
-fn forwarded(port: &Port) -> String {
+fn forwarded(port: &Published) -> String {
     let ip = port.ip.map_or(String::new(), |ip| format!("{ip}/"));
-    let outside = port.outside.map_or(port.inside, |(first, _)| first);
-    format!("{ip}{outside}:{}", port.inside)
+    format!("{ip}{}:{}", port.outside, port.inside)
 }
 
 /// One request a connection: JSON in, JSON out.
-fn ask_slirp(socket: &Path, port: &Port) -> std::result::Result<(), String> {
-    let outside = port.outside.map_or(port.inside, |(first, _)| first);
+fn ask_slirp(socket: &Path, port: &Published) -> std::result::Result<(), String> {
+    let outside = port.outside;
     let request = serde_json::json!({ "execute": "add_hostfwd", "arguments": {
         "proto": protocol(port.udp),
         "host_addr": port.ip.map_or("0.0.0.0".to_owned(), |ip| ip.to_string()),

@@ -4,6 +4,7 @@ use super::{Builder, absolute, c_path, detach};
 use crate::error::{Error, Result};
 use crate::host::{Host, TTY};
 use crate::idmap::{self, IdMap, Writer, subid, taken};
+use crate::record::RecordItem;
 use crate::spec::{Id, Net, Owners, Spec, UserNs, UserSpec};
 use crate::step::{ChildStep, HostStep, Tree};
 use crate::sys::ns;
@@ -175,6 +176,8 @@ impl Builder<'_> {
         let groups = groups.filter(|g| !g.dirs.is_empty());
         items.extend(groups.iter().flat_map(|g| record::items_of(g)));
         items.extend(self.network_item()?);
+        let carried = self.carried()?;
+        items.extend(carried.iter().cloned().map(RecordItem::Port));
         let by_child = groups.is_some_and(|g| self.child_makes(g));
         // Nobody else's name may be taken, and nothing made before it is written down.
         let named = self.spec.name.is_some() || self.spec.detach || self.net.is_some();
@@ -215,7 +218,7 @@ impl Builder<'_> {
         steps.push(HostStep::Clone { flags, cgroup: at_birth });
         steps.extend(self.ids.clone().map(HostStep::MapIds));
         steps.append(&mut late);
-        steps.extend(self.network_after(id)?);
+        steps.extend(self.network_after(id, carried)?);
         steps.push(HostStep::Go);
         steps.extend(std::mem::take(&mut self.trees).into_iter().map(HostStep::SendTree));
         Ok(steps)

@@ -3,9 +3,10 @@
 use super::Builder;
 use crate::error::{Error, Result};
 use crate::host::Host;
+use crate::net::state::Published;
 use crate::net::step::NetStep;
 use crate::net::usermode::UserMode;
-use crate::net::{self, Wanted, place};
+use crate::net::{self, Wanted, place, port};
 use crate::record::{self, RecordItem};
 use crate::spec::{Net, Spec};
 use crate::step::HostStep;
@@ -39,7 +40,7 @@ impl Builder<'_> {
             // Its user namespace owns it.
             Net::Bridge(_) => self.ids.is_some(),
             Net::UserMode(_) => true,
-            Net::Host | Net::Namespace(_) | Net::Container(_) => false,
+            Net::Host | Net::Namespace(_) | Net::Container(_) | Net::ForPorts => false,
         }
     }
 
@@ -47,6 +48,14 @@ impl Builder<'_> {
         let Some(wanted) = &self.net else { return Ok(None) };
         let (namespace, id) = (place::namespace()?, wanted.id.clone());
         Ok(Some(RecordItem::Network { namespace, id }))
+    }
+
+    /// The host's ports that lead to it, where a program carries them.
+    pub fn carried(&self) -> Result<Vec<Published>> {
+        match self.spec.net {
+            Net::UserMode(_) => port::free(&self.spec.net_options.ports),
+            _ => Ok(Vec::new()),
+        }
     }
 
     /// Before the child is made.
@@ -77,7 +86,7 @@ impl Builder<'_> {
     }
 
     /// While the child mounts.
-    pub fn network_after(&self, id: &str) -> Result<Vec<HostStep>> {
+    pub fn network_after(&self, id: &str, ports: Vec<Published>) -> Result<Vec<HostStep>> {
         let mut steps = Vec::new();
         if let Net::UserMode(kind) = self.spec.net {
             if !self.host.rootless {
@@ -89,7 +98,7 @@ impl Builder<'_> {
             steps.push(HostStep::Net(NetStep::UserMode(Box::new(UserMode {
                 kind,
                 program: kind.find()?,
-                ports: self.spec.net_options.ports.clone(),
+                ports,
                 file: place.join(format!(".{id}.{}", kind.name())),
             }))));
         }

@@ -7,7 +7,7 @@ use crate::host::Host;
 use crate::image::look::{self, Pending, Seen};
 use crate::image::{self, Found as Opened, apply, blobs, record::Record};
 use crate::quote::quote;
-use crate::spec::{MountOp, Spec};
+use crate::spec::{MountOp, Net, Spec};
 use rustix::fd::OwnedFd;
 use rustix::fs::{AtFlags, FileType, FlockOperation, Mode, OFlags};
 use rustix::io::Errno;
@@ -90,6 +90,9 @@ pub fn find<'a>(spec: &'a Spec, host: &Host) -> Result<Found<'a>> {
     }
     if found.spec.command.is_empty() {
         return Err(Error::new("COMMAND is missing").hint(cli::USAGE));
+    }
+    if found.spec.net == Net::ForPorts {
+        found.spec.to_mut().net.settle(host.rootless);
     }
     Ok(found)
 }

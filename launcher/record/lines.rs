@@ -3,6 +3,7 @@
 
 use super::{Ended, Entry, Facts, Process, RecordItem};
 use crate::idmap::taken;
+use crate::net::state::decode_port;
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Component, Path, PathBuf};
@@ -22,6 +23,10 @@ pub fn encode(items: &[RecordItem], parent: impl Fn(&Path) -> u64) -> Option<Vec
             RecordItem::Cgroup(dir) => (format!("cgroup {} ", parent(dir)), dir),
             RecordItem::Subtree { file, value } => {
                 (format!("subtree {} {value} ", parent(file)), file)
+            }
+            RecordItem::Port(port) => {
+                text.extend(format!("port 0 {port}\n").into_bytes());
+                continue;
             }
             RecordItem::Ids { users, ids } => {
                 text.extend(format!("ids 0 {}\n", taken::encode(*users, ids)).into_bytes());
@@ -137,7 +142,7 @@ fn decode_line(line: &[u8], entry: &mut Entry) -> Option<()> {
     let kind = line.split(|b| *b == b' ').next()?;
     let rest = line.get(kind.len() + 1..);
     match kind {
-        b"cgroup" | b"subtree" | b"ids" | b"network" => {
+        b"cgroup" | b"subtree" | b"ids" | b"network" | b"port" => {
             let item = decode_item(kind, rest?)?;
             entry.items.push(item);
         }
@@ -215,6 +220,10 @@ fn decode_item(kind: &[u8], rest: &[u8]) -> Option<(RecordItem, u64)> {
     if kind == b"network" {
         let id = String::from_utf8(rest).ok().filter(|id| !id.contains(['/', ' ']))?;
         return Some((RecordItem::Network { namespace: parent, id }, parent));
+    }
+    if kind == b"port" {
+        let port = decode_port(std::str::from_utf8(&rest).ok()?)?;
+        return Some((RecordItem::Port(port), parent));
     }
     if kind == b"ids" {
         let (users, ids) = taken::decode(std::str::from_utf8(&rest).ok()?)?;

@@ -120,7 +120,7 @@ pub(super) fn clear(items: &[(RecordItem, u64)]) -> Result<bool> {
             }
             RecordItem::Network { namespace, id } => net::clear(*namespace, id),
             // Free again with the record.
-            RecordItem::Ids { .. } => Ok(true),
+            RecordItem::Ids { .. } | RecordItem::Port(_) => Ok(true),
         };
         result = result.and_then(|all| done.map(|done| all && done));
     }

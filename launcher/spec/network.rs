@@ -3,6 +3,9 @@
 use core::net::{IpAddr, Ipv4Addr};
 use std::path::PathBuf;
 
+/// The bridge that is meant where none is named.
+pub const DEFAULT_BRIDGE: &str = "launch0";
+
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum Net {
     /// A network namespace with nothing but loopback.
@@ -18,6 +21,9 @@ pub enum Net {
     Container(String),
     /// On these bridges of ours, each the name of a link; never empty.
     Bridge(Vec<String>),
+    /// What publishes ports when nothing else was said: root's bridge, an ordinary user's
+    /// program. Plans have one of those.
+    ForPorts,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -90,6 +90,11 @@ fn the_network_of_another_container() {
 
 /// As a user without any right, with a /dev/net/tun that, as usual, everybody may open.
 fn as_a_user(w: &World, s: &Sandbox, options: &[&str], script: &str) -> Command {
+    let rootfs = s.rootfs();
+    by_a_user(w, s, &[options, &[rootfs.to_str().unwrap(), "sh", "-c", script]].concat())
+}
+
+fn by_a_user(w: &World, s: &Sandbox, args: &[&str]) -> Command {
     let program = s.dir.join("launch");
     if !program.exists() {
         std::fs::copy(launch(), &program).unwrap();
@@ -97,10 +102,8 @@ fn as_a_user(w: &World, s: &Sandbox, options: &[&str], script: &str) -> Command 
     }
     let before = "mount -t tmpfs tun /dev/net && mknod -m 666 /dev/net/tun c 10 200 && cd / && \
                   exec setpriv --reuid 54321 --regid 54321 --clear-groups \"$@\"";
-    let rootfs = s.rootfs();
     let mut words = vec!["unshare", "--mount", "sh", "-c", before, "sh", program.to_str().unwrap()];
-    words.extend(options);
-    words.extend([rootfs.to_str().unwrap(), "sh", "-c", script]);
+    words.extend(args);
     let mut c = w.on_host(&words);
     c.env_remove("XDG_RUNTIME_DIR");
     c
@@ -145,7 +148,7 @@ fn an_ordinary_users_networks() {
         nobody_is_left();
         // A port that an ordinary user may not have; and nothing left when the launcher is killed.
         let run = Run::of(as_a_user(&w, &s, &["--net", program, "-p", "80:80"], "true"));
-        run.fails(125, &[&format!("--net {program}: "), "80"]);
+        run.fails(125, &["--publish 80/tcp: Permission denied (EACCES)", "ports below 1024"]);
         nobody_is_left();
         let killed = server(as_a_user(&w, &s, &["--net", program, "--name", "killed"], "sleep 30"));
         wait_until("it to run", || {
@@ -159,6 +162,38 @@ fn an_ordinary_users_networks() {
     }
     let run = Run::of(as_a_user(&w, &s, &["--net", "bridge"], "true"));
     run.fails(125, &["only root", "--net pasta"]);
+}
+
+/// Ports alone are enough to be asked for, and those that were found free are told.
+#[test]
+fn an_ordinary_users_ports() {
+    let Some(s) = Sandbox::new() else { return };
+    let Some(()) = need_programs(&["pasta", "setpriv"]) else { return };
+    let Some(w) = World::new() else { return };
+    if Run::of(as_a_user(&w, &s, &[], "true")).code != 0 {
+        return skip("needs user namespaces for ordinary users");
+    }
+    let verb = |args: &[&str]| Run::of(by_a_user(&w, &s, args));
+    let options = ["-d", "--name", "web", "-p", "80", "-p", "8090-8099:81", "-p", "80"];
+    let echo = "nc -ll -p 81 -e echo second & nc -ll -p 80 -e echo first";
+    Run::of(as_a_user(&w, &s, &options, echo)).ok();
+    let ports = verb(&["port", "web"]).ok();
+    let numbers: Vec<&str> = ports.lines().filter_map(|l| l.rsplit(':').next()).collect();
+    let [one, eight, other] = numbers[..] else { panic!("{ports}") };
+    assert!(eight == "8090" && one != other, "{ports}");
+    assert!(verb(&["ps"]).ok().contains(&format!("0.0.0.0:{one}->80/tcp,0.0.0.0:8090->81/tcp")));
+    for (port, said) in [(one, "first"), (other, "first"), (eight, "second")] {
+        wait_until("an answer", || {
+            w.host(&format!("socat -t5 - TCP:127.0.0.1:{port} </dev/null 2>&1; true")) == said
+        });
+    }
+    let taken = ["-p", "8090:80"];
+    Run::of(as_a_user(&w, &s, &taken, "true")).fails(125, &["8090/tcp: ", "in use"]);
+    // With an option of bridges it is a bridge that is meant.
+    let run = Run::of(as_a_user(&w, &s, &["-p", "80", "--ip", "10.213.0.9"], "true"));
+    run.fails(125, &["only root", "--net pasta"]);
+    verb(&["rm", "-f", "web"]).ok();
+    nobody_is_left();
 }
 
 /// A published port on ::1 that can get no answer any more is refused as soon as the next
