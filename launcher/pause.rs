@@ -32,7 +32,9 @@ fn make(found: &Found, pid: i32) -> Result<PathBuf> {
             .hint("start it with a limit, such as --pids-limit 1000")
     })?;
     found.note_cgroup(&dir)?;
-    cgroup::create(&dir)?;
+    cgroup::create(&dir).map_err(|e| {
+        e.hint("it needs a cgroup to freeze it in; an ordinary user's own: launch help rootless")
+    })?;
     Ok(dir)
 }
 

@@ -77,6 +77,22 @@ fn a_limit_that_cannot_be_had_is_a_warning() {
 }
 
 #[test]
+fn what_cannot_be_frozen_is_told_so() {
+    let Some(()) = need_root() else { return };
+    let Some(s) = rootless() else { return };
+    Run::of(s.as_user(&["-d", "--name", "warm"], &["sleep", "60"])).ok();
+    let verb = |words: &[&str]| {
+        let mut c = Command::new(s.dir.join("launch"));
+        as_user(c.args(words), USER, USER);
+        Run::of(c)
+    };
+    let run = verb(&["pause", "warm"]).expect(125);
+    assert!(run.err.contains("cgroup") && run.err.contains("\nhint: "), "{run:#?}");
+    assert!(verb(&["ps"]).ok().contains("running"));
+    verb(&["rm", "-f", "warm"]).ok();
+}
+
+#[test]
 fn another_user_needs_subordinate_ids_and_is_told_so() {
     let Some(s) = single() else { return };
     for user in ["1000", "0:5", "5:0"] {
