@@ -21,6 +21,11 @@ pub use end::{
     MemoryReport, RETRIES, clear_left_over, memory_report, oom_kills, remove, switch_off,
 };
 pub use probe::{Layout, is_cgroup, probe, probe_of};
+/// Those of container `name`, as process `pid` of it, or its launcher, is in them.
+pub fn named(pid: i32, name: &str) -> Vec<PathBuf> {
+    probe_of(pid).map_or_else(|_| Vec::new(), |layout| layout.named(name))
+}
+
 pub use usage::{Glance, Usage, frozen};
 
 use crate::error::{Error, Result};

@@ -2,11 +2,10 @@
 
 use crate::cgroup::Glance;
 use crate::command::Command;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::image::apply;
 use crate::image::digest::Digest;
 use crate::image::store::Store;
-use crate::quote::quote;
 use crate::record::{Found, Life};
 use crate::spec::Spec;
 use std::borrow::Cow;
@@ -20,21 +19,17 @@ impl Found {
                 spec.net.settle(!rustix::process::geteuid().is_root());
                 Ok(spec)
             }
-            _ => Err(self.damaged()),
+            _ => Err(self.damaged("has a damaged record")),
         }
     }
 
     /// The same with what its image said at its start.
     pub fn spec(&self) -> Result<Box<Spec>> {
         let mut spec = self.asked()?;
-        apply::again(&mut spec, &self.entry.facts.image).ok_or_else(|| self.damaged())?;
+        apply::again(&mut spec, &self.entry.facts.image)
+            .ok_or_else(|| self.damaged("has a damaged record"))?;
         spec.stop_signal = spec.stop_signal.or(self.entry.facts.stop_signal);
         Ok(spec)
-    }
-
-    fn damaged(&self) -> Error {
-        Error::new(format!("container {}: damaged record", quote(&self.name)))
-            .hint(self.place.join(&self.name).display().to_string())
     }
 
     /// The same with what else its image says, as far as the image is still known.
@@ -74,6 +69,7 @@ impl Found {
             Life::Ended if self.is_damaged() => "damaged",
             Life::Ended => "ended",
             Life::Elsewhere => "elsewhere",
+            Life::Running if self.entry.running && self.is_damaged() => "damaged",
             Life::Running if self.is_starting() => "starting",
             Life::Running if frozen => "paused",
             Life::Running => "running",

@@ -233,6 +233,9 @@ fn remove_one(name: &str, force: bool, all: bool) -> Result<()> {
             return if force || all { Ok(()) } else { record::find(name.as_ref()).map(drop) };
         };
         if found.life == Life::Ended {
+            if found.revived() {
+                continue;
+            }
             return found.remove();
         }
         if !force {
@@ -247,6 +250,9 @@ fn remove_one(name: &str, force: bool, all: bool) -> Result<()> {
             }
             Ok(None) => {}
             // It may be on the way in.
+            Err(_) if found.entry.process.is_none() && Instant::now() + PATIENCE / 2 > deadline => {
+                found.kill_launcher();
+            }
             Err(e) if found.life == Life::Elsewhere || Instant::now() >= deadline => return Err(e),
             Err(_) => {}
         }

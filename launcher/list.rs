@@ -250,7 +250,7 @@ pub fn facts(f: &Found) -> Value {
         "out_of_memory": ended.map(|e| e.out_of_memory),
         "started": age::stamp(f.entry.facts.started),
         "ended": ended.map(|e| age::stamp(e.at)),
-        "uptime_seconds": end.saturating_sub(f.entry.facts.started) as f64 / 1000.0,
+        "uptime_seconds": (!f.is_damaged()).then(|| end.saturating_sub(f.entry.facts.started) as f64 / 1000.0),
         "detached": f.entry.facts.detached,
         "restarts": f.entry.facts.detached.then(|| report_of(f)),
         "addresses": net::Leases::default().of(&f.entry.items).iter().map(|l| l.ip.to_string()).collect::<Value>(),

@@ -28,12 +28,16 @@ fn namespace(pid: i32) -> Option<u64> {
     rustix::fs::stat(file(pid, "ns/pid")).ok().map(|s| s.st_ino)
 }
 
+/// All numbers of processes that /proc shows.
+pub fn all() -> impl Iterator<Item = i32> {
+    let names = fs::read_dir("/proc").into_iter().flatten().flatten();
+    names.filter_map(|e| e.file_name().to_str()?.parse().ok())
+}
+
 /// All that are in the pid namespace of this process, itself included.
 pub fn of(first: i32) -> Vec<i32> {
     let Some(own) = namespace(first) else { return Vec::new() };
-    let names = fs::read_dir("/proc").into_iter().flatten().flatten();
-    let pids = names.filter_map(|e| e.file_name().to_str()?.parse().ok());
-    let mut list: Vec<i32> = pids.filter(|pid| namespace(*pid) == Some(own)).collect();
+    let mut list: Vec<i32> = all().filter(|pid| namespace(*pid) == Some(own)).collect();
     list.sort_unstable();
     list
 }

@@ -14,14 +14,14 @@ pub mod place;
 pub mod report;
 mod sweep;
 
-pub use find::{Found, Life, all, find, look_for};
+pub use find::{Found, Life, all, find, in_use, look_for};
 pub use sweep::sweep;
 
 use crate::error::{Error, Result};
 use crate::idmap::Ids;
 use crate::{cgroup, net};
 use rustix::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
-use rustix::fs::{AtFlags, FlockOperation, Mode, OFlags};
+use rustix::fs::{AtFlags, FallocateFlags, FlockOperation, Mode, OFlags};
 use rustix::io::Errno;
 use std::ffi::{CString, OsString};
 use std::path::{Path, PathBuf};
@@ -205,10 +205,21 @@ impl Record {
         flags |= OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC;
         // Of one that was killed at this very point.
         let _ = rustix::fs::unlinkat(&self.dir, &name, AtFlags::empty());
-        rustix::fs::openat(&self.dir, &name, flags, Mode::RUSR | Mode::WUSR).map_err(|e| {
-            let path = self.path.with_file_name(name);
+        let failed = |e| {
+            let path = self.path.with_file_name(&name);
             Error::os(format!("make {}", path.display()), e)
-        })
+        };
+        let made = rustix::fs::openat(&self.dir, &name, flags, Mode::RUSR | Mode::WUSR);
+        let made = made.map_err(failed)?;
+        // What is reported there, and waited for, must have room on a disk that is full.
+        let room = || rustix::fs::fallocate(&made, FallocateFlags::KEEP_SIZE, 0, 4096);
+        if file == File::Report
+            && let Err(e @ (Errno::NOSPC | Errno::DQUOT)) = room()
+        {
+            let _ = unlink(self.dir.as_fd(), &name);
+            return Err(failed(e));
+        }
+        Ok(made)
     }
 
     /// All that was written to the log.
@@ -294,20 +305,6 @@ fn replace(dir: BorrowedFd<'_>, id: &str) -> Result<()> {
         }
     }
     Ok(())
-}
-
-/// Who has the name, since when.
-pub fn in_use(id: &str) -> Error {
-    let found = look_for(id).ok().flatten();
-    let Some(found) = found else {
-        let odd = || place::holding(id).map(|p| format!("{} is no record", p.display()));
-        return Error::new(format!("name '{id}' is in use")).or_hint(odd);
-    };
-    let by = found.entry.process.map_or_else(String::new, |p| format!(" by process {}", p.pid));
-    let age = now().saturating_sub(found.entry.facts.started);
-    let since = format!(", started {} ago", crate::age::words(age));
-    Error::new(format!("name '{id}' is in use{by}{since}"))
-        .hint(format!("launch stop {id} ends it"))
 }
 
 /// Between making the file and locking it a sweeper may find it unlocked and remove it;

@@ -15,6 +15,8 @@ mod bad_files;
 mod bad_options;
 #[path = "containers/completions.rs"]
 mod completions;
+#[path = "containers/damaged.rs"]
+mod damaged;
 #[path = "containers/detached.rs"]
 mod detached;
 #[path = "containers/devices.rs"]

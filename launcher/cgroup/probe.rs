@@ -87,6 +87,16 @@ impl Layout {
         self.hierarchy(own_lines(&self.own).find(|(names, _)| names.is_empty())?)
     }
 
+    /// Cgroups that are there and called so: a container's as its own process (whose cgroup one
+    /// is) or its launcher (below whose one is) tells.
+    pub fn named(&self, name: &str) -> Vec<PathBuf> {
+        let own = own_lines(&self.own).filter_map(|line| self.hierarchy(line));
+        let own = own.flat_map(|h| h.mounts).filter_map(|m| m.own);
+        let name = format!("launch-{name}");
+        let dir = |own: PathBuf| if own.ends_with(&name) { own } else { own.join(&name) };
+        own.map(dir).filter(|dir| is_cgroup(dir).is_some()).collect()
+    }
+
     fn hierarchy(&self, (names, path): (&str, &str)) -> Option<Hierarchy> {
         let mounts = match self.initial.then(|| usual(names, path)).flatten() {
             Some(mount) => vec![mount],

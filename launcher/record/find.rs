@@ -2,11 +2,12 @@
 
 use super::{Entry, Process, lines, log, name, place, read_into, sweep};
 use crate::error::{Error, Result};
+use crate::members;
 use crate::quote::quote;
 use crate::sys;
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
-use rustix::fs::{FileType, FlockOperation, Mode, OFlags, RawDir, Stat};
-use rustix::process::{Pid, PidfdFlags};
+use rustix::fs::{AtFlags, FileType, FlockOperation, Mode, OFlags, RawDir, Stat};
+use rustix::process::{Pid, PidfdFlags, Signal};
 use std::ffi::{CStr, CString, OsStr};
 use std::mem::MaybeUninit;
 use std::path::{Path, PathBuf};
@@ -46,6 +47,9 @@ pub fn find(word: &OsStr) -> Result<Found> {
         let found = look_for(&name)?.ok_or_else(|| {
             Error::new(format!("no container {}", quote(&name))).hint(nearest(&name))
         })?;
+        if found.life == Life::Ended && found.revived() {
+            continue;
+        }
         if !found.is_starting() || begun.elapsed() > PATIENCE {
             return Ok(found);
         }
@@ -64,6 +68,23 @@ pub fn look_for(name: &str) -> Result<Option<Found>> {
         }
     }
     Ok(None)
+}
+
+/// Who has the name, since when.
+pub fn in_use(id: &str) -> Error {
+    let found = look_for(id).ok().flatten();
+    let Some(found) = found else {
+        let odd = || place::holding(id).map(|p| format!("{} is no record", p.display()));
+        return Error::new(format!("name '{id}' is in use")).or_hint(odd);
+    };
+    if found.is_damaged() {
+        return found.damaged("has this name, and a damaged record");
+    }
+    let by = found.entry.process.map_or_else(String::new, |p| format!(" by process {}", p.pid));
+    let age = super::now().saturating_sub(found.entry.facts.started);
+    let since = format!(", started {} ago", crate::age::words(age));
+    Error::new(format!("name '{id}' is in use{by}{since}"))
+        .hint(format!("launch stop {id} ends it"))
 }
 
 fn nearest(name: &str) -> String {
@@ -124,8 +145,12 @@ fn read(dir: BorrowedFd<'_>, name: &CStr, text: &mut Vec<u8>) -> Result<Option<(
     let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
     let Ok(file) = rustix::fs::openat(dir, name, flags, Mode::empty()) else { return Ok(None) };
     let Ok(stat) = rustix::fs::fstat(&file) else { return Ok(None) };
-    if stat.st_nlink == 0 || !is_ours(&stat) {
+    if stat.st_nlink == 0 || FileType::from_raw_mode(stat.st_mode) == FileType::Directory {
         return Ok(None);
+    }
+    // What others say is not believed; that there is something is told.
+    if !is_ours(&stat) {
+        return Ok(Some((Entry::default(), Life::Ended)));
     }
     let locked = rustix::fs::flock(&file, FlockOperation::NonBlockingLockShared).is_err();
     read_into(file.as_fd(), text)
@@ -159,6 +184,21 @@ pub(super) fn is_ours(s: &Stat) -> bool {
 pub(super) fn own_namespace() -> u64 {
     static OWN: OnceLock<u64> = OnceLock::new();
     *OWN.get_or_init(|| sys::own_namespace(sys::ns::NEWPID).unwrap_or(0))
+}
+
+/// Processes that have this file of `dir` open.
+pub fn holders(dir: BorrowedFd<'_>, name: &str) -> Vec<i32> {
+    let Ok(file) = rustix::fs::statat(dir, name, AtFlags::SYMLINK_NOFOLLOW) else {
+        return Vec::new();
+    };
+    let same = |fd: std::io::Result<std::fs::DirEntry>| {
+        let stat = fd.ok().and_then(|fd| rustix::fs::stat(fd.path()).ok());
+        stat.is_some_and(|s| (s.st_dev, s.st_ino) == (file.st_dev, file.st_ino))
+    };
+    let own = rustix::process::getpid().as_raw_pid();
+    let others = members::all().filter(|pid| *pid != own);
+    let has = |pid: &i32| std::fs::read_dir(format!("/proc/{pid}/fd"));
+    others.filter(|pid| has(pid).is_ok_and(|fds| fds.into_iter().any(same))).collect()
 }
 
 /// The same process still, and not merely waiting to be reaped.
@@ -200,9 +240,14 @@ impl Found {
             (None, false) => "has a record of a later version of launch",
             _ => return None,
         };
-        let path = self.place.join(&self.name);
-        let hint = format!("it is {}; launch rm {} removes it", path.display(), self.name);
-        Some(self.cannot(why).hint(hint))
+        Some(self.damaged(why))
+    }
+
+    pub fn damaged(&self, why: &str) -> Error {
+        let (path, name) = (self.place.join(&self.name), &self.name);
+        let force = if self.life == Life::Running { "-f " } else { "" };
+        let hint = format!("it is {}; launch rm {force}{name} removes it", path.display());
+        self.cannot(why).hint(hint)
     }
 
     /// What is inside is not yet what it shall be.
@@ -250,6 +295,28 @@ impl Found {
         Ok(now.is_some_and(|f| same(&f)).then_some((pid, fd)))
     }
 
+    /// It runs all the same, as those who have its files open tell.
+    pub fn revived(&self) -> bool {
+        if self.entry.process.is_some() || self.entry.ended.is_some() {
+            return false;
+        }
+        let _ = self.collect();
+        look_for(&self.name).is_ok_and(|f| f.is_some_and(|f| f.life == Life::Running))
+    }
+
+    /// The launcher of one that does not say more than that it has one: it is killed, and the
+    /// container with it. What it made is noted before.
+    pub fn kill_launcher(&self) {
+        for pid in holders(self.dir.as_fd(), &self.name) {
+            for dir in crate::cgroup::named(pid, &self.name) {
+                let _ = self.note_cgroup(&dir);
+            }
+            if let Some(pid) = Pid::from_raw(pid) {
+                let _ = rustix::process::kill_process(pid, Signal::KILL);
+            }
+        }
+    }
+
     /// Clears up after one that has ended, and notes how it did.
     pub fn collect(&self) -> Result<()> {
         let name = CString::new(self.name.as_str()).map_err(|_| Error::new("a name with a NUL"))?;
@@ -259,8 +326,13 @@ impl Found {
     /// Everything that is left of it goes; it must have ended.
     pub fn remove(&self) -> Result<()> {
         let name = CString::new(self.name.as_str()).map_err(|_| Error::new("a name with a NUL"))?;
-        let Some(_file) = sweep::lock(self.dir.as_fd(), &name) else { return Ok(()) };
-        sweep::clear(&self.entry.items)?;
+        let ours = rustix::fs::statat(&self.dir, &name, AtFlags::SYMLINK_NOFOLLOW)
+            .is_ok_and(|s| is_ours(&s));
+        let lock = sweep::lock(self.dir.as_fd(), &name);
+        if ours && lock.is_none() {
+            return Ok(());
+        }
+        sweep::clear_all(&self.name, &self.entry)?;
         sweep::forget(self.dir.as_fd(), &name);
         Ok(())
     }

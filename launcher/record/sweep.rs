@@ -4,7 +4,7 @@ use super::find::{self, Life};
 use super::{Entry, RecordItem, lines, log, parent_inode, place, read_all, write_all};
 use crate::cgroup;
 use crate::error::{Error, Result};
-use crate::net;
+use crate::{members, net};
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::fs::{AtFlags, FlockOperation, Mode, OFlags};
 use std::ffi::{CStr, OsStr};
@@ -40,9 +40,18 @@ pub(super) fn sweep_place(path: &Path, most: usize) -> Vec<String> {
 
 /// Whatever the named container left is cleared, if it has ended.
 pub(super) fn sweep_one(dir: BorrowedFd<'_>, name: &CStr) -> Result<()> {
+    let text_name = name.to_string_lossy();
+    let foreign = rustix::fs::statat(dir, name, AtFlags::SYMLINK_NOFOLLOW);
+    if foreign.is_ok_and(|s| !find::is_ours(&s)) && first_of(dir, &text_name).is_some() {
+        let _ = rustix::fs::unlinkat(dir, name, AtFlags::empty());
+        drop(super::create_locked(dir, &text_name));
+    }
     let Some(file) = lock(dir, name) else { return Ok(()) };
     let text = read_all(file.as_fd()).map_err(|e| Error::os("read", e))?;
     let entry = lines::decode(&text);
+    if let (None, None, Some(pid)) = (&entry.process, &entry.ended, first_of(dir, &text_name)) {
+        return mend(&file, &text, &text_name, pid);
+    }
     match find::unlocked_life(&entry) {
         Life::Ended => {}
         _ => {
@@ -57,6 +66,43 @@ pub(super) fn sweep_one(dir: BorrowedFd<'_>, name: &CStr) -> Result<()> {
         return Ok(());
     }
     collect(dir, name, &file, &entry)
+}
+
+/// Process 1 of a detached container whose record does not tell of it, by its open files.
+fn first_of(dir: BorrowedFd<'_>, name: &str) -> Option<i32> {
+    let files = super::files_of(name);
+    let mut all = files.iter().flat_map(|file| find::holders(dir, file));
+    all.find(|pid| members::look(*pid, 1).is_some_and(|m| m.inner == 1))
+}
+
+/// A record that was cut off: it says again who its container is, and no more how it was asked
+/// for, or half of that would be believed.
+fn mend(file: &OwnedFd, text: &[u8], name: &str, pid: i32) -> Result<()> {
+    let mut items: Vec<_> = cgroup::named(pid, name).into_iter().map(RecordItem::Cgroup).collect();
+    if let Some(namespace) = bridged() {
+        items.push(RecordItem::Network { namespace, id: name.to_owned() });
+    }
+    let end = if text.last().is_none_or(|last| *last == b'\n') { "" } else { "\n" };
+    let mut more = format!("{end}started 0\nargv\n{}", lines::detached(true, 0)).into_bytes();
+    more.extend(lines::encode(&items, parent_inode).unwrap_or_default());
+    more.extend((lines::process(&super::process(pid, true)) + lines::RUNNING).into_bytes());
+    write_all(file.as_fd(), &more).map_err(|e| Error::os("write", e))
+}
+
+/// The network namespace where it may have had leases; an ordinary user's has none.
+fn bridged() -> Option<u64> {
+    let root = rustix::process::geteuid().is_root();
+    net::place::namespace().ok().filter(|_| root)
+}
+
+/// What its record names; of a damaged one also what is called as the container is.
+pub(super) fn clear_all(name: &str, entry: &Entry) -> Result<bool> {
+    if entry.facts.started == 0 {
+        let own = rustix::process::getpid().as_raw_pid();
+        cgroup::named(own, name).iter().try_for_each(|dir| cgroup::remove(dir))?;
+        bridged().map_or(Ok(true), |namespace| net::clear(namespace, name))?;
+    }
+    clear(&entry.items)
 }
 
 /// The record of one that is gone, locked by us; None while somebody else has it.
@@ -74,7 +120,7 @@ pub(super) fn lock(dir: BorrowedFd<'_>, name: &CStr) -> Option<OwnedFd> {
 fn collect(dir: BorrowedFd<'_>, name: &CStr, file: &OwnedFd, entry: &Entry) -> Result<()> {
     let out_of_memory = entry.facts.detached && killed_for_memory(entry);
     // A kind that only a later version knows is left for that version.
-    if !clear(&entry.items)? || !entry.understood {
+    if !clear_all(&name.to_string_lossy(), entry)? || !entry.understood {
         return Ok(());
     }
     if !entry.facts.keep {

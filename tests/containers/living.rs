@@ -3,8 +3,6 @@
 use crate::common::*;
 use std::process::{Child, Command, Stdio};
 
-const NONE: &[&str] = &[];
-
 /// `launch VERB...`
 pub fn verb(words: &[&str]) -> Run {
     let mut command = Command::new(launch());
@@ -179,42 +177,4 @@ fn wait_tells_the_status() {
         return skip("the kernel does not tell how a process ended");
     }
     assert_eq!((run.code, run.out.as_str()), (9, "9\n"));
-}
-
-/// Records that say nothing, too much, or that belong to somebody else.
-#[test]
-fn damaged_records_harm_nobody() {
-    let Some(s) = Sandbox::new() else { return };
-    if need_root().is_none() {
-        return;
-    }
-    let dir = std::path::Path::new("/run/launch");
-    assert_eq!(s.run(NONE, &["echo", "made"]).ok(), "made");
-    let pid = std::process::id();
-    for (name, text) in [
-        ("empty", String::new()),
-        ("cut", "started 17".into()),
-        ("noise", "\0\u{1}\u{2}\n\n\nprocess\n".into()),
-        ("forged", format!("started 1\ndetached keep\nprocess {pid} 1 1\n")),
-        ("other", format!("started 1\ndetached keep\nprocess {pid} 1 4026531836\n")),
-    ] {
-        std::fs::write(dir.join(name), text).unwrap();
-    }
-    std::fs::write(dir.join("foreign"), "started 1\n").unwrap();
-    std::os::unix::fs::chown(dir.join("foreign"), Some(7), Some(7)).unwrap();
-    let table = verb(&["ps", "-a"]).expect(0).out;
-    assert!(!table.contains("foreign"), "{table}");
-    assert_eq!(s.run(NONE, &["echo", "ran"]).expect(0).out, "ran\n");
-    verb(&["exec", "noise", "true"])
-        .fails(125, &["'noise' has a damaged record", "launch rm noise"]);
-    verb(&["wait", "noise"]).fails(125, &["'noise' has a damaged record"]);
-    assert_eq!(state("noise"), "damaged");
-    s.run(&["--name", "foreign"], &["true"]).fails(125, &["/run/launch/foreign is no record"]);
-    for name in ["forged", "other", "noise"] {
-        verb(&["stop", "-t", "0", name]);
-        verb(&["rm", "-f", name]);
-    }
-    for name in ["empty", "cut", "noise", "forged", "other", "foreign"] {
-        let _ = std::fs::remove_file(dir.join(name));
-    }
 }
