@@ -11,6 +11,8 @@ mod again;
 mod archives;
 #[path = "containers/bad_files.rs"]
 mod bad_files;
+#[path = "containers/bad_images.rs"]
+mod bad_images;
 #[path = "containers/bad_options.rs"]
 mod bad_options;
 #[path = "containers/completions.rs"]

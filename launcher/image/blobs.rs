@@ -19,6 +19,12 @@ pub enum Blobs {
     Archive { file: File, index: Index },
 }
 
+/// What a descriptor says of one.
+pub struct Blob {
+    pub digest: Digest,
+    pub size: Option<u64>,
+}
+
 /// How a directory names what it has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Layout {
@@ -33,7 +39,8 @@ impl Layout {
     /// None for a directory that is no image.
     pub fn of(dir: impl AsFd) -> Option<Layout> {
         let there = |name| rustix::fs::statat(&dir, name, rustix::fs::AtFlags::empty()).is_ok();
-        if there("oci-layout") && there("index.json") {
+        // One that lacks half of it is an image all the same, which cannot be read.
+        if there("oci-layout") && (there("index.json") || there("blobs")) {
             return Some(Layout::Oci);
         }
         if !(there("version") && there("manifest.json")) {
@@ -126,11 +133,24 @@ impl Blobs {
         if self.flat() { format!("{}.manifest.json", digest.hex()) } else { self.name(digest) }
     }
 
-    /// A document by its name and digest, which is checked.
-    pub fn document(&self, name: &str, digest: &Digest, shown: &str) -> Result<Vec<u8>> {
+    /// A document by its name, with size and digest, which are checked.
+    pub fn document(&self, name: &str, blob: &Blob, shown: &str) -> Result<Vec<u8>> {
+        self.sized(name, blob.size, shown)?;
         let text = self.read(name, shown)?;
-        check(name, shown, digest, &Digest::of(&text))?;
+        check(name, shown, &blob.digest, &Digest::of(&text))?;
         Ok(text)
+    }
+
+    /// A file of the size that is said of it.
+    pub fn sized(&self, name: &str, size: Option<u64>, shown: &str) -> Result<Part> {
+        let part = self.open(name, shown)?;
+        let found = part.length();
+        match size.filter(|size| *size != found) {
+            Some(said) => Err(Error::new(format!(
+                "{shown}: {name} is damaged: it has {found} bytes, its descriptor says {said}"
+            ))),
+            None => Ok(part),
+        }
     }
 }
 
@@ -194,7 +214,11 @@ pub fn look<I: Input>(input: I, shown: &str) -> Result<Contents> {
             return Err(Error::new(format!("{shown}: more than {FILES_MOST} files for one image")));
         }
     }
-    Ok(if image { Contents::Image(index) } else { Contents::Root })
+    match index.files.is_empty() {
+        _ if image => Ok(Contents::Image(index)),
+        true => Ok(Contents::Root),
+        false => Err(Error::new(format!("{shown}: an image without manifest.json or index.json"))),
+    }
 }
 
 pub fn problem(shown: &str, p: Problem) -> Error {

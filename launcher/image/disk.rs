@@ -14,6 +14,7 @@ const TRIES: u32 = 100;
 
 pub fn mount(file: &OwnedFd, fstype: &CStr, shown: &str) -> Result<OwnedFd> {
     let kind = fstype.to_string_lossy();
+    whole(file, fstype, shown)?;
     let (device, path) = attach(file).map_err(|(what, e)| {
         let error = Error::os(format!("{shown}: {what}"), e);
         match e {
@@ -35,6 +36,20 @@ pub fn mount(file: &OwnedFd, fstype: &CStr, shown: &str) -> Result<OwnedFd> {
             _ => error,
         }
     })
+}
+
+/// The kernel asks a squashfs how large it is, but no erofs (struct erofs_super_block).
+fn whole(file: &OwnedFd, fstype: &CStr, shown: &str) -> Result<()> {
+    let mut head = [0; 40];
+    let read = rustix::io::pread(file, &mut head, 1024);
+    let size = rustix::fs::fstat(file).map_or(0, |stat| stat.st_size as u64);
+    let blocks = u64::from(u32::from_le_bytes([head[36], head[37], head[38], head[39]]));
+    let wanted = blocks << (head[12] & 31);
+    if fstype == c"erofs" && read == Ok(head.len()) && size < wanted {
+        let said = format!("{shown}: cut off: it has {size} bytes, its header says {wanted}");
+        return Err(Error::new(said));
+    }
+    Ok(())
 }
 
 fn attach(file: &OwnedFd) -> std::result::Result<(OwnedFd, String), (String, Errno)> {

@@ -1,7 +1,8 @@
 //! What `docker save` writes: manifest.json, and layers under names of its own.
 
 use crate::error::{Error, Result};
-use crate::image::blobs::Blobs;
+use crate::image::blobs::{self, Blobs};
+use crate::image::digest::Digest;
 use crate::image::document::{self, Document, LayerBlob};
 use crate::image::oci::Choice;
 use serde_json::Value;
@@ -20,10 +21,15 @@ pub fn read(blobs: &Blobs, shown: &str, choice: &Choice) -> Result<Document> {
         let name = layer.as_str();
         let name =
             name.ok_or_else(|| wrong(shown, &format!("[{n}].Layers"), "expected strings"))?;
-        Ok(LayerBlob { name: name.to_owned(), digest: None })
+        Ok(LayerBlob { name: name.to_owned(), digest: None, size: None })
     });
     let layers = layers.collect::<Result<_>>()?;
     let text = blobs.read(config, shown)?;
+    // Its name is all that says what it must be.
+    let stem = config.rsplit('/').next().unwrap_or(config);
+    if let Some(digest) = Digest::parse(stem.strip_suffix(".json").unwrap_or(stem)) {
+        blobs::check(config, shown, &digest, &Digest::of(&text))?;
+    }
     document::describe(text, config, layers, tags(one), shown, choice)
 }
 

@@ -26,6 +26,7 @@ pub struct LayerBlob {
     pub name: String,
     /// Of the file as it is, compressed or not.
     pub digest: Option<Digest>,
+    pub size: Option<u64>,
 }
 
 /// JSON with its place in the message.

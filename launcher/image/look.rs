@@ -111,7 +111,7 @@ pub fn look(path: &Path, wishes: &Wishes) -> Result<Seen> {
             let directory = matches!(blobs, Blobs::Directory(..));
             let mut chain = None;
             for (blob, diff) in &document.layers {
-                let part = blobs.open(&blob.name, shown)?;
+                let part = blobs.sized(&blob.name, blob.size, shown)?;
                 let shown = format!("{shown}: {}", blob.name);
                 let of = Some((blob.name.clone(), directory));
                 let layer = Reading { part, shown: &shown, digest: blob.digest, diff: Some(*diff) };

@@ -2,7 +2,7 @@
 //! directory that `skopeo copy ... dir:` makes, whose first document is a manifest, or a list.
 
 use crate::error::{Error, Result};
-use crate::image::blobs::Blobs;
+use crate::image::blobs::{Blob, Blobs};
 use crate::image::digest::Digest;
 use crate::image::document::{self, Document, LayerBlob, Platform};
 use serde_json::Value;
@@ -20,7 +20,7 @@ pub struct Choice {
 
 /// One image of an index.
 struct Candidate {
-    digest: Digest,
+    blob: Blob,
     media: String,
     platform: Option<Platform>,
     name: Option<String>,
@@ -37,8 +37,8 @@ pub fn read(blobs: &Blobs, shown: &str, choice: &Choice) -> Result<Document> {
     } else {
         let found = candidates(&index, first, shown)?;
         let one = choose(found, blobs, shown, choice, 0)?;
-        let name = blobs.manifest_name(&one.digest);
-        let text = blobs.document(&name, &one.digest, shown)?;
+        let name = blobs.manifest_name(&one.blob.digest);
+        let text = blobs.document(&name, &one.blob, shown)?;
         (document::parse(&text, &name, shown)?, name, one.name.into_iter().collect())
     };
     let config = descriptor(&manifest["config"], &name, ".config", shown)?;
@@ -53,13 +53,14 @@ pub fn read(blobs: &Blobs, shown: &str, choice: &Choice) -> Result<Document> {
     let layers = layers.ok_or_else(|| wrong(shown, &name, ".layers", "expected a list"))?;
     let layers = layers.iter().enumerate().map(|(n, layer)| {
         let at = format!(".layers[{n}]");
-        let digest = descriptor(layer, &name, &at, shown)?;
+        let blob = descriptor(layer, &name, &at, shown)?;
         let media = layer["mediaType"].as_str().unwrap_or_default();
         check_layer(media).map_err(|why| wrong(shown, &name, &format!("{at}.mediaType"), &why))?;
-        Ok(LayerBlob { name: blobs.name(&digest), digest: Some(digest) })
+        let (name, digest) = (blobs.name(&blob.digest), Some(blob.digest));
+        Ok(LayerBlob { name, digest, size: blob.size })
     });
     let layers = layers.collect::<Result<Vec<_>>>()?;
-    let name = blobs.name(&config);
+    let name = blobs.name(&config.digest);
     let text = blobs.document(&name, &config, shown)?;
     document::describe(text, &name, layers, names, shown, choice)
 }
@@ -72,7 +73,7 @@ fn wrong(shown: &str, name: &str, at: &str, why: &str) -> Error {
     Error::new(format!("{shown}: {name}: at {at}: {why}"))
 }
 
-fn descriptor(value: &Value, name: &str, at: &str, shown: &str) -> Result<Digest> {
+fn descriptor(value: &Value, name: &str, at: &str, shown: &str) -> Result<Blob> {
     let digest = value["digest"]
         .as_str()
         .ok_or_else(|| wrong(shown, name, &format!("{at}.digest"), "expected a string"))?;
@@ -80,7 +81,12 @@ fn descriptor(value: &Value, name: &str, at: &str, shown: &str) -> Result<Digest
         let said = format!("digest {digest}: only sha256 is understood");
         return Err(wrong(shown, name, at, &said));
     }
-    Digest::parse(digest).ok_or_else(|| wrong(shown, name, at, "not a digest"))
+    let digest = Digest::parse(digest).ok_or_else(|| wrong(shown, name, at, "not a digest"))?;
+    let size = &value["size"];
+    if !size.is_null() && !size.is_u64() {
+        return Err(wrong(shown, name, &format!("{at}.size"), "expected a number of bytes"));
+    }
+    Ok(Blob { digest, size: size.as_u64() })
 }
 
 fn check_layer(media: &str) -> std::result::Result<(), String> {
@@ -107,11 +113,11 @@ fn candidates(index: &Value, name: &str, shown: &str) -> Result<Vec<Candidate>> 
         if notes["vnd.docker.reference.type"].is_string() {
             continue;
         }
-        let digest = descriptor(value, name, &format!(".manifests[{n}]"), shown)?;
+        let blob = descriptor(value, name, &format!(".manifests[{n}]"), shown)?;
         let reference = ["io.containerd.image.name", "org.opencontainers.image.ref.name"];
         let reference = reference.iter().find_map(|key| notes[*key].as_str());
         found.push(Candidate {
-            digest,
+            blob,
             media: value["mediaType"].as_str().unwrap_or_default().to_owned(),
             platform: Platform::of(&value["platform"]),
             name: reference.map(str::to_owned),
@@ -133,14 +139,19 @@ fn choose(
     if one.media.contains("docker.distribution.manifest.v1") {
         return Err(schema_1(shown));
     }
-    if !one.media.contains("image.index") && !one.media.contains("manifest.list") {
+    let is = |names: &[&str]| names.iter().any(|name| one.media.contains(name));
+    if one.media.is_empty() || is(&["image.manifest", "distribution.manifest.v2"]) {
         return Ok(one);
+    }
+    if !is(&["image.index", "manifest.list"]) {
+        let said = format!("{shown}: what it has is of the unknown type {}", one.media);
+        return Err(Error::new(said));
     }
     if depth >= DEPTH_MOST {
         return Err(Error::new(format!("{shown}: indexes in indexes without end")));
     }
-    let name = blobs.manifest_name(&one.digest);
-    let text = blobs.document(&name, &one.digest, shown)?;
+    let name = blobs.manifest_name(&one.blob.digest);
+    let text = blobs.document(&name, &one.blob, shown)?;
     let inner = candidates(&document::parse(&text, &name, shown)?, &name, shown)?;
     let mut chosen = choose(inner, blobs, shown, choice, depth + 1)?;
     chosen.name = one.name.or(chosen.name);
@@ -168,10 +179,12 @@ fn for_platform(mut found: Vec<Candidate>, shown: &str, choice: &Choice) -> Resu
     if found.iter().any(|c| c.platform.as_ref() == Some(&wanted)) {
         found.retain(|c| c.platform.as_ref() == Some(&wanted));
     }
-    found.dedup_by(|a, b| a.digest == b.digest);
+    found.dedup_by(|a, b| a.blob.digest == b.blob.digest);
     if found.len() > 1 {
-        let names: Vec<String> =
-            found.iter().map(|c| c.name.clone().unwrap_or_else(|| c.digest.to_string())).collect();
+        let names: Vec<String> = found
+            .iter()
+            .map(|c| c.name.clone().unwrap_or_else(|| c.blob.digest.to_string()))
+            .collect();
         return Err(Error::new(format!("{shown}: it has {} images", found.len()))
             .hint(format!("launch import --ref NAME takes one: {}", names.join(", "))));
     }

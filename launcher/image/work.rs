@@ -97,7 +97,7 @@ impl Work<'_> {
         {
             return Ok((record, names));
         }
-        let open = |blob: &LayerBlob| blobs.open(&blob.name, self.shown);
+        let open = |blob: &LayerBlob| blobs.sized(&blob.name, blob.size, self.shown);
         let parts =
             document.layers.iter().map(|(blob, _)| open(blob)).collect::<Result<Vec<_>>>()?;
         let total: u64 = parts.iter().map(Part::length).sum();

@@ -26,7 +26,7 @@ if what == 'arm': config['architecture'] = 'arm64'; one['platform'] = {'os': 'li
 if what == 'enc': manifest['layers'][1]['mediaType'] = 'application/vnd.oci.image.layer.v1.tar+gzip+encrypted'
 if what == 'odd': manifest['layers'][1]['mediaType'] = 'application/x-what'
 if what == 'old': one['mediaType'] = 'application/vnd.docker.distribution.manifest.v1+prettyjws'
-manifest['config']['digest'] = put(config); one['digest'] = put(manifest)
+del manifest['config']['size'], one['size']; manifest['config']['digest'] = put(config); one['digest'] = put(manifest)
 json.dump(index, open(d + '/index.json', 'w'))
 E
         for d in arm enc odd old; do python3 edit.py $d $d; done; echo '#!/bin/sh' >script; bzip2 -k root.tar 2>/dev/null || printf BZh9 >root.tar.bz2");
