@@ -2,7 +2,7 @@
 
 use crate::error::{Error, Result};
 use rustix::fd::OwnedFd;
-use rustix::fs::{Mode, OFlags};
+use rustix::fs::{Access, Mode, OFlags};
 use rustix::io::Errno;
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
@@ -11,7 +11,13 @@ use std::path::{Path, PathBuf};
 pub fn places() -> Vec<PathBuf> {
     let uid = rustix::process::geteuid();
     if uid.is_root() {
-        return vec!["/run/launch".into()];
+        let writable = |path| rustix::fs::access(path, Access::WRITE_OK).is_ok();
+        let mut all = vec!["/run/launch".into()];
+        if !writable("/run/launch") && !writable("/run") {
+            // Only then, for anybody may have made it: root of a user namespace, a read-only /run.
+            all.push("/tmp/launch-0".into());
+        }
+        return all;
     }
     places_of(uid.as_raw(), std::env::var_os("XDG_RUNTIME_DIR").as_deref())
 }

@@ -177,3 +177,28 @@ fn cgroups_that_are_read_only() {
         run.fails(125, &["launch: --mem 50M: ", "/sys/fs/cgroup"]);
     }
 }
+
+/// Root who cannot write to /run keeps his records elsewhere, and finds them there.
+#[test]
+fn a_run_that_is_read_only_or_somebody_elses() {
+    let (Some(()), Some(())) = (need_root(), need_util_linux()) else { return };
+    let Some(s) = Sandbox::new() else { return };
+    s.as_user(NONE, &[]);
+    let (own, rootfs) = (s.dir.join("launch"), s.rootfs());
+    let (own, rootfs) = (own.display(), rootfs.display());
+    let script = format!(
+        "{own} -d --name away {rootfs} sleep 60 && {own} --name other {rootfs} echo ran && \
+         {own} ps -q; {own} rm -f away; {own} ps -q; rmdir /tmp/launch-0"
+    );
+    let inside = s.dir.join("script");
+    std::fs::write(&inside, script).unwrap();
+    let inside = inside.display();
+    let read_only = format!("mount -t tmpfs -o ro none /run && sh {inside}");
+    let foreign =
+        format!("setpriv --reuid {USER} --regid {USER} --clear-groups unshare -Ur sh {inside}");
+    for line in [read_only, foreign] {
+        let mut c = Command::new("unshare");
+        c.args(["-m", "/bin/sh", "-c", &line]).current_dir("/").env_remove("XDG_RUNTIME_DIR");
+        assert_eq!(Run::of(c).ok(), "away\nran\naway\naway", "{line}");
+    }
+}
