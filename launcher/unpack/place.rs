@@ -3,12 +3,12 @@
 use super::attributes::{self, Meta};
 use super::names::{clean, joined, reversed};
 use super::stack::is_whiteout;
-use super::{Path, Power, Result, Unpacker, Wrong};
+use super::{Path, Power, Result, Skipped, Unpacker, Wrong};
 use crate::archive::input::Input;
 use crate::archive::read::{Member, Problem, Reader};
 use crate::archive::{Entry, Kind};
 use crate::tree::{self, NEW_FILE};
-use rustix::fd::{AsFd, OwnedFd};
+use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::fs::{self, AtFlags, FileType, Mode, OFlags};
 use rustix::io::Errno;
 
@@ -150,27 +150,7 @@ impl Unpacker<'_> {
         }
         self.clear(&parent, name)?;
         let dir = self.tree.dir(&parent)?;
-        let dir = dir.as_fd();
-        match entry.kind {
-            Kind::Symlink if entry.link.is_empty() => {
-                return Err(Wrong::Said("a symbolic link to nothing".into()));
-            }
-            Kind::Symlink => fs::symlinkat(entry.link.as_slice(), dir, name)?,
-            kind => {
-                let file = match kind {
-                    Kind::Character => FileType::CharacterDevice,
-                    Kind::Block => FileType::BlockDevice,
-                    _ => FileType::Fifo,
-                };
-                let device = match kind {
-                    Kind::Fifo => 0,
-                    _ => fs::makedev(entry.device.0, entry.device.1),
-                };
-                fs::mknodat(dir, name, file, Mode::RUSR | Mode::WUSR, device)?;
-            }
-        }
-        let link = entry.kind == Kind::Symlink;
-        Ok(attributes::set_at(dir, name, entry, link, self.options.power, &mut self.skipped)?)
+        special(dir.as_fd(), name, entry, self.options.power, &mut self.skipped)
     }
 
     fn directory(&mut self, entry: &Entry, place: Path) -> Result<()> {
@@ -204,7 +184,7 @@ impl Unpacker<'_> {
     }
 
     /// The target must be in the archive, or below it; then it is copied first, as two layers
-    /// cannot share a file.
+    /// cannot share a file: names that other layers have for it stay as they are.
     fn hard_link(&mut self, entry: &Entry, place: &[Vec<u8>]) -> Result<()> {
         let absent = || {
             let target = super::shown(&entry.link);
@@ -281,11 +261,25 @@ impl Unpacker<'_> {
                 };
                 Ok(attributes::set(&to, &meta, power, &mut self.skipped)?)
             }
-            FileType::Symlink => {
-                let target = fs::readlinkat(&node.dir, name.as_slice(), Vec::new())?;
-                Ok(fs::symlinkat(target.as_c_str(), dir.as_fd(), name.as_slice())?)
+            kind => {
+                let stat = &node.stat;
+                let mut entry = Entry::new(Kind::Symlink, Vec::new());
+                match kind {
+                    FileType::Symlink => {
+                        let target = fs::readlinkat(&node.dir, name.as_slice(), Vec::new())?;
+                        entry.link = target.into_bytes();
+                    }
+                    FileType::CharacterDevice => entry.kind = Kind::Character,
+                    FileType::BlockDevice => entry.kind = Kind::Block,
+                    FileType::Fifo => entry.kind = Kind::Fifo,
+                    _ => return Err(Errno::NOENT.into()),
+                }
+                entry.mode = stat.st_mode & 0o7777;
+                (entry.uid, entry.gid) = (stat.st_uid, stat.st_gid);
+                entry.mtime = (stat.st_mtime, stat.st_mtime_nsec as u32);
+                entry.device = (fs::major(stat.st_rdev), fs::minor(stat.st_rdev));
+                special(dir.as_fd(), name, &entry, power, &mut self.skipped)
             }
-            _ => Err(Errno::NOENT.into()),
         }
     }
 
@@ -319,6 +313,36 @@ impl Unpacker<'_> {
         let meta = Meta::of(&member.entry);
         attributes::set(&fd, &meta, self.options.power, &mut self.skipped).map_err(own)
     }
+}
+
+/// A symbolic link, a device or a fifo, with all its attributes.
+fn special(
+    dir: BorrowedFd<'_>,
+    name: &[u8],
+    entry: &Entry,
+    power: Power,
+    skipped: &mut Skipped,
+) -> Result<()> {
+    let file = match entry.kind {
+        Kind::Symlink => FileType::Symlink,
+        Kind::Character => FileType::CharacterDevice,
+        Kind::Block => FileType::BlockDevice,
+        _ => FileType::Fifo,
+    };
+    match entry.kind {
+        Kind::Symlink if entry.link.is_empty() => {
+            return Err(Wrong::Said("a symbolic link to nothing".into()));
+        }
+        Kind::Symlink => fs::symlinkat(entry.link.as_slice(), dir, name)?,
+        kind => {
+            let device = match kind {
+                Kind::Fifo => 0,
+                _ => fs::makedev(entry.device.0, entry.device.1),
+            };
+            fs::mknodat(dir, name, file, Mode::RUSR | Mode::WUSR, device)?;
+        }
+    }
+    Ok(attributes::set_at(dir, name, entry, entry.kind == Kind::Symlink, power, skipped)?)
 }
 
 fn write<I: Input>(reader: &mut Reader<I>, fd: &OwnedFd) -> Either<()> {

@@ -62,3 +62,32 @@ fn marks_make_no_directories() {
     let said = unpack_to(&s, &bad, true).expect_err("no target");
     assert!(said.contains("a hard link to 'none/f', which is not in the archive"), "{said}");
 }
+
+/// The other name of a link or a fifo of a layer below: a copy with all that it is.
+#[test]
+fn what_is_no_file_comes_from_below_with_owner_and_times() {
+    use rustix::fs::{AtFlags, FileType, Mode, Timespec, Timestamps, mknodat, utimensat};
+    use std::os::unix::fs::{MetadataExt, lchown};
+    let s = place();
+    let below = std::fs::File::open(s.path().join("below")).expect("below");
+    mknodat(&below, "fifo", FileType::Fifo, Mode::from_raw_mode(0o640), 0).expect("fifo");
+    let time = Timespec { tv_sec: -7, tv_nsec: 500_000_000 };
+    let times = Timestamps { last_access: time, last_modification: time };
+    for name in ["link", "fifo"] {
+        utimensat(&below, name, &times, AtFlags::SYMLINK_NOFOLLOW).expect("time");
+        if power() == Power::Root {
+            lchown(s.path().join("below").join(name), Some(5), Some(6)).expect("owner");
+        }
+    }
+    let archive =
+        Made::new().put(Kind::HardLink, "l2", "link").put(Kind::HardLink, "f2", "fifo").end();
+    unpack_to(&s, &archive, true).expect("unpacked");
+    let look = |path: &str| std::fs::symlink_metadata(s.path().join(path)).expect(path);
+    for (name, other) in [("link", "l2"), ("fifo", "f2")] {
+        let (was, is) = (look(&format!("below/{name}")), look(&format!("root/{name}")));
+        let all = |m: &std::fs::Metadata| (m.mode(), m.uid(), m.gid(), m.mtime(), m.mtime_nsec());
+        assert_eq!(all(&is), all(&was), "{name}");
+        assert_eq!(is.ino(), look(&format!("root/{other}")).ino());
+        assert_ne!(is.ino(), was.ino());
+    }
+}
