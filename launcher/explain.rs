@@ -92,7 +92,7 @@ pub fn child_words(step: &ChildStep) -> String {
         }
         ChildStep::MakeDir { path } => format!("make directory {}", lossy(path)),
         ChildStep::WorkDir { path, .. } => {
-            format!("make the working directory {}, if it is missing", lossy(path))
+            format!("make directory {}, if it is missing", lossy(path))
         }
         ChildStep::Enter { root } => format!("enter {}", lossy(root)),
         ChildStep::Confine => "see nothing above it any more (chroot)".into(),

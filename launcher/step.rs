@@ -148,7 +148,7 @@ pub enum ChildStep {
     MakeDir {
         path: CString,
     },
-    /// The working directory, where an image lacks it.
+    /// The working directory, or a volume, where an image lacks it.
     WorkDir {
         path: CString,
         parents: Vec<CString>,

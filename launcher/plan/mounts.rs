@@ -210,18 +210,20 @@ impl Builder<'_> {
         let Some(dir) = self.spec.workdir.as_deref().filter(|d| *d != Path::new("/")) else {
             return Ok(());
         };
-        if !matches!(self.root, super::Root::Directory) {
-            let (path, parents) = (c_path(dir)?, parents(dir)?);
-            self.child.push(ChildStep::WorkDir { path, parents });
-        }
+        if matches!(self.root, super::Root::Directory) { Ok(()) } else { self.make(dir) }
+    }
+
+    fn make(&mut self, dir: &Path) -> Result<()> {
+        let (path, parents) = (c_path(dir)?, parents(dir)?);
+        self.child.push(ChildStep::WorkDir { path, parents });
         Ok(())
     }
 
-    /// Where all writes vanish anyway, an image's volumes need nothing. Of a layer that is
+    /// Where all writes vanish anyway, an image's volumes need only be there. Of a layer that is
     /// kept they are no part, and a root that is read-only has them writable.
     fn own_volumes(&mut self) -> Result<()> {
         if !self.spec.read_only && self.spec.keep.is_none() {
-            return Ok(());
+            return self.spec.volumes.iter().try_for_each(|path| self.make(path));
         }
         for path in &self.spec.volumes {
             // In memory as it is.

@@ -42,6 +42,17 @@ fn volumes_are_writable_in_a_read_only_root() {
 }
 
 #[test]
+fn volumes_that_the_image_lacks_are_made() {
+    let Some(i) = image() else { return };
+    let script =
+        "touch /new/deep/a /lib/x/b /vol/c && ls /new/deep /usr/lib/x /vol; cat /dir/sub/f";
+    let all = "/new/deep:\na\n\n/usr/lib/x:\nb\n\n/vol:\nc\n1";
+    for userns in ["host", "auto"] {
+        assert_eq!(i.launch(&["--userns", userns, "app", "sh", "-c", script]).ok(), all);
+    }
+}
+
+#[test]
 fn volumes_are_no_part_of_what_is_kept() {
     let Some(i) = image() else { return };
     let write = "echo 2 >/dir/sub/f; echo 3 >/vol/x; echo 4 >/kept; cat /vol/x";
