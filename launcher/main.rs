@@ -108,7 +108,7 @@ fn dispatch(command: Command) -> Result<i32> {
         }
         Command::Inject { rootfs } => {
             let lines = inject::inject(&rootfs, child::INIT)?;
-            print(&(lines.join("\n") + "\n"))
+            print(&(quote::harmless(&lines.join("\n")) + "\n"))
         }
         Command::Stage { order, tar } => {
             let staged = match &tar {
@@ -208,7 +208,7 @@ fn images(command: Command) -> Result<i32> {
         }
         _ => return Ok(0),
     };
-    print(&(lines.join("\n") + "\n"))
+    print(&(quote::harmless(&lines.join("\n")) + "\n"))
 }
 
 fn run_container(
@@ -310,7 +310,7 @@ fn warn(warnings: &[String]) {
 /// `launch: ` once, on standard error; hints are lines of their own.
 fn say(message: &str) {
     // In one piece: others may be writing to the same file.
-    let text = format!("launch: {message}\n");
+    let text = format!("launch: {}\n", quote::harmless(message));
     if std::io::stderr().write_all(text.as_bytes()).is_err() {
         // Where a filter has no write(2), it may have this one.
         let parts = [std::io::IoSlice::new(text.as_bytes())];

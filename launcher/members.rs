@@ -44,12 +44,14 @@ pub fn of(first: i32) -> Vec<i32> {
 
 /// None: it has ended.
 pub fn look(pid: i32, page: u64) -> Option<Member> {
-    let stat = fs::read_to_string(file(pid, "stat")).ok()?;
+    // A process gives itself any name.
+    let text = |name| Some(String::from_utf8_lossy(&fs::read(file(pid, name)).ok()?).into_owned());
+    let stat = text("stat")?;
     let (head, tail) = stat.rsplit_once(") ")?;
     // From the third field of proc_pid_stat(5) on.
     let fields: Vec<&str> = tail.split(' ').collect();
     let number = |field: usize| fields.get(field - 3).and_then(|f| f.parse::<u64>().ok());
-    let status = fs::read_to_string(file(pid, "status")).ok()?;
+    let status = text("status")?;
     let line = |name: &str| status.lines().find_map(|l| l.strip_prefix(name));
     let last = |text: &str| text.split_whitespace().last().and_then(|w| w.parse().ok());
     let words = fs::read(file(pid, "cmdline")).unwrap_or_default();

@@ -25,6 +25,12 @@ pub fn quote(value: impl AsRef<OsStr>) -> String {
     shown
 }
 
+/// Several lines, in which words of an image's may be, for a terminal.
+pub fn harmless(lines: &str) -> String {
+    let odd = |c: char| c.is_control() && c != '\n' && c != '\t';
+    lines.chars().map(|c| if odd(c) { '?' } else { c }).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -67,6 +67,8 @@ mod lookback;
 mod namespaces;
 #[path = "containers/net.rs"]
 mod net;
+#[path = "containers/net_hostile.rs"]
+mod net_hostile;
 #[path = "containers/net_real.rs"]
 mod net_real;
 #[path = "containers/old_kernels.rs"]

@@ -107,7 +107,11 @@ pub fn takes_long(state: &State, id: &str) -> bool {
 
 /// Leases whose containers have no record: nobody else would give them back.
 pub fn forget_dead(locked: &mut Locked) -> Result<()> {
-    let dead = |l: &&Lease| !Path::new("/run/launch").join(&l.id).exists();
+    // What cannot be looked for may be there.
+    let dead = |l: &&Lease| {
+        let record = rustix::fs::lstat(Path::new("/run/launch").join(&l.id));
+        record.is_err_and(|e| e == Errno::NOENT)
+    };
     let dead: Vec<String> = locked.state.leases.iter().filter(dead).map(|l| l.id.clone()).collect();
     dead.iter().try_for_each(|id| give_back(locked, id, &Unused::Stay))?;
     if dead.is_empty() { Ok(()) } else { locked.save() }

@@ -8,7 +8,7 @@ mod encode;
 use crate::net::link::Prefix;
 use crate::net::netlink::{EXCL, Socket};
 use crate::net::state::{Bridge, Lease, State};
-use core::net::{IpAddr, Ipv6Addr};
+use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use encode::{ACCEPT, DROP, EQ, JUMP, Meta, NEQ, R32, REG, Transaction, link_name};
 use rustix::io::Errno;
 
@@ -19,6 +19,7 @@ const TYPE_PROTO: u32 = 12;
 const TYPE_PORT: u32 = 13;
 const TYPE_IFNAME: u32 = 41;
 
+const LOOPBACK4: Prefix = Prefix { ip: IpAddr::V4(Ipv4Addr::new(127, 0, 0, 0)), bits: 8 };
 const LOOPBACK6: Prefix = Prefix { ip: IpAddr::V6(Ipv6Addr::LOCALHOST), bits: 128 };
 
 /// The maps from published ports to containers, by family and with the host's address or not.
@@ -57,7 +58,7 @@ fn replace(socket: &Socket, state: &State, old: bool) -> Result<(), Errno> {
         sets(&mut t, state);
         to_containers(&mut t, state.bridged6);
         from_containers(&mut t, &state.bridges);
-        between(&mut t, &state.bridges);
+        between(&mut t, state);
         for (map, ..) in MAPS {
             let all = state.leases.iter().flat_map(|l| elements(state, l, map)).collect::<Vec<_>>();
             t.elements(true, map, &all);
@@ -109,14 +110,18 @@ fn to_containers(t: &mut Transaction, bridged6: bool) {
             // 127.0.0.1 would wait for one, so it is refused at once.
             t.rule(chain, |r| r.address(false, LOOPBACK6).verdict(ACCEPT, None));
         }
+        if chain == "prerouting" {
+            // A neighbour's packet to loopback: translated, it would no longer be one that the
+            // kernel drops. Connections of the host's own come by the other chain.
+            t.rule(chain, |r| r.address(false, LOOPBACK4).verdict(ACCEPT, None));
+        }
         t.rule(chain, |r| r.ends_here().verdict(JUMP, Some("published")));
     }
     // A bridge routes 127.0.0.0/8 for the host's own connections to published ports; what
     // a container sends there must not get to services that listen on loopback alone.
     t.chain("loopback", Some(("filter", 0, -300)));
     t.rule("loopback", |r| {
-        let loopback = Prefix { ip: IpAddr::from([127, 0, 0, 0]), bits: 8 };
-        r.link_in(Meta::IifName, "bridges").address(false, loopback).verdict(DROP, None);
+        r.link_in(Meta::IifName, "bridges").address(false, LOOPBACK4).verdict(DROP, None);
     });
 }
 
@@ -136,8 +141,7 @@ fn from_containers(t: &mut Transaction, bridges: &[Bridge]) {
                 r.tracked(2, 1 << 5).masquerade();
             });
         }
-        let loopback = Prefix { ip: IpAddr::from([127, 0, 0, 0]), bits: 8 };
-        for loopback in std::iter::once(loopback).chain(b.gateway6.map(|_| LOOPBACK6)) {
+        for loopback in std::iter::once(LOOPBACK4).chain(b.gateway6.map(|_| LOOPBACK6)) {
             t.rule("postrouting", |r| {
                 r.address(true, loopback).link(Meta::OifName, EQ, &b.name).masquerade();
             });
@@ -145,10 +149,11 @@ fn from_containers(t: &mut Transaction, bridges: &[Bridge]) {
     }
 }
 
-/// Bridges are closed towards each other and the outside, but for published ports.
-fn between(t: &mut Transaction, bridges: &[Bridge]) {
+/// Bridges are closed towards each other and the outside, but for published ports; and a host
+/// that forwards only because of them forwards nothing else.
+fn between(t: &mut Transaction, state: &State) {
     t.chain("forward", Some(("filter", 2, 0)));
-    for b in bridges {
+    for b in &state.bridges {
         t.rule("forward", |r| {
             r.link(Meta::IifName, EQ, &b.name).link(Meta::OifName, EQ, &b.name);
             r.verdict(ACCEPT, None);
@@ -159,6 +164,14 @@ fn between(t: &mut Transaction, bridges: &[Bridge]) {
     // Established and related.
     t.rule("forward", |r| r.tracked(0, 2 | 4).verdict(ACCEPT, None));
     t.rule("forward", |r| r.link_in(Meta::OifName, "bridges").verdict(DROP, None));
+    t.rule("forward", |r| r.link_in(Meta::IifName, "bridges").verdict(ACCEPT, None));
+    for (ours, family) in [(state.forward4, 2), (state.forward6, 10)] {
+        if ours {
+            t.rule("forward", |r| {
+                r.meta(Meta::Family, REG).compare(EQ, &[family]).verdict(DROP, None);
+            });
+        }
+    }
 }
 
 /// A lease's ports as elements of one of the maps.

@@ -6,6 +6,7 @@ use super::{Entry, Found, files_of, lines, write_all};
 use crate::error::{Error, Result};
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::fs::{AtFlags, FallocateFlags, Mode, OFlags, SeekFrom};
+use rustix::io::Errno;
 use std::ffi::CStr;
 
 /// Bytes, where --log-opt max-size says nothing else.
@@ -73,16 +74,28 @@ pub fn mark_before(entry: &Entry, time: u64) -> u64 {
     entry.marks.iter().rev().find(|(at, _)| *at <= time).map_or(0, |(_, length)| *length)
 }
 
-/// The next byte that is not in the hole, from `at` on.
+/// The next byte that is not in a hole, from `at` on. The container may have made the file as
+/// long as it likes: where only a hole follows, the end.
 pub fn data_from(file: BorrowedFd<'_>, at: u64) -> u64 {
+    let size = || rustix::fs::fstat(file).map_or(at, |s| s.st_size as u64);
     match rustix::fs::seek(file, SeekFrom::Data(at)) {
         Ok(data) => data,
         // Shorter than it was: it has been emptied.
-        Err(_) => match rustix::fs::fstat(file) {
-            Ok(stat) if (stat.st_size as u64) < at => 0,
-            _ => at,
-        },
+        Err(Errno::NXIO) if size() < at => 0,
+        Err(Errno::NXIO) => size(),
+        Err(_) => at,
     }
+}
+
+/// Where the last bytes begin and end that are not in a hole.
+fn last_data(file: BorrowedFd<'_>, size: u64) -> (u64, u64) {
+    let (mut last, mut at) = ((0, size), 0);
+    while let Ok(data) = rustix::fs::seek(file, SeekFrom::Data(at)) {
+        let end = rustix::fs::seek(file, SeekFrom::Hole(data)).unwrap_or(size);
+        last = (data, end);
+        at = end.max(data + 1);
+    }
+    last
 }
 
 /// The beginning of a line, at `from` or behind it.
@@ -103,7 +116,9 @@ pub fn first(file: BorrowedFd<'_>, from: u64) -> Result<u64> {
 /// The beginning of the last `lines` lines, not before `from`.
 pub fn last_lines(file: BorrowedFd<'_>, from: u64, lines: u64) -> Result<u64> {
     let failed = |e| Error::os("read the log", e);
-    let end = rustix::fs::fstat(file).map_err(failed)?.st_size as u64;
+    let size = rustix::fs::fstat(file).map_err(failed)?.st_size as u64;
+    let (start, end) = last_data(file, size);
+    let from = from.max(start);
     let (mut at, mut left) = (end, lines);
     let mut buffer = vec![0; 64 << 10];
     while at > from {

@@ -24,7 +24,9 @@ fn record(dir: BorrowedFd<'_>, name: &str, last: bool) -> Option<([i32; 4], u64)
         return None;
     }
     let word = |n: usize| i32::from_ne_bytes([0, 1, 2, 3].map(|i| bytes[n * 4 + i]));
-    let written = stat.st_mtime as u64 * 1000 + stat.st_mtime_nsec as u64 / 1_000_000;
+    // The payload may have set it, too, to any time.
+    let written = (stat.st_mtime as u64).saturating_mul(1000);
+    let written = written.saturating_add(stat.st_mtime_nsec as u64 / 1_000_000).min(super::now());
     Some(([0, 1, 2, 3].map(word), written))
 }
 

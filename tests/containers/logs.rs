@@ -34,3 +34,32 @@ fn the_init_keeps_the_log_short() {
         verb(&["rm", "-f", "log"]).expect(0);
     }
 }
+
+/// The log and init's report are files that the container can reach: it may make them as
+/// long and as old as it likes.
+#[test]
+fn files_of_the_records_that_the_container_has_changed() {
+    let Some(s) = Sandbox::new() else { return };
+    let script = "echo first; truncate -s 8000000000000 /proc/self/fd/1; \
+                  for f in /proc/1/fd/*; do touch -d @-5000000000 $f; done; \
+                  n=/tmp/$(printf 'a\\033\\377'); printf '#!/bin/sh\\nsleep 60; true\\n' >$n; \
+                  chmod 755 $n; echo >/ready; exec $n";
+    detached(&s, "odd", &["--rm=false"], script).expect(0);
+    wait_until("it is ready", || s.rootfs().join("ready").exists());
+    for words in [&["logs", "odd"][..], &["logs", "-n", "1", "odd"]] {
+        let mut c = std::process::Command::new("timeout");
+        c.arg("5").arg(launch()).args(words);
+        let run = Run::of(c).expect(0);
+        assert!(
+            (words.len() > 3 || run.out.starts_with("first\n")) && run.out.len() < 100_000,
+            "{:.200}",
+            run.out
+        );
+    }
+    for verb_of in [&["ps", "-a"][..], &["inspect", "odd"], &["top", "odd"]] {
+        assert_eq!(verb(verb_of).expect(0).err, "", "{verb_of:?}");
+    }
+    let top = verb(&["top", "odd"]).ok();
+    assert!(top.contains("/bin/sh /tmp/a?") && !top.contains('\x1b'), "{top}");
+    verb(&["rm", "-f", "odd"]).expect(0);
+}
