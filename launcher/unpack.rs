@@ -69,6 +69,8 @@ pub struct Unpacker<'a> {
     /// The parent of the last entry, as the archive names it, and what it is.
     last_parent: Option<(Vec<u8>, Path)>,
     pub skipped: Skipped,
+    /// Devices that only root can make, for their other names.
+    left_out: Vec<Path>,
 }
 
 /// What is wrong, at which offset of the archive and with which entry.
@@ -114,6 +116,7 @@ pub fn unpack<I: Input>(
         directories: HashMap::new(),
         last_parent: None,
         skipped: Skipped::default(),
+        left_out: Vec::new(),
     };
     unpacker.start().map_err(|e| failure(0, &[], e.into()))?;
     loop {

@@ -85,6 +85,7 @@ fn set(words: &mut Words, key: &str, value: Option<&[u8]>) -> std::result::Resul
         "tmpfs-mode" => words.options.push(format!("mode={}", needed()?)),
         // As it is anyway.
         "consistency" | "volume-nocopy" => {}
+        "bind-recursive" if matches!(text.as_deref(), Some("enabled" | "readonly")) => {}
         "bind-propagation" if matches!(text.as_deref(), Some("private" | "rprivate")) => {}
         _ => return Err(format!("unknown or impossible here: {}", quote(key))),
     }

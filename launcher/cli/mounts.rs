@@ -33,8 +33,9 @@ pub fn volume(draft: &mut Draft, given: Given) -> Result<()> {
             b"ro" | b"rw" => read_only.replace(word == b"ro").is_some(),
             b"O" => std::mem::replace(&mut throw_away, true) || read_only.replace(false).is_some(),
             b"idmap" => owners.replace(Owners::OnDisk).is_some(),
-            // SELinux's labels, which launch does not set; propagation is private as it is.
-            b"z" | b"Z" | b"private" | b"rprivate" => false,
+            // SELinux's labels, which launch does not set; the rest is as it is anyway.
+            b"z" | b"Z" | b"private" | b"rprivate" | b"cached" | b"delegated" | b"consistent"
+            | b"nocopy" => false,
             b"noidmap" => owners.replace(Owners::Hosts).is_some(),
             _ => return Err(given.bad("after the second ':' comes ro, rw or O, idmap or noidmap")),
         };

@@ -98,6 +98,12 @@ impl Platform {
         let mut parts = text.split('/').map(str::to_owned);
         let (os, machine, variant) =
             (parts.next()?, parts.next()?, parts.next().unwrap_or_default());
+        // uname's words for GOARCH's.
+        let machine = match machine.as_str() {
+            "x86_64" => "amd64".into(),
+            "aarch64" => "arm64".into(),
+            _ => machine,
+        };
         let whole = !os.is_empty() && !machine.is_empty() && parts.next().is_none();
         whole.then_some(Platform { os, machine, variant })
     }
@@ -142,6 +148,7 @@ mod tests {
         assert!(!parse("linux/amd64").runs(&parse("windows/amd64")));
         assert!(parse("linux/arm64").runs(&parse("linux/arm64/v8")));
         assert_eq!(parse("linux/arm/v7").to_string(), "linux/arm/v7");
+        assert_eq!(parse("linux/aarch64"), parse("linux/arm64"));
         for bad in ["", "linux", "linux/", "a/b/c/d"] {
             assert_eq!(Platform::parse(bad), None);
         }

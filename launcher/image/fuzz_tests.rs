@@ -146,3 +146,22 @@ fn unchanged() {
     let document = document.expect("an image");
     assert_eq!((document.layers.len(), document.names), (1, vec!["box".to_owned()]));
 }
+
+#[test]
+fn one_image_of_several_names() {
+    let manifest = manifest(CONFIG);
+    let mut list: Value = serde_json::from_slice(&index(&manifest, MANIFEST_TYPE)).expect("index");
+    let all = list["manifests"].as_array_mut().expect("a list");
+    let mut second = all[0].clone();
+    second["annotations"]["org.opencontainers.image.ref.name"] = "crate".into();
+    all.insert(1, second);
+    let index = list.to_string().into_bytes();
+    let whole = archive(&[("index.json".into(), &index), blob(&manifest), blob(CONFIG)]);
+    for (reference, names) in [(None, &["box", "crate"][..]), (Some("crate"), &["crate"])] {
+        let choice = Choice {
+            platform: Platform::parse("linux/x86_64"),
+            reference: reference.map(str::to_owned),
+        };
+        assert_eq!(oci::read(&whole, "image", &choice).expect("an image").names, names);
+    }
+}

@@ -23,7 +23,7 @@ struct Candidate {
     blob: Blob,
     media: String,
     platform: Option<Platform>,
-    name: Option<String>,
+    names: Vec<String>,
 }
 
 pub fn read(blobs: &Blobs, shown: &str, choice: &Choice) -> Result<Document> {
@@ -39,7 +39,7 @@ pub fn read(blobs: &Blobs, shown: &str, choice: &Choice) -> Result<Document> {
         let one = choose(found, blobs, shown, choice, 0)?;
         let name = blobs.manifest_name(&one.blob.digest);
         let text = blobs.document(&name, &one.blob, shown)?;
-        (document::parse(&text, &name, shown)?, name, one.name.into_iter().collect())
+        (document::parse(&text, &name, shown)?, name, one.names)
     };
     let config = descriptor(&manifest["config"], &name, ".config", shown)?;
     let media = manifest["config"]["mediaType"].as_str().unwrap_or_default();
@@ -120,7 +120,7 @@ fn candidates(index: &Value, name: &str, shown: &str) -> Result<Vec<Candidate>> 
             blob,
             media: value["mediaType"].as_str().unwrap_or_default().to_owned(),
             platform: Platform::of(&value["platform"]),
-            name: reference.map(str::to_owned),
+            names: reference.map(str::to_owned).into_iter().collect(),
         });
     }
     Ok(found)
@@ -154,15 +154,17 @@ fn choose(
     let text = blobs.document(&name, &one.blob, shown)?;
     let inner = candidates(&document::parse(&text, &name, shown)?, &name, shown)?;
     let mut chosen = choose(inner, blobs, shown, choice, depth + 1)?;
-    chosen.name = one.name.or(chosen.name);
+    if !one.names.is_empty() {
+        chosen.names = one.names;
+    }
     Ok(chosen)
 }
 
 fn named(mut found: Vec<Candidate>, shown: &str, choice: &Choice) -> Result<Vec<Candidate>> {
     let Some(wanted) = &choice.reference else { return Ok(found) };
-    let names: Vec<String> = found.iter().filter_map(|c| c.name.clone()).collect();
+    let names: Vec<String> = found.iter().flat_map(|c| c.names.clone()).collect();
     let is = |n: &String| n == wanted || n.rsplit(['/', ':']).next() == Some(wanted);
-    found.retain(|c| c.name.as_ref().is_some_and(is));
+    found.retain(|c| c.names.iter().any(is));
     if found.is_empty() {
         return Err(Error::new(format!("{shown}: no image of it is called '{wanted}'"))
             .hint(format!("it has: {}", names.join(", "))));
@@ -179,11 +181,18 @@ fn for_platform(mut found: Vec<Candidate>, shown: &str, choice: &Choice) -> Resu
     if found.iter().any(|c| c.platform.as_ref() == Some(&wanted)) {
         found.retain(|c| c.platform.as_ref() == Some(&wanted));
     }
-    found.dedup_by(|a, b| a.blob.digest == b.blob.digest);
+    // One image may have several names.
+    found.dedup_by(|a, b| {
+        let same = a.blob.digest == b.blob.digest;
+        if same {
+            b.names.append(&mut a.names);
+        }
+        same
+    });
     if found.len() > 1 {
         let names: Vec<String> = found
             .iter()
-            .map(|c| c.name.clone().unwrap_or_else(|| c.blob.digest.to_string()))
+            .map(|c| c.names.first().cloned().unwrap_or_else(|| c.blob.digest.to_string()))
             .collect();
         return Err(Error::new(format!("{shown}: it has {} images", found.len()))
             .hint(format!("launch import --ref NAME takes one: {}", names.join(", "))));

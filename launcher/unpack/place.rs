@@ -143,6 +143,7 @@ impl Unpacker<'_> {
         {
             // Nobody but the host's root may make one.
             self.skipped.devices += 1;
+            self.left_out.push(place);
             return Ok(());
         }
         if entry.kind == Kind::HardLink {
@@ -210,6 +211,10 @@ impl Unpacker<'_> {
                 return Err(Wrong::Said("a hard link to a directory".into()));
             }
             Some(_) => {}
+            None if self.left_out.contains(&target) => {
+                self.left_out.push(place.to_vec());
+                return Ok(());
+            }
             None => self.copy_from_below(&target).map_err(|e| match e {
                 Wrong::Os(Errno::NOENT) => absent(),
                 other => other,

@@ -91,3 +91,23 @@ fn what_is_no_file_comes_from_below_with_owner_and_times() {
         assert_ne!(is.ino(), was.ino());
     }
 }
+
+/// A device that only root can make is left out with its other names.
+#[test]
+fn devices_that_are_left_out_have_names() {
+    let s = place();
+    let archive = Made::new()
+        .put(Kind::Character, "null", "")
+        .put(Kind::HardLink, "null2", "null")
+        .put(Kind::HardLink, "null3", "null2")
+        .end();
+    let fd = |name: &str| {
+        let flags = tree::DIRECTORY;
+        rustix::fs::open(s.path().join(name), flags, rustix::fs::Mode::empty()).expect(name)
+    };
+    let options = Options { power: Power::Single, layer: false, limits: limits() };
+    let mut reader = Reader::new(archive.as_slice());
+    let skipped = unpack(&mut reader, fd("root"), None, &options, &mut |_| {});
+    assert_eq!(skipped.map_err(|f| f.why).map(|s| s.devices), Ok(1));
+    assert_eq!(std::fs::read_dir(s.path().join("root")).expect("root").count(), 0);
+}

@@ -42,23 +42,23 @@ impl Stack {
     /// The attributes of a directory, so that a layer that only passes through it can repeat
     /// them.
     pub fn meta(&self, names: &[Vec<u8>]) -> Option<Meta> {
-        let fd = match names.split_last() {
-            None => {
-                let top = self.layers.first()?;
-                fs::openat(top, c".", tree::DIRECTORY, Mode::empty()).ok()?
-            }
-            Some((name, _)) => {
-                let node = self.find(names)?;
-                fs::openat(&node.dir, name.as_slice(), tree::DIRECTORY, Mode::empty()).ok()?
-            }
+        let node = match names.is_empty() {
+            true => None,
+            false => Some(self.find(names)?),
         };
-        let stat = fs::fstat(&fd).ok()?;
+        let (dir, name) = match &node {
+            Some(node) => (&node.dir, names.last()?.as_slice()),
+            None => (self.layers.first()?, &b"."[..]),
+        };
+        // Of one that its owner may not read only root has these.
+        let fd = fs::openat(dir, name, tree::DIRECTORY, Mode::empty());
+        let stat = node.as_ref().map_or_else(|| fs::fstat(dir), |n| Ok(n.stat)).ok()?;
         Some(Meta {
             mode: stat.st_mode & 0o7777,
             uid: stat.st_uid,
             gid: stat.st_gid,
             mtime: Some((stat.st_mtime, stat.st_mtime_nsec as u32)),
-            xattrs: xattrs(fd.as_fd()).unwrap_or_default(),
+            xattrs: fd.and_then(|fd| xattrs(fd.as_fd())).unwrap_or_default(),
             opaque: false,
         })
     }

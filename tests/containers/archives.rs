@@ -170,7 +170,7 @@ fn volumes_by_name_and_in_dockers_form() {
     assert_eq!(
         i.launch(&[
             "-v",
-            "data:/d:ro",
+            "data:/d:ro,nocopy,delegated",
             "./rootfs",
             "sh",
             "-c",
@@ -185,7 +185,7 @@ fn volumes_by_name_and_in_dockers_form() {
         "--mount",
         "source=data,target=/a,readonly",
         "--mount",
-        "type=bind,src=./rootfs/etc,dst=/b",
+        "type=bind,src=./rootfs/etc,dst=/b,bind-recursive=enabled",
     ];
     let tmpfs = [
         "--mount",

@@ -136,3 +136,16 @@ fn with_a_single_id() {
     c.args(["-c", &find]);
     assert_eq!(Run::of(c).ok(), "0");
 }
+
+/// A layer that adds to a directory and does not speak of it: its mode stays, whoever may look.
+#[test]
+fn a_closed_directory_of_the_layer_below() {
+    let (Some(i), Some(())) = (archive(), tools(&["umoci"])) else { return };
+    i.shell(
+        "mkdir -p top/closed; echo 3 >top/closed/more; tar cf top.tar -C top closed/more
+        umoci init --layout oci; umoci new --image oci:a
+        umoci raw add-layer --image oci:a root.tar; umoci raw add-layer --image oci:a top.tar",
+    );
+    let line = "./launch import oci box; ./launch box sh -c \"stat -c %a /closed; cat /closed/*\"";
+    assert_eq!(run(&i, "", line).expect(0).out.trim().split_once('\n').unwrap().1, "0\n2\n3");
+}
