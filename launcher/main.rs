@@ -242,6 +242,10 @@ fn start_again(
 
 fn run_plan(spec: &Spec, plan: plan::Plan, timed: bool, json: bool) -> Result<i32> {
     let names = timed.then(|| explain::names(&plan));
+    if !spec.detach {
+        tty::leave_to_the_front(spec.tty)
+            .map_err(|e| error::Error::os("leave the terminal to who is in front", e))?;
+    }
     let (status, timings) = run::run(spec, plan, timed).map_err(|e| match e.code {
         Code::CannotExecute => e.or_hint(|| report::mounted_noexec(spec)),
         _ => e,

@@ -1,11 +1,13 @@
 //! The caller's terminal on one side, the container's pty on the other.
 
 use crate::error::{Error, Result};
+use crate::spec::Tty;
 use crate::sys;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
+use rustix::process::Signal;
 use rustix::termios::{OptionalActions, Termios};
 
 const BUFFER: usize = 4096;
@@ -32,6 +34,25 @@ pub fn copy_size(pty: BorrowedFd<'_>) {
             let _ = rustix::termios::tcsetwinsize(pty, size);
             return;
         }
+    }
+}
+
+/// A job in the background takes no input from the shell in front: there is none for the
+/// payload, whom no job control stops; with `-t` we stop, as any job that wants the terminal.
+pub fn leave_to_the_front(tty: Tty) -> rustix::io::Result<()> {
+    // The group of a caller outside our pid namespace has no number: asked for only where needed.
+    let own = rustix::process::getpgrp;
+    match rustix::termios::tcgetpgrp(rustix::stdio::stdin()) {
+        Ok(front) if front != own() && tty == Tty::Always => {
+            rustix::process::kill_process_group(own(), Signal::TTIN)
+        }
+        Ok(front) if front != own() => {
+            let flags = OFlags::RDONLY | OFlags::CLOEXEC;
+            let null = rustix::fs::open("/dev/null", flags, Mode::empty())?;
+            rustix::stdio::dup2_stdin(null)
+        }
+        // No terminal, or that of another session.
+        _ => Ok(()),
     }
 }
 

@@ -570,7 +570,8 @@ static FLAGS: &[Flag] = &[
         arg: Switch(|_, on| always(on, "standard input is always passed through")),
         group: Accepted,
         help: "standard input is always passed through",
-        doc: "To give it none: launch ... </dev/null",
+        doc: "To give it none: launch ... </dev/null. In the background of a shell it has none,\n\
+              or it would take what is typed there; with -t, launch stops as any job does.",
     },
     Flag {
         names: "--init",

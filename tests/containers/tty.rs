@@ -255,6 +255,28 @@ fn in_the_background_the_terminal_is_left_alone() {
     assert!(!out.contains("/dev/pts/0\r\n/dev"), "{out}");
 }
 
+/// Nor may it take what is typed there; with -t it stops, as any job that wants the terminal.
+#[test]
+fn in_the_background_nothing_typed_is_taken() {
+    let Some(s) = Sandbox::new() else { return };
+    let (program, rootfs) = (launch(), s.rootfs());
+    let (program, rootfs) = (program.display(), rootfs.display());
+    let line = format!(
+        "set -m; {program} {rootfs} sh -c 'cat; echo none; sleep 0.3' & sleep 0.4; echo ready; \
+         read x; echo shell got $x; wait; {program} -t {rootfs} echo late & sleep 0.4; jobs; fg; echo end"
+    );
+    let mut c = std::process::Command::new("/bin/sh");
+    c.args(["-c", &line]);
+    let Some(mut t) = Terminal::start(&c, 24, 80) else { return };
+    t.expect("ready");
+    t.type_in("words\n");
+    let (code, out) = t.end();
+    assert_eq!(code, 0, "{out}");
+    for words in ["shell got words", "Stopped", "late", "end\r\n"] {
+        assert!(out.contains(words), "no {words} in {out}");
+    }
+}
+
 /// ^Z typed into a payload without job control of its own stops nothing for good.
 #[test]
 fn a_stop_from_outside_and_a_continue_keep_the_terminal() {
