@@ -61,6 +61,7 @@ pub enum Command {
         /// Lines.
         tail: Option<u64>,
         since: Option<When>,
+        until: Option<When>,
     },
     Stats {
         names: Vec<String>,

@@ -15,6 +15,7 @@ pub struct Wanted {
     pub tail: Option<u64>,
     /// Milliseconds after 1970.
     pub since: Option<u64>,
+    pub until: Option<u64>,
 }
 
 pub fn logs(name: &str, wanted: &Wanted, out: &mut dyn Write) -> Result<i32> {
@@ -27,23 +28,25 @@ pub fn logs(name: &str, wanted: &Wanted, out: &mut dyn Write) -> Result<i32> {
     log::tend(&found);
     let from = wanted.since.map_or(0, |time| log::mark_before(&found.entry, time));
     let mut at = log::first(file.as_fd(), from)?;
+    let end = wanted.until.map_or(u64::MAX, |time| log::mark_after(&found.entry, time));
     if let Some(lines) = wanted.tail {
-        at = log::last_lines(file.as_fd(), at, lines)?;
+        at = log::last_lines(file.as_fd(), at, end, lines)?;
     }
-    let mut copy = || copy(file.as_fd(), &mut at, out);
-    if !wanted.follow || found.life != Life::Running {
+    let mut copy = || copy(file.as_fd(), &mut at, end, out);
+    if !wanted.follow || wanted.until.is_some() || found.life != Life::Running {
         return copy().map(|_| 0);
     }
     follow(&found, file.as_fd(), &mut copy)
 }
 
 /// Copies what is there; false when nobody reads it any more.
-fn copy(file: BorrowedFd<'_>, at: &mut u64, out: &mut dyn Write) -> Result<bool> {
+fn copy(file: BorrowedFd<'_>, at: &mut u64, end: u64, out: &mut dyn Write) -> Result<bool> {
     let mut buffer = vec![0; 64 << 10];
     loop {
         // Cut off while we were reading: what is gone is gone.
         *at = log::data_from(file, *at);
-        let n = match rustix::io::pread(file, &mut buffer[..], *at) {
+        let most = end.saturating_sub(*at).min(64 << 10) as usize;
+        let n = match rustix::io::pread(file, &mut buffer[..most], *at) {
             Ok(0) => break,
             Ok(n) => n,
             Err(Errno::INTR) => continue,

@@ -158,9 +158,10 @@ fn about(command: Command) -> Result<i32> {
         Command::Kill { names, signal } => {
             end::kill(&end::named(names), signal, &mut std::io::stdout())
         }
-        Command::Logs { name, follow, tail, since } => {
-            let since = since.map(|when| when.before(record::now()));
-            logs::logs(&name, &logs::Wanted { follow, tail, since }, &mut std::io::stdout())
+        Command::Logs { name, follow, tail, since, until } => {
+            let [since, until] = [since, until].map(|t| t.map(|when| when.before(record::now())));
+            let wanted = logs::Wanted { follow, tail, since, until };
+            logs::logs(&name, &wanted, &mut std::io::stdout())
         }
         Command::Stats { names, once, json } => {
             let live = !once && !json && std::io::IsTerminal::is_terminal(&std::io::stdout());

@@ -16,7 +16,8 @@ pub static LOGS: Verb = Verb {
     doc: "The container writes its log itself: no process copies it. No times are in it: a\n\
           start of any container, and launch logs, note how long it is (every ten seconds\n\
           at most), and --since begins at the last such note before TIME, or where the log\n\
-          does. So it may show more than was asked for, never less.\n\
+          does; --until ends at the first one after TIME. So it may show more than was\n\
+          asked for, never less. For the same reason there is no -t (--timestamps).\n\
           Longer than --log-opt max-size allows (1M where not given), it loses its\n\
           beginning. The init looks once a second while it grows, and so does every\n\
           command that comes by, so for a moment it may take up more. With --no-init, or\n\
@@ -25,6 +26,7 @@ pub static LOGS: Verb = Verb {
         Opt { names: "-f --follow", value: "", help: "go on until it ends" },
         Opt { names: "-n --tail", value: "N", help: "only the last N lines" },
         Opt { names: "--since", value: "TIME", help: "10m (ago), or 2026-11-24T12:00:00Z" },
+        Opt { names: "--until", value: "TIME", help: "the same; nothing is followed then" },
     ],
     flags: &[],
     parse: Parse::Taken(|t| {
@@ -34,6 +36,7 @@ pub static LOGS: Verb = Verb {
             follow: t.is_on("--follow"),
             tail: tail.map(|g| g.number(0, u64::MAX)).transpose()?,
             since: t.given("--since").map(time::parse).transpose()?,
+            until: t.given("--until").map(time::parse).transpose()?,
         })
     }),
 };

@@ -263,12 +263,8 @@ pub fn settle(draft: &mut Draft) -> Result<()> {
                 }
                 Net::Bridge(have)
             }
-            // The last one counts, as with every option that has one value.
-            (Some(have), net)
-                if !matches!(have, Net::Bridge(_)) && !matches!(net, Net::Bridge(_)) =>
-            {
-                net
-            }
+            (Some(have), net) if have == net => net,
+            // As docker and podman do: the last one alone is not what was asked for.
             _ => return Err(Error::new("--net: only bridges can be had together")),
         });
     }

@@ -1,7 +1,7 @@
 //! The nearest known word to a mistyped one.
 
 /// Options of bwrap, systemd-nspawn, unshare, docker and podman, and ours for the same.
-const ELSEWHERE: [(&str, &str); 28] = [
+const ELSEWHERE: [(&str, &str); 34] = [
     ("--bind", "-v SRC:DST"),
     ("--ro-bind", "-v SRC:DST:ro"),
     ("--bind-ro", "-v SRC:DST:ro"),
@@ -29,6 +29,12 @@ const ELSEWHERE: [(&str, &str); 28] = [
     ("--timeout", "timeout SECS launch ..."),
     ("--domainname", "--hostname NAME.DOMAIN"),
     ("--health-cmd", "launch exec NAME COMMAND, called by whoever wants to know"),
+    ("--no-healthcheck", "always so"),
+    ("--timestamps", "for the program itself to write: its log is no copy"),
+    ("--tz", "-v /etc/localtime:/etc/localtime:ro, or -e TZ=..."),
+    ("--umask", "sh -c 'umask 022; exec COMMAND'"),
+    ("--oom-kill-disable", "--oom-score-adj, which makes it less likely"),
+    ("--label-file", "--label KEY=VALUE, many times"),
     ("--unshare-net", "--net none, which is the default"),
 ];
 

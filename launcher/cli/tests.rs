@@ -57,7 +57,7 @@ fn equal_spellings() {
         "-T|--no-tty|--tty=false|-t -T",
         "--no-init|--init=false|--no-init=true",
         "-itm200M|-i -t --mem=200M|-itm 200M",
-        "--net host|--network=host|--net=none --net=host",
+        "--net host|--network=host|--net=host --net=host",
         "-u 0:5|--user=0:5|-u00:05|-u www-data -u 0:5",
         "--cap-add net_admin,BPF|--cap-add=CAP_BPF --cap-add CAP_NET_ADMIN",
         "--security-opt no-new-privileges=false|--security-opt=no-new-privileges:false",

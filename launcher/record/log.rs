@@ -74,6 +74,11 @@ pub fn mark_before(entry: &Entry, time: u64) -> u64 {
     entry.marks.iter().rev().find(|(at, _)| *at <= time).map_or(0, |(_, length)| *length)
 }
 
+/// Where the first byte is that was certainly written after `time`.
+pub fn mark_after(entry: &Entry, time: u64) -> u64 {
+    entry.marks.iter().find(|(at, _)| *at >= time).map_or(u64::MAX, |(_, length)| *length)
+}
+
 /// The next byte that is not in a hole, from `at` on. The container may have made the file as
 /// long as it likes: where only a hole follows, the end.
 pub fn data_from(file: BorrowedFd<'_>, at: u64) -> u64 {
@@ -113,11 +118,12 @@ pub fn first(file: BorrowedFd<'_>, from: u64) -> Result<u64> {
     Ok(end.map_or(at, |end| before + end as u64 + 1))
 }
 
-/// The beginning of the last `lines` lines, not before `from`.
-pub fn last_lines(file: BorrowedFd<'_>, from: u64, lines: u64) -> Result<u64> {
+/// The beginning of the last `lines` lines before `end`, not before `from`.
+pub fn last_lines(file: BorrowedFd<'_>, from: u64, end: u64, lines: u64) -> Result<u64> {
     let failed = |e| Error::os("read the log", e);
     let size = rustix::fs::fstat(file).map_err(failed)?.st_size as u64;
-    let (start, end) = last_data(file, size);
+    let (start, last) = last_data(file, size);
+    let end = last.min(end);
     let from = from.max(start);
     let (mut at, mut left) = (end, lines);
     let mut buffer = vec![0; 64 << 10];

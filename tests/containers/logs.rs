@@ -63,3 +63,27 @@ fn files_of_the_records_that_the_container_has_changed() {
     assert!(top.contains("/bin/sh /tmp/a?") && !top.contains('\x1b'), "{top}");
     verb(&["rm", "-f", "odd"]).expect(0);
 }
+
+/// From one note of its length to another.
+#[test]
+fn since_and_until() {
+    let Some(s) = Sandbox::new() else { return };
+    let script = "echo one; echo two; echo three; exec sleep 60";
+    detached(&s, "times", &[], script).expect(0);
+    wait_until("all is written", || verb(&["logs", "times"]).out.ends_with("three\n"));
+    let all: serde_json::Value = serde_json::from_str(&verb(&["inspect", "times"]).ok()).unwrap();
+    let mut record = std::fs::OpenOptions::new();
+    let mut record = record.append(true).open(all[0]["record"].as_str().unwrap()).unwrap();
+    // 2033, 2034: as if it had been looked at then.
+    std::io::Write::write_all(&mut record, b"mark 2000000000000 4\nmark 2030000000000 8\n")
+        .unwrap();
+    let logs = |words: &[&str]| verb(&[&["logs"], words, &["times"]].concat()).ok();
+    assert_eq!(logs(&["--until", "2033-05-18T00:00:00Z"]), "one");
+    assert_eq!(logs(&["--until", "2034-01-01T00:00:00Z"]), "one\ntwo");
+    assert_eq!(logs(&["--until", "2034-01-01T00:00:00Z", "--tail", "1"]), "two");
+    let since = ["--since", "2033-06-01T00:00:00Z"];
+    assert_eq!(logs(&[&since[..], &["--until", "2034-01-01T00:00:00Z"]].concat()), "two");
+    assert_eq!(logs(&["--until", "2036-01-01T00:00:00Z"]), "one\ntwo\nthree");
+    assert_eq!(logs(&["-f", "--until", "2033-05-18T00:00:00Z"]), "one");
+    verb(&["rm", "-f", "times"]).expect(0);
+}

@@ -30,7 +30,6 @@ fn networks() {
         (&["-p", "80", "--ip", "10.0.0.9"], bridge(&["launch0"])),
         (&["--ipv6"], bridge(&["launch0"])),
         (&["--dns", "9.9.9.9"], Net::None),
-        (&["--net", "none", "--net", "host"], Net::Host),
     ] {
         assert_eq!(spec(options).net, net, "{options:?}");
     }
@@ -133,6 +132,7 @@ fn refusals() {
         (&["--net", "ns:"], "path after ns: is empty"),
         (&["--net", "ns"], "wants a path"),
         (&["--net", "bridge:a", "--net", "bridge:a"], "given twice"),
+        (&["--net", "none", "--net", "host"], "only bridges can be had together"),
         (&["--net", "bridge", "--net", "host"], "only bridges can be had together"),
         (&["--net", "pasta", "-p", "80", "--ip", "10.0.0.1"], "--ip needs a bridge"),
         (&["--net", "container:a/b"], "only [a-zA-Z0-9_.-]"),
