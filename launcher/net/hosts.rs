@@ -149,6 +149,13 @@ impl Resolver<'_> {
     }
 }
 
+/// Whether the host's first resolver cannot be reached from another network namespace.
+pub fn first_is_loopback() -> bool {
+    let text = std::fs::read_to_string("/etc/resolv.conf").unwrap_or_default();
+    let first = text.lines().find_map(|line| line.strip_prefix("nameserver")?.trim().parse().ok());
+    first.is_none_or(|ip: IpAddr| ip.is_loopback())
+}
+
 /// The host's resolv.conf; where systemd-resolved answers on loopback, the list of the
 /// servers that it asks itself (resolved.conf(5)).
 pub fn resolv_conf(same_loopback: bool) -> String {

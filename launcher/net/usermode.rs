@@ -5,8 +5,8 @@
 //! and the program itself keeps the container's network namespace alive.
 
 use crate::error::{Error, Result};
-use crate::net::helper;
 use crate::net::state::{Published, protocol};
+use crate::net::{helper, hosts};
 use crate::spec::{DEFAULT_BRIDGE, Net, UserMode as Kind};
 use crate::sys;
 use rustix::event::{PollFd, PollFlags, poll};
@@ -168,17 +168,12 @@ impl UserMode {
     /// It goes into the background when it is ready, and leaves its number in a file.
     fn pasta(&self, child: Pid, mut command: Command) -> std::result::Result<OwnedFd, String> {
         command
-            .args([
-                "--config-net",
-                "--quiet",
-                "--ns-ifname",
-                "eth0",
-                "--no-map-gw",
-                "--dns-forward",
-                PASTA_DNS,
-                "--pid",
-            ])
+            .args(["--config-net", "--quiet", "--ns-ifname", "eth0", "--no-map-gw", "--pid"])
             .arg(&self.file);
+        // Answers of the resolver behind it seem to come from PASTA_DNS, whoever was asked.
+        if hosts::first_is_loopback() {
+            command.args(["--dns-forward", PASTA_DNS]);
+        }
         for (udp, option) in [(false, "--tcp-ports"), (true, "--udp-ports")] {
             let mut some = false;
             for port in self.ports.iter().filter(|p| p.udp == udp) {

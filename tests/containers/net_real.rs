@@ -12,20 +12,25 @@ fn need_programs(names: &[&str]) -> Option<()> {
     })
 }
 
-#[test]
-fn nginx_iperf_and_dig() {
-    let Some(_s) = Sandbox::new() else { return };
-    let Some(()) = need_programs(&["nginx", "curl", "iperf3", "dig", "python3"]) else { return };
-    let Some(w) = World::new() else { return };
-    // A resolver outside that answers every question with 192.0.2.77.
-    let resolver = "import socket
+/// A resolver outside that answers every question with 192.0.2.77.
+fn resolver(w: &World) -> Server {
+    let program = "import socket
 s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM); s.bind(('192.0.2.1', 53))
 while True:
     q, a = s.recvfrom(512); end = q.index(0, 12) + 5
     s.sendto(q[:2] + b'\\x81\\x80\\0\\1\\0\\1\\0\\0\\0\\0' + q[12:end] + b'\\xc0\\x0c\\0\\1\\0\\1\\0\\0\\0\\x3c\\0\\4\\xc0\\0\\2\\x4d', a)
 ";
-    let _dns = server(w.on_outside(&["python3", "-c", resolver]));
+    let dns = server(w.on_outside(&["python3", "-c", program]));
     wait_until("the resolver", || w.outside("ss -Hlun").contains(":53 "));
+    dns
+}
+
+#[test]
+fn nginx_iperf_and_dig() {
+    let Some(_s) = Sandbox::new() else { return };
+    let Some(()) = need_programs(&["nginx", "curl", "iperf3", "dig", "python3"]) else { return };
+    let Some(w) = World::new() else { return };
+    let _dns = resolver(&w);
     let script = "mkdir -p /tmp/w; echo from nginx > /tmp/w/index.html; \
         printf 'daemon off; pid /tmp/n.pid; error_log /dev/null; events {} \
         http { access_log off; server { listen 80; root /tmp/w; } }' > /tmp/n.conf; \
@@ -94,6 +99,7 @@ fn as_a_user(w: &World, s: &Sandbox, options: &[&str], script: &str) -> Command 
     by_a_user(w, s, &[options, &[rootfs.to_str().unwrap(), "sh", "-c", script]].concat())
 }
 
+/// On a host whose resolver is outside.
 fn by_a_user(w: &World, s: &Sandbox, args: &[&str]) -> Command {
     let program = s.dir.join("launch");
     if !program.exists() {
@@ -101,6 +107,8 @@ fn by_a_user(w: &World, s: &Sandbox, args: &[&str]) -> Command {
         s.give_to(USER, USER);
     }
     let before = "mount -t tmpfs tun /dev/net && mknod -m 666 /dev/net/tun c 10 200 && cd / && \
+                  echo nameserver 192.0.2.1 >/dev/net/resolv.conf && \
+                  mount --bind /dev/net/resolv.conf /etc/resolv.conf && \
                   exec setpriv --reuid 54321 --regid 54321 --clear-groups \"$@\"";
     let mut words = vec!["unshare", "--mount", "sh", "-c", before, "sh", program.to_str().unwrap()];
     words.extend(args);
@@ -131,10 +139,12 @@ fn an_ordinary_users_networks() {
         "SYSTEM:echo seen as $SOCAT_PEERADDR",
     ]));
     wait_until("the outside to listen", || w.outside("ss -Hltn").contains(":99 "));
+    let _dns = resolver(&w);
     for program in ["pasta", "slirp4netns"] {
-        let script = "timeout 5 nc 192.0.2.1 99 </dev/null; ls /sys/class/net";
+        let script = "timeout 5 nc 192.0.2.1 99 </dev/null; nslookup -type=a any.example";
         let run = Run::of(as_a_user(&w, &s, &["--net", program], script)).expect(0);
         assert!(run.out.starts_with("seen as 192.0.2.2\n"), "{program}: {run:#?}");
+        assert!(run.out.contains("192.0.2.77"), "{program}: {run:#?}");
         let options = ["--net", program, "-p", "8080:80"];
         // It answers any number of times: the first asker may have given up. `end` ends it.
         let script = "nc -ll -p 80 -e echo inside & timeout 30 nc -l -p 81 >/dev/null; kill $!";
