@@ -1,5 +1,7 @@
 //! The processes of a container, as /proc on the host has them.
 
+use rustix::fd::AsRawFd;
+use rustix::fs::{Mode, OFlags};
 use std::fs;
 use std::path::PathBuf;
 
@@ -34,12 +36,30 @@ pub fn all() -> impl Iterator<Item = i32> {
     names.filter_map(|e| e.file_name().to_str()?.parse().ok())
 }
 
-/// All that are in the pid namespace of this process, itself included.
+/// All that are in the pid namespace of this process or in one made below it, itself included.
 pub fn of(first: i32) -> Vec<i32> {
     let Some(own) = namespace(first) else { return Vec::new() };
-    let mut list: Vec<i32> = all().filter(|pid| namespace(*pid) == Some(own)).collect();
+    let here = namespace(rustix::process::getpid().as_raw_pid());
+    let inside = |pid: &i32| match namespace(*pid) {
+        Some(at) if at == own => true,
+        at => at != here && is_below(*pid, own),
+    };
+    let mut list: Vec<i32> = all().filter(inside).collect();
     list.sort_unstable();
     list
+}
+
+/// Whether a pid namespace around this process's is that one.
+fn is_below(pid: i32, own: u64) -> bool {
+    let flags = OFlags::RDONLY | OFlags::CLOEXEC;
+    let mut at = rustix::fs::open(file(pid, "ns/pid"), flags, Mode::empty()).map_err(drop);
+    while let Ok(fd) = &at {
+        if rustix::fs::fstat(fd).is_ok_and(|s| s.st_ino == own) {
+            return true;
+        }
+        at = crate::sys::outer_namespace(fd.as_raw_fd()).map_err(drop);
+    }
+    false
 }
 
 /// None: it has ended.

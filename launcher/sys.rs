@@ -34,7 +34,7 @@ pub use forget::{forget_code, forget_start};
 pub use fork::fork;
 pub use landlock::{landlock_allow, landlock_restrict, landlock_rules, landlock_version};
 pub use loopdev::{loop_configure, loop_free};
-pub use namespace::{join, loopback_up, namespace_kind, own_namespace, unshare};
+pub use namespace::{join, loopback_up, namespace_kind, outer_namespace, own_namespace, unshare};
 pub use restrict::{
     filter_devices, get_limit, join_session_keyring, load_filter, seccomp_mode, session,
     session_keyring, set_limit,

@@ -9,7 +9,7 @@ use std::fmt::Write;
 pub fn page() -> String {
     let mut text = format!(
         ".\\\" Made by: launch man\n.TH LAUNCH 1 \"\" \"launch {}\" \"User Commands\"\n\
-         .SH NAME\nlaunch \\- run a program in a container made from a directory\n\
+         .SH NAME\nlaunch \\- run a program in a container made from a directory or an image\n\
          .SH SYNOPSIS\n.nf\n{}\n",
         env!("CARGO_PKG_VERSION"),
         roff("launch [OPTIONS] ROOTFS [--] COMMAND [ARG...]"),

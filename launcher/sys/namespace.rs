@@ -25,6 +25,16 @@ pub fn namespace_kind(fd: RawFd) -> Result<u64> {
     Ok(kind as u64)
 }
 
+/// The namespace around a pid namespace; EPERM where that is not ours to see.
+pub fn outer_namespace(fd: RawFd) -> Result<OwnedFd> {
+    const NS_GET_PARENT: usize = 0xb702;
+    // SAFETY: no pointer is passed; what comes back is a new descriptor.
+    unsafe {
+        let outer = call(libc::SYS_ioctl, [fd as usize, NS_GET_PARENT, 0, 0, 0])?;
+        Ok(OwnedFd::from_raw_fd(outer as RawFd))
+    }
+}
+
 /// The number of this process's own namespace of a kind (a `ns` flag but NEWNS), as a stat(2)
 /// of /proc/self/ns has it. The pidfd's answer (Linux 6.11) costs a fifth of that.
 pub fn own_namespace(kind: u64) -> Result<u64> {

@@ -35,6 +35,30 @@ fn of_kinds_that_it_was_started_without() {
     verb(&["rm", "-f", "u"]).ok();
 }
 
+/// What has made a pid namespace of its own inside is not outside of it.
+#[test]
+fn of_pid_namespaces_inside() {
+    let Some(()) = need_root() else { return };
+    let Some(s) = Sandbox::new() else { return };
+    let script = "unshare -pf sh -c 'unshare -pf sleep 1234' & exec sleep 60";
+    s.run(&["-d", "--privileged", "--name", "u"], &["sh", "-c", script]).ok();
+    let nested = || verb(&["top", "u"]).out.lines().filter(|l| l.ends_with("sleep 1234")).count();
+    // Both unshares wait, one level further out each.
+    wait_until("the nested one is seen", || nested() > 0);
+    verb(&["update", "--pids-limit", "20", "--mem", "64M", "u"]).ok();
+    let pid = verb(&["top", "u"]).out;
+    let line = pid.lines().rfind(|l| l.ends_with(" sleep 1234")).unwrap();
+    let pid = line.split_whitespace().next().unwrap();
+    let groups = std::fs::read_to_string(format!("/proc/{pid}/cgroup")).unwrap();
+    assert!(groups.lines().any(|l| l.ends_with("/launch-u")), "{groups}");
+    verb(&["pause", "u"]).ok();
+    assert_eq!(state("u"), "paused");
+    let groups = std::fs::read_to_string(format!("/proc/{pid}/cgroup")).unwrap();
+    let frozen = |l: &&str| l.contains(":freezer:") || l.starts_with("0:");
+    assert!(groups.lines().filter(frozen).any(|l| l.ends_with("/launch-u")), "{groups}");
+    verb(&["rm", "-f", "u"]).ok();
+}
+
 /// What was added goes with its launcher, also that of launch pause.
 #[test]
 fn of_one_with_a_launcher() {
