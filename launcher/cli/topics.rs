@@ -36,8 +36,9 @@ const VOLUMES: &str = "\
 
 SRC is taken from where you are: /srv/data, ./data, or . for this directory. A
 bare word is a volume of that name, kept below /var/lib/launch/volumes, or an
-ordinary user's ~/.local/share/launch/volumes. Any other SRC must exist. DST
-begins with /; what is missing on the way to it is made.
+ordinary user's ~/.local/share/launch/volumes; it begins empty, nothing of the
+image is copied into it, and stays until its directory is removed. Any other SRC
+must exist. DST begins with /; what is missing on the way to it is made.
 
   --tmpfs DST[:size=64m,mode=1777]   an empty directory in memory
 

@@ -10,12 +10,14 @@
 use crate::error::{Error, Result};
 use crate::image::digest::Digest;
 use crate::image::record::Record;
+use crate::quote::quote;
 use crate::tree;
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::fs::{self, FlockOperation, Mode, OFlags};
 use rustix::io::Errno;
 use std::fs::File;
 use std::io::Write;
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 const DIRECTORIES: [&str; 6] = ["layers", "images", "names", "sources", "volumes", "new"];
@@ -34,8 +36,13 @@ pub struct Lock<'a> {
 /// LAUNCH_STORE, or /var/lib/launch, or an ordinary user's directory for data.
 pub fn place() -> Result<PathBuf> {
     let variable = |name| std::env::var_os(name).map(PathBuf::from).filter(|p| p.is_absolute());
-    if let Some(path) = variable("LAUNCH_STORE") {
-        return Ok(path);
+    // Not passed over as the XDG variables are: what is meant for it would be elsewhere.
+    match std::env::var_os("LAUNCH_STORE").filter(|v| !v.is_empty()) {
+        Some(given) if !given.as_bytes().starts_with(b"/") => {
+            return Err(Error::new(format!("LAUNCH_STORE={}: must begin with /", quote(&given))));
+        }
+        Some(given) => return Ok(given.into()),
+        None => {}
     }
     if rustix::process::geteuid().is_root() {
         return Ok("/var/lib/launch".into());

@@ -199,6 +199,12 @@ fn volumes_by_name_and_in_dockers_form() {
     assert_eq!(out, "kept\ngroup\npasswd\n700\nrefused");
     i.launch(&["prune", "--all"]).ok();
     assert_eq!(i.names("volumes"), ["data"]);
+    // Not another store than what was said.
+    for words in [&["-v", "data:/d", "./rootfs", "true"][..], &["images"]] {
+        let mut c = i.command(words);
+        c.env("LAUNCH_STORE", "store");
+        Run::of(c).fails(125, &["LAUNCH_STORE='store': must begin with /"]);
+    }
 }
 
 #[test]
