@@ -71,6 +71,16 @@ struct Stage {
 
 /// Makes or extends the directory; `init` becomes its /sbin/init.
 pub fn stage(order: &Order, init: &[u8]) -> Result<Staged> {
+    let new = std::fs::symlink_metadata(&order.dir).is_err();
+    let staged = fill(order, init);
+    if staged.is_err() && new {
+        // What is half there is of no use; why is what is to be told.
+        let _ = crate::tree::remove(rustix::fs::CWD, order.dir.as_os_str().as_bytes());
+    }
+    staged
+}
+
+fn fill(order: &Order, init: &[u8]) -> Result<Staged> {
     let shown = order.dir.display();
     // All that can be refused is refused before the first file is written.
     let programs: Vec<PathBuf> =

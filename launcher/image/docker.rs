@@ -45,9 +45,7 @@ fn tags(image: &Value) -> Vec<String> {
 fn choose<'a>(list: &'a [Value], shown: &str, choice: &Choice) -> Result<(usize, &'a Value)> {
     let matches = |image: &Value| match &choice.reference {
         None => true,
-        Some(wanted) => {
-            tags(image).iter().any(|t| t == wanted || t.rsplit(['/', ':']).next() == Some(wanted))
-        }
+        Some(wanted) => tags(image).iter().any(|t| document::called(t, wanted)),
     };
     let mut found = list.iter().enumerate().filter(|(_, image)| matches(image));
     let names = || list.iter().flat_map(tags).collect::<Vec<_>>().join(", ");

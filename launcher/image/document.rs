@@ -29,6 +29,11 @@ pub struct LayerBlob {
     pub size: Option<u64>,
 }
 
+/// `app:v1`, `team/app:v1` or `v1` of `host/team/app:v1`.
+pub fn called(name: &str, wanted: &str) -> bool {
+    name.strip_suffix(wanted).is_some_and(|rest| rest.is_empty() || rest.ends_with(['/', ':']))
+}
+
 /// JSON with its place in the message.
 pub fn parse(text: &[u8], name: &str, shown: &str) -> Result<Value> {
     let text = text.strip_prefix(b"\xef\xbb\xbf").unwrap_or(text);
@@ -139,6 +144,16 @@ impl fmt::Display for Platform {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn names() {
+        for wanted in ["host/team/app:v1", "team/app:v1", "app:v1", "v1"] {
+            assert!(called("host/team/app:v1", wanted), "{wanted}");
+        }
+        for wanted in ["pp:v1", "1", "app", "x/host/team/app:v1"] {
+            assert!(!called("host/team/app:v1", wanted), "{wanted}");
+        }
+    }
 
     #[test]
     fn platforms() {

@@ -163,7 +163,7 @@ fn choose(
 fn named(mut found: Vec<Candidate>, shown: &str, choice: &Choice) -> Result<Vec<Candidate>> {
     let Some(wanted) = &choice.reference else { return Ok(found) };
     let names: Vec<String> = found.iter().flat_map(|c| c.names.clone()).collect();
-    let is = |n: &String| n == wanted || n.rsplit(['/', ':']).next() == Some(wanted);
+    let is = |n: &String| document::called(n, wanted);
     found.retain(|c| c.names.iter().any(is));
     if found.is_empty() {
         return Err(Error::new(format!("{shown}: no image of it is called '{wanted}'"))

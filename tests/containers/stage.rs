@@ -223,6 +223,8 @@ fn as_an_ordinary_user() {
 #[test]
 fn refusals() {
     let Some(s) = sandbox(&["bash"]) else { return };
+    let script = s.dir.join("script");
+    std::fs::write(&script, "#!/bin/none\n").unwrap();
     for (words, said) in [
         (&["./root"][..], "PROGRAM is missing"),
         (&[], "DIR is missing"),
@@ -233,6 +235,7 @@ fn refusals() {
         (&["./root", "--user", "a:0", "bash"], "ids are 1 to"),
         (&["./root", "--usr", "a", "bash"], "there is no option '--usr'"),
         (&["./root", "/etc"], "not a program"),
+        (&["./root", "./script"], "its interpreter: /bin/none: No such file"),
     ] {
         stage(&s, words).fails(125, &[said]);
         assert!(!s.dir.join("root").exists(), "{words:?}");
