@@ -23,6 +23,8 @@ mod signal;
 mod spawn;
 #[cfg(not(test))]
 mod start;
+#[cfg(all(not(test), not(debug_assertions), target_env = "musl"))]
+mod unwind;
 
 pub use again::{begin_again, runs_from_descriptor};
 #[cfg(not(test))]
