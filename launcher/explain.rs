@@ -263,7 +263,8 @@ fn late_shell(step: &ChildStep, plan: &Plan) -> Vec<String> {
             let names: Vec<_> = (0..64)
                 .filter(|n| keep & (1 << n) != 0)
                 .filter_map(|n| {
-                    crate::cli::caps::name(n).map(|s| s.trim_start_matches("CAP_").to_lowercase())
+                    crate::cli::caps::name(n)
+                        .map(|s| s.trim_start_matches("CAP_").to_ascii_lowercase())
                 })
                 .collect();
             let list = names.iter().map(|n| format!("+{n}")).collect::<Vec<_>>().join(",");

@@ -119,7 +119,7 @@ fn head(parts: &[Part]) -> String {
     let name = |part: &Part| match part {
         Part::Text(text) => text.clone(),
         Part::Field(path, _) | Part::Range(path, _) | Part::If(path, ..) => {
-            path.last().map_or_else(String::new, |word| word.to_uppercase())
+            path.last().map_or_else(String::new, |word| word.to_ascii_uppercase())
         }
     };
     parts.iter().map(name).collect()
@@ -158,7 +158,7 @@ fn render(parts: &[Part], item: &Value, out: &mut String) -> Result<()> {
 
 /// Docker's `MemoryLimit` is `memory_limit` as well.
 fn find<'a>(item: &'a Value, path: &[String]) -> Result<&'a Value> {
-    let plain = |name: &str| name.replace('_', "").to_lowercase();
+    let plain = |name: &str| name.replace('_', "").to_ascii_lowercase();
     path.iter().try_fold(item, |at, word| {
         let fields = at.as_object().into_iter().flatten();
         let found = fields.clone().find(|(name, _)| plain(name) == plain(word));

@@ -44,7 +44,7 @@ pub fn page() -> String {
     }
     commands(&mut text);
     for (name, topic) in TOPICS {
-        let _ = write!(text, ".SH {}\n.nf\n{}.fi\n", name.to_uppercase(), roff(topic));
+        let _ = write!(text, ".SH {}\n.nf\n{}.fi\n", name.to_ascii_uppercase(), roff(topic));
     }
     let _ = write!(text, ".SH EXAMPLES\n.nf\n{}.fi\n", roff(help::SHOWN));
     text + ".SH FILES\n.TP\n.I /run/launch\nThe records of root's containers, and the logs of detached ones; of others:\n\
@@ -91,7 +91,9 @@ fn option(text: &mut String, names: &str, value: &str, body: &str) {
 
 fn capital(text: &str) -> String {
     let mut chars = text.chars();
-    chars.next().map_or_else(String::new, |c| c.to_uppercase().chain(chars).collect())
+    chars.next().map_or_else(String::new, |c| {
+        std::iter::once(c.to_ascii_uppercase()).chain(chars).collect()
+    })
 }
 
 /// Lines that a table or an example is made of stay as they are.

@@ -97,11 +97,10 @@ fn an_ordinary_users_record_cut_off() {
         if is_root() {
             crate::common::as_user(&mut command, USER, USER);
         }
-        command.env_remove("XDG_RUNTIME_DIR");
         Run::of(command)
     };
-    let uid = if is_root() { USER } else { rustix::process::geteuid().as_raw() };
-    cut(Path::new(&format!("/tmp/launch-{uid}/mine")), 40);
+    let record = as_user(&["inspect", "-f", "{{.record}}", "mine"]).ok();
+    cut(Path::new(&record), 40);
     let table = as_user(&["ps"]).ok();
     assert!(table.contains("mine") && table.contains("damaged"), "{table}");
     assert_eq!(as_user(&["rm", "-f", "mine"]).ok(), "mine");
