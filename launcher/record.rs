@@ -172,7 +172,12 @@ impl Record {
     /// Process 1 of the container: of a detached one as soon as there is one, of others when
     /// it runs.
     pub fn note_process(&self, pid: i32) -> Result<()> {
-        let line = lines::process(&process(pid, self.detached));
+        let process = process(pid, self.detached);
+        if self.detached && (process.start == 0 || process.namespace == 0) {
+            // Nobody could tell later whether it lives.
+            return Err(Error::new(format!("note process 1 of {}: /proc cannot be read", self.id)));
+        }
+        let line = lines::process(&process);
         write_all(self.file.as_fd(), line.as_bytes()).map_err(|e| {
             Error::os(format!("write the container's record {}", self.path.display()), e)
         })

@@ -296,10 +296,13 @@ fn every_test_that_security_names_exists() {
     let text = include_str!("../SECURITY.md");
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let exists = |file: &str, function: &str| {
-        ["tests/containers", "tests/init", "launcher/cli/tests", "launcher"].iter().any(|dir| {
-            let source = std::fs::read_to_string(root.join(dir).join(file).with_extension("rs"));
-            source.is_ok_and(|s| s.contains(&format!("#[test]\nfn {function}()")))
-        })
+        ["tests/containers", "tests/init", "tests", "launcher/cli/tests", "launcher"].iter().any(
+            |dir| {
+                let source =
+                    std::fs::read_to_string(root.join(dir).join(file).with_extension("rs"));
+                source.is_ok_and(|s| s.contains(&format!("#[test]\nfn {function}()")))
+            },
+        )
     };
     let rows: Vec<&str> = text.lines().filter(|l| l.starts_with("| ")).skip(1).collect();
     assert!(rows.len() >= 45, "{} classes", rows.len());

@@ -293,6 +293,48 @@ fn launch_is_static() {
     assert!(!has_interpreter(&std::fs::read(common::launch()).unwrap()), "launch needs a loader");
 }
 
+/// Type, flags and size of each segment of a 64-bit file.
+fn segments(elf: &[u8]) -> Vec<(u64, u64, u64)> {
+    let word =
+        |at: usize, n: usize| elf[at..at + n].iter().rev().fold(0, |v, b| v << 8 | u64::from(*b));
+    let (table, size, count) = (word(32, 8), word(54, 2), word(56, 2));
+    let heads = (0..count).map(|i| (table + i * size) as usize);
+    heads.map(|at| (word(at, 4), word(at + 4, 4), word(at + 40, 8))).collect()
+}
+
+/// What checksec(1) looks at. init has one segment, which nobody can write; where it lies is
+/// known, but its stack is not, and it has no heap.
+#[test]
+fn nothing_that_is_built_can_be_written_and_executed() {
+    const LOAD: u64 = 1;
+    const INTERPRETER: u64 = 3;
+    const STACK: u64 = 0x6474_e551;
+    const RELRO: u64 = 0x6474_e552;
+    let launch = common::launch();
+    let release = launch.ancestors().nth(2).unwrap().join("release/launch");
+    let inits = [env!("INIT_ELF"), env!("INIT_LOG_ELF")].map(PathBuf::from);
+    for path in inits.iter().chain([&launch, &release]) {
+        let Ok(elf) = std::fs::read(path) else { continue };
+        let (all, shown) = (segments(&elf), path.display());
+        assert!(all.iter().any(|(kind, ..)| *kind == LOAD), "{shown}");
+        for (kind, flags, _) in &all {
+            assert!(*kind != INTERPRETER, "{shown} needs a loader");
+            assert!(*kind != LOAD || flags & 3 != 3, "{shown}: written and executed: {all:x?}");
+        }
+        let stack = all.iter().find(|(kind, ..)| *kind == STACK);
+        assert!(stack.is_some_and(|(_, flags, _)| flags & 1 == 0), "{shown}: its stack: {all:x?}");
+        let writable = all.iter().filter(|(kind, flags, _)| *kind == LOAD && flags & 2 != 0);
+        if inits.contains(path) {
+            assert_eq!(writable.count(), 0, "{shown}: {all:x?}");
+        } else {
+            // ET_DYN: it lies elsewhere each time.
+            assert_eq!(elf[16], 3, "{shown} is no position-independent program");
+            let fixed = all.iter().any(|(kind, _, size)| *kind == RELRO && *size > 0);
+            assert!(fixed, "{shown}: {all:x?}");
+        }
+    }
+}
+
 /// The release build, where there is one.
 #[test]
 fn launch_is_within_its_budget() {

@@ -5,7 +5,7 @@ use crate::mount;
 use crate::pack::t;
 use crate::state::Init;
 use crate::sys::{self, Memory, Scratch, Str, Text, z};
-use crate::text::{self, next_line, same_word};
+use crate::text::{self, next_line};
 
 /// What to do with the machine when there is nothing left to do, by its place here; 0 is
 /// the first, too.
@@ -34,35 +34,12 @@ impl Init {
         self.first_argument()
     }
 
-    /// The kernel hands over the words it does not know, and then those behind `--`;
-    /// only its command line tells which is which.
     fn first_argument(&mut self) -> usize {
-        let (line, argc) = (Scratch::read(z(c"/proc/cmdline")), self.stack.argc());
-        let first = self.stack.arg(1);
-        let (mut word, mut behind, mut known) = (line.text(), None, argc < 2);
-        while !matches!(word.first(), 0 | b'\n') {
-            if let Some(count) = &mut behind {
-                *count += 1;
-            } else if let Some(name) = word.after(z(c"init.end=")) {
-                self.end = text::place(ENDS, name);
-            } else if word.after(z(c"-- ")).is_some() {
-                behind = Some(0);
-            } else if same_word(word, first) {
-                known = true;
-            }
-            word = next_word(word);
-        }
-        match behind {
-            Some(count) => argc.saturating_sub(count),
-            // Whoever started us instead of the kernel meant its words for us.
-            None => {
-                if known {
-                    argc
-                } else {
-                    1
-                }
-            }
-        }
+        let line = Scratch::read(z(c"/proc/cmdline"));
+        let end = &mut self.end;
+        text::kernel_line(line.text(), self.stack.arg(1), self.stack.argc(), |name| {
+            *end = text::place(ENDS, name);
+        })
     }
 
     /// Ends the machine.
@@ -86,19 +63,6 @@ extern "C" fn end_now(init: &mut Init) -> ! {
         _ => libc::LINUX_REBOOT_CMD_POWER_OFF,
     });
     sys::exit(0)
-}
-
-/// Behind the blanks that end this word of the command line; quotes protect blanks.
-fn next_word(word: Str) -> Str {
-    let (mut text, mut quoted) = (word, false);
-    while !text.is_empty() && (quoted || text.first() != b' ') {
-        quoted ^= text.first() == b'"';
-        text = text.rest();
-    }
-    while text.first() == b' ' {
-        text = text.rest();
-    }
-    text
 }
 
 /// Unmounts what can be, inner ones before outer ones, and makes the rest read-only.

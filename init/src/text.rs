@@ -81,6 +81,49 @@ pub fn next_line(text: Str) -> Str {
     text.find(b'\n').rest()
 }
 
+/// Where process 1's own arguments begin. The kernel hands over (as `argc` words, of which
+/// `first` is the second) the words it does not know, and then those behind `--`; only its
+/// command line tells which is which. `end` gets what stands behind `init.end=`.
+pub fn kernel_line(line: Str, first: Str, argc: usize, mut end: impl FnMut(Str)) -> usize {
+    let (mut word, mut behind, mut known) = (line, None, argc < 2);
+    while !matches!(word.first(), 0 | b'\n') {
+        if let Some(count) = &mut behind {
+            *count += 1;
+        } else if let Some(name) = word.after(z(c"init.end=")) {
+            end(name);
+        } else if word.after(z(c"-- ")).is_some() {
+            behind = Some(0);
+        } else if same_word(word, first) {
+            known = true;
+        }
+        word = next_word(word);
+    }
+    match behind {
+        Some(count) => argc.saturating_sub(count),
+        // Whoever started us instead of the kernel meant its words for us.
+        None => {
+            if known {
+                argc
+            } else {
+                1
+            }
+        }
+    }
+}
+
+/// Behind the blanks that end this word of the command line; quotes protect blanks.
+fn next_word(word: Str) -> Str {
+    let (mut text, mut quoted) = (word, false);
+    while !text.is_empty() && (quoted || text.first() != b' ') {
+        quoted ^= text.first() == b'"';
+        text = text.rest();
+    }
+    while text.first() == b' ' {
+        text = text.rest();
+    }
+    text
+}
+
 /// The text behind its number, in a list with one on each line; empty if there is none.
 #[inline(never)]
 pub fn numbered(list: Str<'static>, wanted: u32) -> Str<'static> {

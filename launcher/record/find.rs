@@ -7,6 +7,7 @@ use crate::quote::quote;
 use crate::sys;
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::fs::{AtFlags, FileType, FlockOperation, Mode, OFlags, RawDir, Stat};
+use rustix::io::Errno;
 use rustix::process::{Pid, PidfdFlags, Signal};
 use std::ffi::{CStr, CString, OsStr};
 use std::mem::MaybeUninit;
@@ -20,7 +21,8 @@ pub enum Life {
     /// Its launcher lives (a lock is held), or its process 1 does.
     Running,
     Ended,
-    /// Its process numbers are those of another pid namespace.
+    /// Its process cannot be seen from here: it is of another pid namespace, or /proc is
+    /// missing. Nothing of it is touched.
     Elsewhere,
 }
 
@@ -168,7 +170,7 @@ fn read(dir: BorrowedFd<'_>, name: &CStr, text: &mut Vec<u8>) -> Result<Option<(
 pub(super) fn unlocked_life(entry: &Entry) -> Life {
     match &entry.process {
         Some(p) if entry.facts.detached && p.namespace != own_namespace() => Life::Elsewhere,
-        Some(p) if entry.facts.detached && is_alive(p) => Life::Running,
+        Some(p) if entry.facts.detached => life_of(p),
         _ => Life::Ended,
     }
 }
@@ -201,19 +203,34 @@ pub fn holders(dir: BorrowedFd<'_>, name: &str) -> Vec<i32> {
     others.filter(|pid| has(pid).is_ok_and(|fds| fds.into_iter().any(same))).collect()
 }
 
-/// The same process still, and not merely waiting to be reaped.
-fn is_alive(p: &Process) -> bool {
-    started(p.pid).is_some_and(|start| start == p.start)
+/// Running if it is the same process still, and not merely waiting to be reaped. That it
+/// cannot be looked at does not mean that it is gone: only the kernel's word does.
+fn life_of(p: &Process) -> Life {
+    match look_at(p.pid) {
+        Ok(start) if start == Some(p.start) => Life::Running,
+        Ok(_) => Life::Ended,
+        Err(_) => match Pid::from_raw(p.pid).map(rustix::process::test_kill_process) {
+            Some(Err(Errno::SRCH)) => Life::Ended,
+            _ => Life::Elsewhere,
+        },
+    }
 }
 
 /// When a process was started, in clock ticks after boot; None when there is none, or
 /// nothing but its status is left.
 pub fn started(pid: i32) -> Option<u64> {
+    look_at(pid).ok().flatten()
+}
+
+fn look_at(pid: i32) -> rustix::io::Result<Option<u64>> {
     let flags = OFlags::RDONLY | OFlags::CLOEXEC;
-    let file = rustix::fs::open(format!("/proc/{pid}/stat"), flags, Mode::empty()).ok()?;
+    let file = rustix::fs::open(format!("/proc/{pid}/stat"), flags, Mode::empty())?;
     let mut buffer = [0; 1024];
-    let n = rustix::io::read(&file, &mut buffer).ok()?;
-    let stat = String::from_utf8_lossy(&buffer[..n]);
+    let n = rustix::io::read(&file, &mut buffer)?;
+    Ok(start_of(&String::from_utf8_lossy(&buffer[..n])))
+}
+
+fn start_of(stat: &str) -> Option<u64> {
     let mut fields = stat.rsplit_once(") ")?.1.split(' ');
     let state = fields.next()?;
     // The 22nd field of proc_pid_stat(5); the state is the third.
@@ -278,16 +295,17 @@ impl Found {
             Life::Ended => return Ok(None),
             Life::Elsewhere => {
                 return Err(self
-                    .cannot("runs in another pid namespace")
-                    .hint("use the launch there, whose process numbers mean something"));
+                    .cannot("runs where its process cannot be seen from here")
+                    .hint("in another pid namespace, whose launch can, or /proc is missing"));
             }
         }
         let Some(process) = &self.entry.process else {
             return Err(self.being_started());
         };
         let pid = Pid::from_raw(process.pid).ok_or_else(|| self.cannot("has a damaged record"))?;
-        let Ok(fd) = rustix::process::pidfd_open(pid, PidfdFlags::empty()) else {
-            return Ok(None);
+        let fd = match rustix::process::pidfd_open(pid, PidfdFlags::empty()) {
+            Err(Errno::SRCH) => return Ok(None),
+            fd => fd.map_err(|e| Error::os(format!("open a pidfd of {}", self.name), e))?,
         };
         // Of all this the record may be older than the descriptor: look again.
         let now = look_for(&self.name)?;

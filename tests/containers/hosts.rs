@@ -230,3 +230,36 @@ fn odd_places_to_stand_in() {
     c.arg(s.rootfs()).arg("pwd").current_dir("/proc/self/fd");
     assert_eq!(Run::of(c).ok(), "/");
 }
+
+/// That a process cannot be looked at does not mean that it has ended.
+#[test]
+fn a_container_that_cannot_be_looked_at_lives_on() {
+    let Some(s) = root_with_unshare() else { return };
+    crate::detached::detached(&s, "seen", &["--rm=false"], "exec sleep 60").expect(0);
+    let shell = |before: &str, words: &str| {
+        let mut c = Command::new("unshare");
+        let line = format!("{before}; {} {words}", launch().display());
+        c.args(["-m", "/bin/sh", "-c", &line]);
+        Run::of(c)
+    };
+    let no_proc = "umount -l /proc";
+    // Each start clears up after the dead.
+    assert_eq!(Changed(&s).run(no_proc, "").ok(), "ran");
+    for words in ["stop seen", "rm -f seen", "exec seen true", "restart seen"] {
+        let run = shell(no_proc, words);
+        assert!(run.code == 125 && run.err.contains("launch: "), "{words}: {run:#?}");
+    }
+    for n in 3..12 {
+        shell(&format!("ulimit -n {n}"), "ps -a");
+        shell(&format!("ulimit -n {n}"), "rm seen").fails(125, &[]);
+    }
+    assert_eq!(
+        crate::living::verb(&["ps", "--format", "{{.Names}} {{.State}}"]).ok(),
+        "seen running"
+    );
+    // One of which nobody could tell is not let go.
+    let run = Changed(&s).run(no_proc, "-d --name unseen");
+    run.fails(125, &["launch: note process 1 of unseen: "]);
+    assert!(!Path::new("/run/launch/unseen").exists());
+    crate::living::verb(&["rm", "-f", "seen"]).expect(0);
+}

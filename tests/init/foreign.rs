@@ -61,6 +61,69 @@ fn lines_and_fields() {
     });
 }
 
+/// The same, by another way: words with their quotes, the end of the line, and what the kernel
+/// has made of them.
+fn kernel_line(bytes: &[u8], first: &[u8], argc: usize) -> (usize, Vec<Vec<u8>>) {
+    let (mut words, mut quoted, mut closed) = (vec![Vec::new()], false, false);
+    for (at, byte) in bytes.iter().enumerate() {
+        closed = *byte == b' ' && !quoted;
+        if closed {
+            if at + 1 < bytes.len() && bytes[at + 1] != b' ' {
+                // A newline where a word would begin ends it all.
+                if bytes[at + 1] == b'\n' {
+                    break;
+                }
+                words.push(Vec::new());
+            }
+            continue;
+        }
+        quoted ^= *byte == b'"';
+        words.last_mut().unwrap().push(*byte);
+    }
+    if matches!(bytes.first(), None | Some(b'\n')) {
+        words.clear();
+    }
+    let blank_follows = |n: usize| n + 1 < words.len() || closed;
+    let dashes = (0..words.len()).find(|n| words[*n] == b"--" && blank_follows(*n));
+    let before = &words[..dashes.unwrap_or(words.len())];
+    let name = |w: &[u8]| -> Vec<u8> {
+        w.iter().take_while(|b| !b" :=,\n".contains(b)).copied().collect()
+    };
+    let ends = before.iter().filter_map(|w| w.strip_prefix(b"init.end=")).map(name).collect();
+    let set = |w: &&Vec<u8>| !w.starts_with(b"init.end=") && !w.starts_with(b"-- ");
+    let known = argc < 2 || before.iter().filter(set).any(|w| name(w) == name(first));
+    let at = match dashes {
+        Some(n) => argc.saturating_sub(words.len() - n - 1),
+        None if known => argc,
+        None => 1,
+    };
+    (at, ends)
+}
+
+#[test]
+fn kernel_command_lines() {
+    let examples: [&[u8]; 6] = [
+        b"BOOT=/vmlinuz root=/dev/vda1 ro quiet init.end=halt -- sh -c \"echo a b\"\n",
+        b"console=ttyS0 init=/sbin/init init.end=reboot:now single\n",
+        b"a=\"-- b\" -- c -- d\n",
+        b"  ro  --\n",
+        b"-- /bin/app",
+        b"init.end=poweroff init.end= -- x\n",
+    ];
+    texts(&examples, |bytes, text| {
+        for (first, argc) in [(c"", 0), (c"ro", 1), (c"ro", 2), (c"single", 5), (c"sh", 300)] {
+            let mut ends = Vec::new();
+            let at = text::kernel_line(text, z(first), argc, |name| {
+                let name = rest(name);
+                let len = name.iter().take_while(|b| !b" :=,\n".contains(b)).count();
+                ends.push(name[..len].to_vec());
+            });
+            let shown = String::from_utf8_lossy(bytes);
+            assert_eq!((at, ends), kernel_line(bytes, first.to_bytes(), argc), "{shown:?} {argc}");
+        }
+    });
+}
+
 /// What it says to such an input is its own affair; that it dies of it is not.
 fn assert_sane(input: &[u8], code: i32, err: &str) {
     let crashes = [libc::SIGSEGV, libc::SIGILL, libc::SIGBUS, libc::SIGFPE, libc::SIGTRAP];
