@@ -172,12 +172,11 @@ impl Record {
     /// Process 1 of the container: of a detached one as soon as there is one, of others when
     /// it runs.
     pub fn note_process(&self, pid: i32) -> Result<()> {
-        let process = process(pid, self.detached);
-        if self.detached && (process.start == 0 || process.namespace == 0) {
-            // Nobody could tell later whether it lives.
+        let p = process(pid, self.detached);
+        if self.detached && (p.start == 0 || p.namespace == 0) {
             return Err(Error::new(format!("note process 1 of {}: /proc cannot be read", self.id)));
         }
-        let line = lines::process(&process);
+        let line = lines::process(&p);
         write_all(self.file.as_fd(), line.as_bytes()).map_err(|e| {
             Error::os(format!("write the container's record {}", self.path.display()), e)
         })
@@ -264,7 +263,6 @@ impl Record {
 }
 
 fn process(pid: i32, detached: bool) -> Process {
-    // It is our child, so its number is not another's yet.
     let start = if detached { find::started(pid).unwrap_or(0) } else { 0 };
     Process { pid, start, namespace: find::own_namespace() }
 }

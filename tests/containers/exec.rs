@@ -316,3 +316,21 @@ fn no_descriptor_of_this_caller() {
     verb(&["rm", "-f", "exec-fds"]).expect(0);
     container.wait().unwrap();
 }
+
+/// What a process could reach by the caller's keyrings it does not get by coming in later.
+#[test]
+fn a_session_keyring_of_its_own() {
+    let Some(()) = need_root() else { return };
+    let Some(s) = Sandbox::new() else { return };
+    let options = ["--security-opt", "seccomp=unconfined", "--security-opt", "unmask=/proc/keys"];
+    let mut container = started(&s, "exec-keys", &options, &["sleep", "1000"]);
+    let serials = |text: &str| -> Vec<String> {
+        let sessions = text.lines().filter(|l| l.contains("keyring") && l.contains("_ses"));
+        sessions.map(|l| l.split(' ').next().unwrap().to_owned()).collect()
+    };
+    let before = serials(&std::fs::read_to_string("/proc/keys").unwrap());
+    let inside = serials(&exec(&s, &[], "exec-keys", &["cat", "/proc/keys"]).ok());
+    assert!(inside.iter().any(|s| !before.contains(s)), "{inside:?} {before:?}");
+    verb(&["rm", "-f", "exec-keys"]).expect(0);
+    container.wait().unwrap();
+}

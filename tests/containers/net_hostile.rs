@@ -58,6 +58,8 @@ fn no_router_between_the_hosts_own_links() {
     wait_until("the container", || w.state().contains("lease "));
     wait_until("forwarding", || w.host("cat /proc/sys/net/ipv4/ip_forward") == "1");
     assert_eq!(sent(), 0);
+    // Nor does it believe what a container announces as a router (CVE-2020-13401).
+    assert_eq!(w.host("cat /proc/sys/net/ipv6/conf/launch0/accept_ra"), "0");
     // The container itself goes there.
     let before = count(&w);
     let options = ["--net", "bridge", "--ipv6", "--ephemeral"];
