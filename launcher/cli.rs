@@ -333,3 +333,9 @@ fn version(mut words: Words) -> Result<Command> {
 fn version_text() -> String {
     concat!("launch ", env!("CARGO_PKG_VERSION"), "\n").to_owned()
 }
+
+/// The first word of a command line that was meant where `word` was written.
+pub fn nearest_command(word: &str) -> Option<&'static str> {
+    let all = SIMPLE.iter().map(|(name, _)| *name).chain(verbs::VERBS.iter().map(|v| v.name));
+    suggest::nearest(word, all)
+}

@@ -31,6 +31,23 @@ struct Row {
     help: &'static str,
 }
 
+/// What options take that have only few values.
+const VALUES: [(&str, &str); 6] = [
+    ("--net", "none host bridge pasta slirp4netns"),
+    ("--restart", "no on-failure always unless-stopped"),
+    ("--userns", "auto host"),
+    ("--log-driver", "file journald none"),
+    ("--pull", "never missing"),
+    ("--signal", "HUP INT QUIT KILL TERM USR1 USR2 CONT STOP WINCH"),
+];
+
+impl Row {
+    fn words(&self) -> Option<&'static str> {
+        let names = || self.names.split(' ');
+        VALUES.iter().find(|(name, _)| names().any(|n| n == *name)).map(|(_, words)| *words)
+    }
+}
+
 fn row(flag: &'static Flag) -> Row {
     let value = match flag.arg {
         Arg::Value(value, _) => value,
@@ -75,6 +92,21 @@ fn help_words() -> String {
     commands().map(|(name, _)| name).chain(topics).collect::<Vec<_>>().join(" ")
 }
 
+/// For bash: options with words of their own, whose verb ever they are.
+fn chosen() -> String {
+    let mut rows = of_start();
+    rows.extend(verbs::VERBS.iter().flat_map(|v| of_verb(v)));
+    let mut text = String::new();
+    for (name, words) in VALUES {
+        let row = rows.iter().find(|r| r.names.split(' ').any(|n| n == name));
+        // -s of stop and kill; of a start it is nothing.
+        let names = row.map_or(name.to_owned(), |r| r.names.replace(' ', "|"));
+        let reply = "COMPREPLY=($(compgen -W";
+        let _ = writeln!(text, "        {names}) {reply} '{words}' -- \"$cur\")); return ;;");
+    }
+    text
+}
+
 fn bash() -> String {
     let all = of_start();
     let names: Vec<&str> = commands().map(|(name, _)| name).collect();
@@ -98,6 +130,7 @@ fn bash() -> String {
          \x20   esac\n\
          \x20   case $cur in -*) COMPREPLY=($(compgen -W \"$options\" -- \"$cur\")); return ;; esac\n\
          \x20   case $prev in\n\
+         {chosen}\
          \x20       {valued}) COMPREPLY=($(compgen -f -- \"$cur\")); return ;;\n\
          \x20   esac\n\
          \x20   case $verb in\n\
@@ -111,6 +144,7 @@ fn bash() -> String {
          }}\n\
          complete -o filenames -F _launch launch\n",
         help = help_words(),
+        chosen = chosen(),
         valued = with_value(&all),
         named = of_containers(),
         names = names.join(" "),
@@ -128,7 +162,10 @@ fn zsh_options(rows: &[Row]) -> String {
     for row in rows {
         let value = match row.value {
             "" => String::new(),
-            value => format!(":{}:_files", zsh_escaped(value)),
+            value => {
+                let from = row.words().map_or("_files".into(), |words| format!("({words})"));
+                format!(":{}:{from}", zsh_escaped(value))
+            }
         };
         for name in row.names.split(' ') {
             let _ = writeln!(text, "        '*{name}[{}]{value}' \\", zsh_escaped(row.help));
@@ -185,7 +222,11 @@ fn fish_options(text: &mut String, condition: &str, rows: &[Row]) {
                 None => format!(" -s {}", name.trim_start_matches('-')),
             })
             .collect();
-        let value = if row.value.is_empty() { "" } else { " -r" };
+        let value = match row.words() {
+            _ if row.value.is_empty() => String::new(),
+            Some(words) => format!(" -x -a '{words}'"),
+            None => " -r".into(),
+        };
         let help = fish_escaped(row.help);
         let _ = writeln!(text, "complete -c launch -n '{condition}'{names}{value} -d '{help}'");
     }

@@ -110,7 +110,10 @@ fn missing(path: &Path) -> Error {
             Error::os(format!("rootfs {shown}: symlink to {}", target.display()), Errno::NOENT)
         }
         Err(_) => Error::os(format!("rootfs {shown}"), Errno::NOENT).hint(
-            "ROOTFS is a directory, an archive, or an image that 'launch images' lists; nothing is fetched",
+            match path.to_str().and_then(cli::nearest_command) {
+                Some(near) => format!("did you mean: launch {near}"),
+                None => "ROOTFS is a directory, an archive, or an image that 'launch images' lists; nothing is fetched".into(),
+            },
         ),
     }
 }

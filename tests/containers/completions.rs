@@ -23,7 +23,7 @@ fn quiet(words: &[&str]) -> Command {
 }
 
 /// Such a line, and words that are to be among those that follow, and not among them.
-const LINES: [(&str, &[&str], &[&str]); 9] = [
+const LINES: [(&str, &[&str], &[&str]); 12] = [
     ("launch --memory", &["--memory", "--memory-swap"], &["--mem"]),
     ("launch exe", &["exec"], &["export"]),
     ("launch exec twel", &["twelve"], &["other"]),
@@ -31,6 +31,9 @@ const LINES: [(&str, &[&str], &[&str]); 9] = [
     ("launch stop --ti", &["--time", "--timeout"], &["--tail"]),
     ("launch logs --si", &["--since"], &["--sig"]),
     ("launch help limi", &["limits"], &["lim"]),
+    ("launch --net pas", &["pasta"], &["host"]),
+    ("launch --restart on", &["on-failure"], &["always"]),
+    ("launch stop --signal US", &["USR1", "USR2"], &["TERM"]),
     ("launch completions f", &["fish"], &["zsh"]),
     ("launch --mem 5M ./rootf", &["./rootfs/"], &["exec"]),
 ];
@@ -113,6 +116,7 @@ fn in_zsh() {
         ("launch stop --timeo", "launch stop --timeout"),
         ("launch logs --si", "launch logs --since"),
         ("launch help limi", "launch help limits"),
+        ("launch --net pas", "launch --net pasta"),
         ("launch completions f", "launch completions fish"),
         ("launch --mem 5M ./rootf", "launch --mem 5M ./rootfs/"),
     ];
