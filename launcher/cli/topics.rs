@@ -82,7 +82,7 @@ outside reach them, but for published ports:
 /etc/hosts, /etc/hostname and /etc/resolv.conf are mounted over those of ROOTFS.
 The rules are in a table of their own, inet launch (nft list table inet launch);
 others are left alone. Where another firewall drops what is forwarded, it has to
-let the bridge through. A host that did not forward does so for bridges only.
+let the bridge through. A host that did not forward does so for containers only.
 A bridge needs root, and an ordinary user pasta.
 ";
 

@@ -16,6 +16,10 @@ const BITS: u8 = 22;
 const RANGES: [(Ipv4Addr, u8); 2] =
     [(Ipv4Addr::new(10, 213, 0, 0), 11), (Ipv4Addr::new(172, 24, 0, 0), 14)];
 
+/// What lets packets pass from link to link (ip-sysctl.rst).
+const FORWARD4: &str = "ipv4/ip_forward";
+const FORWARD6: &str = "ipv6/conf/all/forwarding";
+
 /// The bridge is there, up, and in the rules afterwards, as `options` want it.
 pub fn ensure(
     socket: &Socket,
@@ -204,10 +208,15 @@ fn switch_forwarding_on(state: &mut State, bridge: &Bridge, now: bool) -> Result
     if bridge.internal {
         return Ok(());
     }
-    let (four, six) = ("ipv4/ip_forward", "ipv6/conf/all/forwarding");
+    let (four, six) = (FORWARD4, FORWARD6);
     if !now {
+        let before = state.forward4 || state.forward6;
         state.forward4 |= sysctl::read(four).as_deref() == Some("0");
         state.forward6 |= bridge.gateway6.is_some() && sysctl::read(six).as_deref() == Some("0");
+        if !before && (state.forward4 || state.forward6) {
+            state.outer = links();
+            state.outer.retain(|link| state.bridges.iter().all(|b| b.name != *link));
+        }
         return Ok(());
     }
     if state.forward4 && sysctl::read(four).as_deref() == Some("0") {
@@ -218,6 +227,13 @@ fn switch_forwarding_on(state: &mut State, bridge: &Bridge, now: bool) -> Result
         sysctl::write(six, "1")?;
     }
     Ok(())
+}
+
+/// Links of this network namespace, loopback not.
+fn links() -> Vec<String> {
+    let table = std::fs::read_to_string("/proc/net/dev").unwrap_or_default();
+    let names = table.lines().filter_map(|line| Some(line.split_once(':')?.0.trim()));
+    names.filter(|name| *name != "lo").map(str::to_owned).collect()
 }
 
 /// A host that forwards believes no router's announcements unless told so (ip-sysctl.rst):
@@ -263,6 +279,7 @@ pub fn remove_unused(locked: &mut Locked, unused: &Unused) -> Result<()> {
     let socket = Socket::route().map_err(|e| Error::os("open a netlink socket", e))?;
     let nothing_left = locked.state.bridges.is_empty();
     locked.state.bridged6 = !nothing_left && sysctl::shows_bridged6();
+    let off = close(&mut locked.state);
     match Socket::netfilter().and_then(|s| {
         let done = nft::write(&s, &locked.state);
         s.leave_open();
@@ -279,17 +296,21 @@ pub fn remove_unused(locked: &mut Locked, unused: &Unused) -> Result<()> {
             }
         }
     }
-    let open4 = locked.state.bridges.iter().any(|b| !b.internal);
-    let open6 = locked.state.bridges.iter().any(|b| !b.internal && b.gateway6.is_some());
-    if locked.state.forward4 && !open4 {
-        sysctl::write("ipv4/ip_forward", "0")?;
-        locked.state.forward4 = false;
+    off.into_iter().flatten().try_for_each(|setting| sysctl::write(setting, "0"))
+}
+
+/// Notes that forwarding is off again where no bridge needs it. Returned: what then has to be
+/// switched off.
+fn close(state: &mut State) -> [Option<&'static str>; 2] {
+    let mut out = state.bridges.iter().filter(|b| !b.internal);
+    let (open4, open6) = (out.clone().next().is_some(), out.any(|b| b.gateway6.is_some()));
+    let four = (state.forward4 && !open4).then_some(FORWARD4);
+    let six = (state.forward6 && !open6).then_some(FORWARD6);
+    (state.forward4, state.forward6) = (state.forward4 && open4, state.forward6 && open6);
+    if !state.forward4 && !state.forward6 {
+        state.outer.clear();
     }
-    if locked.state.forward6 && !open6 {
-        sysctl::write("ipv6/conf/all/forwarding", "0")?;
-        locked.state.forward6 = false;
-    }
-    Ok(())
+    [four, six]
 }
 
 #[cfg(test)]

@@ -84,6 +84,9 @@ fn sets(t: &mut Transaction, state: &State) {
     };
     t.elements(true, "bridges", &names(&|_| true));
     t.elements(true, "internal", &names(&|b| b.internal));
+    t.set(3 + MAPS.len() as u32, "outer", (TYPE_IFNAME, 16), None);
+    let outer: Vec<_> = state.outer.iter().map(|link| (link_name(link), Vec::new())).collect();
+    t.elements(true, "outer", &outer);
 }
 
 /// Published ports: what comes to this host, or from it to itself, goes to a container.
@@ -149,8 +152,8 @@ fn from_containers(t: &mut Transaction, bridges: &[Bridge]) {
     }
 }
 
-/// Bridges are closed towards each other and the outside, but for published ports; and a host
-/// that forwards only because of them forwards nothing else.
+/// Bridges are closed towards each other and the outside, but for published ports; and where
+/// a host forwards only because of them, its links are, too, but for what others translate.
 fn between(t: &mut Transaction, state: &State) {
     t.chain("forward", Some(("filter", 2, 0)));
     for b in &state.bridges {
@@ -164,11 +167,12 @@ fn between(t: &mut Transaction, state: &State) {
     // Established and related.
     t.rule("forward", |r| r.tracked(0, 2 | 4).verdict(ACCEPT, None));
     t.rule("forward", |r| r.link_in(Meta::OifName, "bridges").verdict(DROP, None));
-    t.rule("forward", |r| r.link_in(Meta::IifName, "bridges").verdict(ACCEPT, None));
+    t.rule("forward", |r| r.tracked(2, 1 << 5).verdict(ACCEPT, None));
     for (ours, family) in [(state.forward4, 2), (state.forward6, 10)] {
         if ours {
             t.rule("forward", |r| {
-                r.meta(Meta::Family, REG).compare(EQ, &[family]).verdict(DROP, None);
+                r.meta(Meta::Family, REG).compare(EQ, &[family]);
+                r.link_in(Meta::IifName, "outer").verdict(DROP, None);
             });
         }
     }

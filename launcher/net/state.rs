@@ -12,6 +12,8 @@ pub struct State {
     /// Forwarding was off, and we switched it on.
     pub forward4: bool,
     pub forward6: bool,
+    /// Links that were there then, for which it stays off.
+    pub outer: Vec<String>,
     /// The kernel showed bridged packets to the rules when they were written.
     pub bridged6: bool,
     /// Which start of the kernel it is of: by the next one all is gone but this text, where
@@ -144,6 +146,9 @@ impl State {
         for (on, line) in on.into_iter().zip(["forward4\n", "forward6\n", "bridged6\n"]) {
             out += if on { line } else { "" };
         }
+        if !self.outer.is_empty() {
+            let _ = writeln!(out, "outer {}", self.outer.join(" "));
+        }
         for b in &self.bridges {
             let second = b.gateway6.map_or("-".to_owned(), |p| p.to_string());
             let (name, gateway, mtu) = (&b.name, b.gateway, b.mtu);
@@ -176,6 +181,9 @@ impl State {
                 ["forward4"] => state.forward4 = true,
                 ["forward6"] => state.forward6 = true,
                 ["bridged6"] => state.bridged6 = true,
+                ["outer", ref links @ ..] => {
+                    state.outer = links.iter().map(|link| (*link).to_owned()).collect();
+                }
                 ["bridge", ..] => state.bridges.extend(decode_bridge(&words)),
                 ["lease", ..] => state.leases.extend(decode_lease(&words)),
                 _ => {}
@@ -285,6 +293,7 @@ mod tests {
             }],
             forward4: true,
             forward6: false,
+            outer: vec!["eth0".into(), "tun0".into()],
             bridged6: true,
             boot: "1b9d6bcd".into(),
         }

@@ -58,6 +58,7 @@ fn no_router_between_the_hosts_own_links() {
     wait_until("the container", || w.state().contains("lease "));
     wait_until("forwarding", || w.host("cat /proc/sys/net/ipv4/ip_forward") == "1");
     assert_eq!(sent(), 0);
+    others_work(&w, &sent);
     // Nor does it believe what a container announces as a router (CVE-2020-13401).
     assert_eq!(w.host("cat /proc/sys/net/ipv6/conf/launch0/accept_ra"), "0");
     // The container itself goes there.
@@ -85,6 +86,29 @@ fn no_router_between_the_hosts_own_links() {
     w.host("ip link del far");
     on("0");
     w.check_cleared();
+}
+
+/// What another engine of containers makes meanwhile works: its links, and its ports.
+fn others_work(w: &World, sent: &dyn Fn() -> u64) {
+    let outside = w.outside_pid();
+    w.host(&format!(
+        "ip link add late type veth peer name early netns {outside}; ip link set late up
+        ip addr add 203.0.113.2/24 dev late; nft 'add table ip other
+        add chain ip other to {{ type nat hook prerouting priority -100; }}
+        add rule ip other to udp dport 99 dnat to 198.51.100.7'"
+    ));
+    w.outside(
+        "ip addr add 203.0.113.1/24 dev early; ip link set early up
+        ip route replace 198.51.100.0/24 via 203.0.113.2",
+    );
+    assert_eq!(sent(), 1);
+    w.host("ip link del late");
+    w.outside("ip route add 198.51.100.0/24 via 192.0.2.2");
+    assert_eq!(sent(), 0);
+    let before = count(w);
+    w.outside("head -c 1000 /dev/zero | socat -u - UDP4:192.0.2.2:99");
+    assert_eq!((count(w) - before) / 1000, 1);
+    w.host("nft delete table ip other");
 }
 
 /// A thousand bytes to each network behind the host.
