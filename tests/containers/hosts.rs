@@ -74,10 +74,6 @@ fn a_place_for_records_that_cannot_be_trusted_or_used() {
             "launch: /run/launch: owned by user 5, mode 0700: others could forge",
         ),
         (
-            "mount -t tmpfs -o ro run /run".into(),
-            "launch: make /run/launch for the container's record: Read-only file system (EROFS)\nhint: ",
-        ),
-        (
             "mount -t tmpfs -o nr_inodes=1 run /run".into(),
             "launch: make /run/launch for the container's record: No space left on device (ENOSPC)\nhint: ",
         ),
