@@ -21,11 +21,6 @@ pub use end::{
     MemoryReport, RETRIES, clear_left_over, memory_report, oom_kills, remove, switch_off,
 };
 pub use probe::{Layout, is_cgroup, probe, probe_of};
-/// Those of container `name`, as process `pid` of it, or its launcher, is in them.
-pub fn named(pid: i32, name: &str) -> Vec<PathBuf> {
-    probe_of(pid).map_or_else(|_| Vec::new(), |layout| layout.named(name))
-}
-
 pub use usage::{Glance, Usage, frozen};
 
 use crate::error::{Error, Result};
@@ -102,6 +97,11 @@ struct Unmet {
     asked: String,
     reason: String,
     hint: String,
+}
+
+/// Those of container `name`, as process `pid` of it, or its launcher, is in them.
+pub fn named(pid: i32, name: &str) -> Vec<PathBuf> {
+    probe_of(pid).map_or_else(|_| Vec::new(), |layout| layout.named(name))
 }
 
 /// `id` names the cgroup (`launch-ID`); `rootless` turns limits that the host does not

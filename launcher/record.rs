@@ -157,11 +157,11 @@ pub fn create(id: &str, items: &[RecordItem], facts: &Facts) -> Result<Record> {
 }
 
 /// The first usable directory for records, made where it is missing.
-pub fn own_place() -> Result<OwnedFd> {
+pub fn own_place() -> Result<(PathBuf, OwnedFd)> {
     let mut last = None;
     for path in place::places() {
         match place::open(&path, true) {
-            Ok(dir) => return Ok(dir),
+            Ok(dir) => return Ok((path, dir)),
             Err(e) => last = Some(e),
         }
     }

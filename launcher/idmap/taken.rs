@@ -12,7 +12,7 @@ use std::io::Read;
 pub struct Lock(#[allow(dead_code, reason = "its end is the lock's")] OwnedFd);
 
 pub fn lock() -> Result<Lock> {
-    let dir = record::own_place()?;
+    let (_, dir) = record::own_place()?;
     match rustix::fs::flock(&dir, FlockOperation::LockExclusive) {
         Ok(()) => Ok(Lock(dir)),
         Err(e) => Err(Error::os("lock the records of containers", e)),

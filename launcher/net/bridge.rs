@@ -208,23 +208,23 @@ fn switch_forwarding_on(state: &mut State, bridge: &Bridge, now: bool) -> Result
     if bridge.internal {
         return Ok(());
     }
-    let (four, six) = (FORWARD4, FORWARD6);
     if !now {
         let before = state.forward4 || state.forward6;
-        state.forward4 |= sysctl::read(four).as_deref() == Some("0");
-        state.forward6 |= bridge.gateway6.is_some() && sysctl::read(six).as_deref() == Some("0");
+        state.forward4 |= sysctl::read(FORWARD4).as_deref() == Some("0");
+        state.forward6 |=
+            bridge.gateway6.is_some() && sysctl::read(FORWARD6).as_deref() == Some("0");
         if !before && (state.forward4 || state.forward6) {
             state.outer = links();
             state.outer.retain(|link| state.bridges.iter().all(|b| b.name != *link));
         }
         return Ok(());
     }
-    if state.forward4 && sysctl::read(four).as_deref() == Some("0") {
-        sysctl::write(four, "1")?;
+    if state.forward4 && sysctl::read(FORWARD4).as_deref() == Some("0") {
+        sysctl::write(FORWARD4, "1")?;
     }
-    if state.forward6 && sysctl::read(six).as_deref() == Some("0") {
+    if state.forward6 && sysctl::read(FORWARD6).as_deref() == Some("0") {
         keep_router_advertisements()?;
-        sysctl::write(six, "1")?;
+        sysctl::write(FORWARD6, "1")?;
     }
     Ok(())
 }

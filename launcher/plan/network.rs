@@ -10,7 +10,6 @@ use crate::net::{self, Wanted, place, port};
 use crate::record::{self, RecordItem};
 use crate::spec::{Net, Spec};
 use crate::step::HostStep;
-use std::path::PathBuf;
 
 /// What the container is to have on bridges, if it is to be on any.
 pub fn wanted(spec: &Spec, host: &Host, id: &str, hostname: &str) -> Result<Option<Wanted>> {
@@ -94,10 +93,7 @@ impl Builder<'_> {
                 return Err(Error::new(format!("--net {}: for ordinary users", kind.name()))
                     .hint("root has --net bridge"));
             }
-            let places = record::place::places();
-            let usable = |path: &&PathBuf| record::place::open(path, true).is_ok();
-            let place = places.iter().find(usable).or(places.first()).cloned().unwrap_or_default();
-            record::place::open(&place, true)?;
+            let (place, _) = record::own_place()?;
             steps.push(HostStep::Net(NetStep::UserMode(Box::new(UserMode {
                 kind,
                 program: kind.find()?,

@@ -49,7 +49,11 @@ pub(super) fn sweep_one(dir: BorrowedFd<'_>, name: &CStr) -> Result<()> {
     let Some(file) = lock(dir, name) else { return Ok(()) };
     let text = read_all(file.as_fd()).map_err(|e| Error::os("read", e))?;
     let entry = lines::decode(&text);
-    if let (None, None, Some(pid)) = (&entry.process, &entry.ended, first_of(dir, &text_name)) {
+    // All of /proc is looked through: only for one that tells nothing.
+    if entry.process.is_none()
+        && entry.ended.is_none()
+        && let Some(pid) = first_of(dir, &text_name)
+    {
         return mend(&file, &text, &text_name, pid);
     }
     match find::unlocked_life(&entry) {
