@@ -39,6 +39,8 @@ pub struct Found {
 
 /// How long one that is being started is waited for.
 const PATIENCE: Duration = Duration::from_secs(5);
+/// How long an empty record may be one that is only being written.
+const UNWRITTEN: Duration = Duration::from_secs(1);
 
 /// The container of this name; one that is just being started is waited for. Errors: a bad
 /// name, or none is called so.
@@ -74,7 +76,16 @@ pub fn look_for(name: &str) -> Result<Option<Found>> {
 
 /// Who has the name, since when.
 pub fn in_use(id: &str) -> Error {
-    let found = look_for(id).ok().flatten();
+    let begun = Instant::now();
+    let found = loop {
+        match look_for(id).ok().flatten() {
+            // Made at this moment, and not yet written: there is nothing to tell of it so far.
+            Some(f) if f.says_nothing() && begun.elapsed() < UNWRITTEN => {
+                std::thread::sleep(Duration::from_millis(1));
+            }
+            found => break found,
+        }
+    };
     let Some(found) = found else {
         let odd = || place::holding(id).map(|p| format!("{} is no record", p.display()));
         return Error::new(format!("name '{id}' is in use")).or_hint(odd);
@@ -248,6 +259,10 @@ impl Found {
     /// It does not even say since when.
     pub fn is_damaged(&self) -> bool {
         self.entry.facts.started == 0
+    }
+
+    fn says_nothing(&self) -> bool {
+        self.is_damaged() && !self.entry.running
     }
 
     /// Of one that has ended, but what has to be cleared and noted then is not known here.

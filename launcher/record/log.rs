@@ -82,12 +82,13 @@ pub fn mark_after(entry: &Entry, time: u64) -> u64 {
 /// The next byte that is not in a hole, from `at` on. The container may have made the file as
 /// long as it likes: where only a hole follows, the end.
 pub fn data_from(file: BorrowedFd<'_>, at: u64) -> u64 {
-    let size = || rustix::fs::fstat(file).map_or(at, |s| s.st_size as u64);
+    // Before the search: what is written after it was not looked at.
+    let size = rustix::fs::fstat(file).map_or(at, |s| s.st_size as u64);
     match rustix::fs::seek(file, SeekFrom::Data(at)) {
         Ok(data) => data,
         // Shorter than it was: it has been emptied.
-        Err(Errno::NXIO) if size() < at => 0,
-        Err(Errno::NXIO) => size(),
+        Err(Errno::NXIO) if size < at => 0,
+        Err(Errno::NXIO) => size,
         Err(_) => at,
     }
 }
@@ -143,4 +144,38 @@ pub fn last_lines(file: BorrowedFd<'_>, from: u64, end: u64, lines: u64) -> Resu
         at = start;
     }
     Ok(if lines == 0 { end } else { from })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::Write;
+
+    /// Whatever is written just when its reader has come to the end.
+    #[test]
+    fn nothing_of_what_grows_is_missed() {
+        const LINES: usize = 20_000;
+        let path = std::env::temp_dir().join(format!("launch-log-{}", std::process::id()));
+        let mut log = std::fs::File::create_new(&path).expect("made");
+        let file = OwnedFd::from(std::fs::File::open(&path).expect("opened"));
+        std::fs::remove_file(&path).expect("removed");
+        let writer = std::thread::spawn(move || {
+            for _ in 0..LINES {
+                log.write_all(b"line\n").expect("written");
+            }
+        });
+        let (mut at, mut copied, mut buffer) = (0, 0, [0; 64]);
+        let mut last = false;
+        loop {
+            at = data_from(file.as_fd(), at);
+            let n = rustix::io::pread(&file, &mut buffer, at).expect("read");
+            (at, copied) = (at + n as u64, copied + n);
+            if n == 0 && last {
+                break;
+            }
+            last = writer.is_finished();
+        }
+        writer.join().expect("no panic");
+        assert_eq!(copied, LINES * 5);
+    }
 }

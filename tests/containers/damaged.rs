@@ -44,6 +44,28 @@ fn a_record_cut_off_under_a_container() {
     }
 }
 
+/// Whoever wants the same name may come between the making of a record and its writing.
+#[test]
+fn a_record_that_is_only_being_written_is_not_damaged() {
+    let Some(s) = Sandbox::new() else { return };
+    if need_root().is_none() {
+        return;
+    }
+    s.run(&["-d", "--name", "model"], &["sleep", "60"]).ok();
+    let text = std::fs::read("/run/launch/model").unwrap();
+    verb(&["rm", "-f", "model"]).ok();
+    let path = Path::new("/run/launch/fresh");
+    let mut record = std::fs::File::create_new(path).unwrap();
+    record.lock().unwrap();
+    let mut other = s.command(&["--name", "fresh"], &["true"]);
+    let other = other.stderr(std::process::Stdio::piped()).spawn().unwrap();
+    std::thread::sleep(std::time::Duration::from_millis(200));
+    std::io::Write::write_all(&mut record, &text).unwrap();
+    let said = Run::from(other.wait_with_output().unwrap());
+    std::fs::remove_file(path).unwrap();
+    said.fails(125, &["name 'fresh' is in use", "started ", " ago"]);
+}
+
 #[test]
 fn what_one_cut_off_has_on_bridges_is_given_back() {
     let Some(s) = Sandbox::new() else { return };
