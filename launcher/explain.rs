@@ -50,6 +50,8 @@ type Row = (bool, String, Vec<String>);
 
 fn rows(plan: &Plan) -> Vec<Row> {
     let before = plan.pending.iter().map(|p| (false, image::words(p), image::shell(p)));
+    let fills = plan.fills.iter().map(|f| (false, image::fill(f), image::fill_shell(f)));
+    let before = before.chain(fills);
     let outside = plan.host.iter().map(|s| (false, host_words(s), host::host_shell(s)));
     let inside = plan.child.iter().map(|s| (true, child_words(s), child_shell(s, plan)));
     before.chain(outside).chain(inside).collect()

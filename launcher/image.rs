@@ -14,6 +14,7 @@ pub mod docker;
 pub mod document;
 pub mod export;
 pub mod feed;
+pub mod fill;
 #[cfg(test)]
 mod fuzz_tests;
 pub mod kind;
@@ -25,6 +26,7 @@ pub mod owner;
 pub mod record;
 mod source;
 pub mod store;
+pub mod volume;
 mod work;
 
 use crate::error::{Error, Result};

@@ -13,8 +13,9 @@ mod network;
 mod rootfs;
 mod strings;
 mod verify;
+mod volumes;
 
-pub use rootfs::{Root, in_use, real};
+pub use rootfs::{Fill, Root, in_use, real};
 
 use crate::error::Result;
 use crate::host::Host;
@@ -36,6 +37,8 @@ pub use strings::{absolute, c_path, c_str};
 pub struct Plan {
     /// What has to be unpacked before; only where nothing is to be done.
     pub pending: Option<Box<image::look::Pending>>,
+    /// Likewise.
+    pub fills: Vec<Fill>,
     pub host: Vec<HostStep>,
     /// The child reads them in the parent's memory; they are never given back.
     pub child: &'static [ChildStep],
@@ -71,8 +74,8 @@ pub fn plan(spec: &Spec, host: &Host) -> Result<Plan> {
 }
 
 fn work_out(spec: &Spec, host: &Host) -> Result<Plan> {
-    let rootfs::Found { spec: told, root, image_id, look: fd, whole, held, warnings, .. } =
-        rootfs::find(spec, host)?;
+    let found = rootfs::find(spec, host)?;
+    let (told, root, fd) = (found.spec, found.root, found.look);
     let (image, command, spec) = (image::apply::words(spec, &told), spec.command.len(), &*told);
     let id = spec.name.clone().unwrap_or_else(record::name::invent);
     let (ids, ids_lock) = ids::choose(spec, host)?;
@@ -80,15 +83,14 @@ fn work_out(spec: &Spec, host: &Host) -> Result<Plan> {
     let opened = if spec.detach { detach::places()? } else { Vec::new() };
     let hostname = names::hostname(spec, &id)?;
     let mut build = Builder::new(spec, host, fd.as_fd(), &root);
-    (build.ids, build.slots, build.warnings) = (ids.clone(), opened.len(), warnings);
+    (build.ids, build.slots, build.warnings) = (ids.clone(), opened.len(), found.warnings);
     build.host_root = matches!(root, Root::Directory) && rootfs::is_hosts(&fd);
     build.net = network::wanted(spec, host, &id, &hostname)?;
     let cgroups = build.cgroups(&id)?;
     let who = build.user()?;
     let env = build.environment(&hostname, &who, terminal)?;
     let workdir = spec.workdir.clone().unwrap_or_else(|| "/".into());
-    let search = lookup::search_path(&env);
-    let whole = whole && spec.mounts.is_empty();
+    let (search, whole) = (lookup::search_path(&env), found.whole && spec.mounts.is_empty());
     let candidates = lookup::command(build.rootfs, &spec.command[0], &search, &workdir, whole)?;
 
     build.root(cgroups.as_ref())?;
@@ -108,12 +110,13 @@ fn work_out(spec: &Spec, host: &Host) -> Result<Plan> {
     build.cgroup_view()?;
     build.finish(&hostname, &who, &workdir)?;
     build.exec(candidates, &env, spec.no_init, opened.get(detach::REPORT))?;
-    let facts = record::Facts { image, image_id, command, ..facts(spec, &env) };
+    let facts = record::Facts { image, image_id: found.image_id, command, ..facts(spec, &env) };
     let host_steps = build.host_steps(&id, cgroups.as_ref(), facts)?;
     let Builder { child, slots, warnings, tree_slot, .. } = build;
     let (tree, pending) = root.parts(tree_slot);
     Ok(Plan {
         pending,
+        fills: found.fills,
         host: host_steps,
         child: child.leak(),
         slots,
@@ -124,7 +127,7 @@ fn work_out(spec: &Spec, host: &Host) -> Result<Plan> {
         env,
         rootfs: fd,
         tree,
-        _held: held,
+        _held: found.held,
         rootless: host.rootless,
         ids,
         ids_lock,

@@ -54,8 +54,8 @@ pub struct Spec {
     pub ephemeral: bool,
     /// Volumes and tmpfs, mounted in the user's order.
     pub mounts: Vec<MountOp>,
-    /// Those of them, by index, whose source is the name of a volume in the store.
-    pub named_volumes: Vec<usize>,
+    /// Those of them whose source is the name of a volume in the store.
+    pub named_volumes: Vec<NamedVolume>,
     /// Directories that an image calls volumes: writable whatever the root is, until the end.
     pub volumes: Vec<PathBuf>,
     pub limits: Limits,
@@ -165,6 +165,14 @@ impl MountOp {
         let (MountOp::Bind { target, .. } | MountOp::Tmpfs { target, .. }) = self;
         target
     }
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub struct NamedVolume {
+    /// Its place among the mounts.
+    pub mount: usize,
+    /// While it is empty it gets what the root file system has there.
+    pub copy: bool,
 }
 
 /// Owners of a volume's files inside a user namespace of root's.

@@ -63,6 +63,8 @@ mod logs;
 mod look;
 #[path = "containers/lookback.rs"]
 mod lookback;
+#[path = "containers/named_volumes.rs"]
+mod named_volumes;
 #[path = "containers/namespaces.rs"]
 mod namespaces;
 #[path = "containers/net.rs"]

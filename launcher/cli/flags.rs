@@ -194,6 +194,7 @@ static FLAGS: &[Flag] = &[
         doc: "With :O what the container writes there goes to memory and vanishes, SRC stays as it is.\n\
               SRC is a file or directory, relative to where you are: ./data, /srv, or . for\n\
               this directory. It must exist. DST is absolute; it is made where it is missing.\n\
+              A bare word is a volume of that name, which is kept (launch help volumes).\n\
               May be given many times; mounted in the order given.",
     },
     Flag {
@@ -202,7 +203,7 @@ static FLAGS: &[Flag] = &[
         group: Files,
         help: "the same in docker's form: type=bind,src=./d,dst=/d,ro",
         doc: "type is bind, overlay (-v SRC:DST:O), volume or tmpfs; source (src), target (dst, destination), readonly (ro),\n\
-              tmpfs-size, tmpfs-mode.",
+              volume-nocopy, tmpfs-size, tmpfs-mode.",
     },
     Flag {
         names: "--tmpfs",

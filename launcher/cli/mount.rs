@@ -14,6 +14,7 @@ struct Words {
     source: Option<Vec<u8>>,
     target: Option<Vec<u8>>,
     read_only: bool,
+    no_copy: bool,
     /// Of a tmpfs, as `--tmpfs` has them.
     options: Vec<String>,
 }
@@ -60,9 +61,10 @@ pub fn mount(draft: &mut Draft, given: Given) -> Result<()> {
         ("overlay", true) => return Err(given.bad("an overlay is for writing")),
         ("overlay", false) => b":O",
         (_, true) => b":ro",
-        (_, false) => b"",
+        (_, false) => b":rw",
     };
-    let value = OsString::from_vec([&source, &b":"[..], &target, mode].concat());
+    let copy: &[u8] = if words.no_copy { b",nocopy" } else { b"" };
+    let value = OsString::from_vec([&source, &b":"[..], &target, mode, copy].concat());
     mounts::volume(draft, Given { name: given.name, value: &value })
 }
 
@@ -74,20 +76,24 @@ fn set(words: &mut Words, key: &str, value: Option<&[u8]>) -> std::result::Resul
         "type" => words.kind = Some(needed()?),
         "source" | "src" => words.source = value.map(<[u8]>::to_vec).filter(|v| !v.is_empty()),
         "target" | "dst" | "destination" => words.target = value.map(<[u8]>::to_vec),
-        "readonly" | "ro" => {
-            words.read_only = match text.as_deref() {
-                None | Some("true" | "1") => true,
-                Some("false" | "0") => false,
-                Some(other) => return Err(format!("{key}={other}: true or false")),
-            };
-        }
+        "readonly" | "ro" => words.read_only = switch(key, text.as_deref())?,
+        "volume-nocopy" => words.no_copy = switch(key, text.as_deref())?,
         "tmpfs-size" => words.options.push(format!("size={}", needed()?)),
         "tmpfs-mode" => words.options.push(format!("mode={}", needed()?)),
         // As it is anyway.
-        "consistency" | "volume-nocopy" => {}
+        "consistency" => {}
         "bind-recursive" if matches!(text.as_deref(), Some("enabled" | "readonly")) => {}
         "bind-propagation" if matches!(text.as_deref(), Some("private" | "rprivate")) => {}
         _ => return Err(format!("unknown or impossible here: {}", quote(key))),
     }
     Ok(())
+}
+
+/// Alone it is on.
+fn switch(key: &str, value: Option<&str>) -> std::result::Result<bool, String> {
+    match value {
+        None | Some("true" | "1") => Ok(true),
+        Some("false" | "0") => Ok(false),
+        Some(other) => Err(format!("{key}={other}: true or false")),
+    }
 }

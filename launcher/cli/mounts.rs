@@ -6,7 +6,7 @@ use crate::error::{Error, Result};
 use crate::image::document::Platform;
 use crate::quote::quote;
 use crate::size;
-use crate::spec::{MountOp, Owners, TmpfsFlags};
+use crate::spec::{MountOp, NamedVolume, Owners, TmpfsFlags};
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Component, Path, PathBuf};
@@ -27,15 +27,21 @@ pub fn volume(draft: &mut Draft, given: Given) -> Result<()> {
             return Err(given.bad("a volume's name has only letters, digits, '_', '.' and '-'"));
         }
     }
-    let (mut read_only, mut owners, mut throw_away) = (None, None, false);
+    let (mut read_only, mut owners, mut throw_away, mut copy) = (None, None, false, true);
     for word in options.split(|b| *b == b',') {
         let twice = match word {
             b"ro" | b"rw" => read_only.replace(word == b"ro").is_some(),
             b"O" => std::mem::replace(&mut throw_away, true) || read_only.replace(false).is_some(),
             b"idmap" => owners.replace(Owners::OnDisk).is_some(),
             // SELinux's labels, which launch does not set; the rest is as it is anyway.
-            b"z" | b"Z" | b"private" | b"rprivate" | b"cached" | b"delegated" | b"consistent"
-            | b"nocopy" => false,
+            b"z" | b"Z" | b"private" | b"rprivate" | b"cached" | b"delegated" | b"consistent" => {
+                false
+            }
+            // Into a directory of the host's nothing is copied.
+            b"nocopy" => {
+                copy = false;
+                false
+            }
             b"noidmap" => owners.replace(Owners::Hosts).is_some(),
             _ => return Err(given.bad("after the second ':' comes ro, rw or O, idmap or noidmap")),
         };
@@ -46,7 +52,8 @@ pub fn volume(draft: &mut Draft, given: Given) -> Result<()> {
     let (read_only, owners) = (read_only.unwrap_or(false), owners.unwrap_or_default());
     let target = target_path(given, target)?;
     if named {
-        draft.spec.named_volumes.push(draft.spec.mounts.len());
+        let mount = draft.spec.mounts.len();
+        draft.spec.named_volumes.push(NamedVolume { mount, copy });
     }
     draft.spec.mounts.push(MountOp::Bind {
         source: PathBuf::from(OsStr::from_bytes(source)),

@@ -1,11 +1,12 @@
-//! An archive that would have to be unpacked first.
+//! What would have to be done first: an archive unpacked, a volume filled.
 
 use super::quote;
 use crate::image::decompress::Compression;
 use crate::image::look::{Layer, Pending};
 use crate::image::{blobs, store};
+use crate::plan::Fill;
 use std::os::unix::ffi::OsStrExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 pub fn words(pending: &Pending) -> String {
     let (all, there) = (pending.layers.len(), pending.layers.iter().filter(|l| l.there).count());
@@ -15,6 +16,21 @@ pub fn words(pending: &Pending) -> String {
         _ => format!("{all} layers, {there} of them there already"),
     };
     format!("unpack {} into the store: {}, {layers}", blobs::shown(&pending.archive), pending.id)
+}
+
+pub fn fill(fill: &Fill) -> String {
+    let (volume, target) = (fill.volume.display(), fill.target.display());
+    format!("fill volume {volume}, which is empty, with what the rootfs has at {target}")
+}
+
+pub fn fill_shell(fill: &Fill) -> Vec<String> {
+    let path = |p: &Path| quote(p.as_os_str().as_bytes());
+    let below = fill.target.strip_prefix("/").unwrap_or(&fill.target);
+    let copy = |dir: &PathBuf| {
+        format!("cp -a {} {}", path(&dir.join(below).join(".")), path(&fill.volume))
+    };
+    let made = format!("mkdir -p {}", path(&fill.volume));
+    std::iter::once(made).chain(fill.from.iter().map(copy)).collect()
 }
 
 pub fn shell(pending: &Pending) -> Vec<String> {

@@ -99,14 +99,14 @@ fn lowers(
     Ok(out)
 }
 
-fn open(path: &Path) -> Result<OwnedFd> {
+pub fn open(path: &Path) -> Result<OwnedFd> {
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
     let dir = rustix::fs::open(path, flags, Mode::empty());
     dir.map_err(|e| Error::os(format!("open {}", path.display()), e))
 }
 
 /// The kernel's own view, read-only, in a mount namespace that ends with this process.
-fn merged(lowers: &[PathBuf], userns: bool) -> Result<OwnedFd> {
+pub fn merged(lowers: &[PathBuf], userns: bool) -> Result<OwnedFd> {
     let failed = |what: &str| {
         let what = what.to_owned();
         move |e| Error::os(what, e)

@@ -104,7 +104,7 @@ fn receive(answer: OwnedFd) -> Result<String> {
     }
 }
 
-fn reap(child: Pid) {
+pub fn reap(child: Pid) {
     let options = rustix::process::WaitOptions::empty();
     while let Err(Errno::INTR) = rustix::process::waitpid(Some(child), options) {}
 }

@@ -10,7 +10,7 @@ use super::store::{self, Lock};
 use super::{Progress, Wishes, config, keep, known_to, layer, now};
 use crate::archive::input::Part;
 use crate::error::{Error, Result};
-use crate::unpack::{Limits, Skipped};
+use crate::unpack::{Limits, Power, Skipped};
 use rustix::fd::{AsFd, OwnedFd};
 use rustix::fs::FileType;
 use std::path::Path;
@@ -21,7 +21,7 @@ pub struct Work<'a> {
     pub shown: &'a str,
     pub path: &'a Path,
     pub wishes: &'a Wishes,
-    pub power: crate::unpack::Power,
+    pub power: Power,
     pub progress: Progress<'a>,
     pub skipped: Skipped,
     /// Layers that the store has from this work.
@@ -182,32 +182,29 @@ impl Work<'_> {
     }
 
     pub fn warnings(&self) -> Vec<String> {
-        let Skipped { devices, owners, attributes, end } = self.skipped;
-        let mut said = Vec::new();
-        if end {
-            said.push(format!("{}: it has no end mark, as if it were cut off", self.shown));
-        }
-        if devices > 0 {
-            said.push(format!(
-                "{}: {devices} devices left out, which only root can make",
-                self.shown
-            ));
-        }
-        if owners > 0 {
-            let range = match self.power {
-                crate::unpack::Power::Single => {
-                    "there are no subordinate ids for you in /etc/subuid"
-                }
-                _ => "your subordinate ids do not reach that far",
-            };
-            said.push(format!(
-                "{}: {owners} files are yours instead of their owners': {range}",
-                self.shown
-            ));
-        }
-        if attributes > 0 {
-            said.push(format!("{}: {attributes} extended attributes could not be set", self.shown));
-        }
-        said
+        warnings(self.shown, &self.skipped, self.power)
     }
+}
+
+/// What was left out, in words.
+pub fn warnings(shown: &str, skipped: &Skipped, power: Power) -> Vec<String> {
+    let Skipped { devices, owners, attributes, end } = *skipped;
+    let mut said = Vec::new();
+    if end {
+        said.push(format!("{shown}: it has no end mark, as if it were cut off"));
+    }
+    if devices > 0 {
+        said.push(format!("{shown}: {devices} devices left out, which only root can make"));
+    }
+    if owners > 0 {
+        let range = match power {
+            Power::Single => "there are no subordinate ids for you in /etc/subuid",
+            _ => "your subordinate ids do not reach that far",
+        };
+        said.push(format!("{shown}: {owners} files are yours instead of their owners': {range}"));
+    }
+    if attributes > 0 {
+        said.push(format!("{shown}: {attributes} extended attributes could not be set"));
+    }
+    said
 }

@@ -63,6 +63,7 @@ pub fn enter(found: &Found, spec: &Spec, user_given: bool, host: &Host) -> Resul
     let Builder { child, slots, warnings, .. } = build;
     Ok(Plan {
         pending: None,
+        fills: Vec::new(),
         host: score.chain([enter, clone]).collect(),
         child: child.leak(),
         slots,

@@ -7,6 +7,7 @@ use crate::spec::{MountOp, Net, Spec, TmpfsFlags};
 use crate::step::{Bind, ChildStep, Harden, Mount, Volume, Walk};
 use crate::table;
 use rustix::fs::FileType;
+use rustix::io::Errno;
 use rustix::mount::MountFlags;
 use std::ffi::{CString, OsStr};
 use std::os::unix::ffi::OsStrExt;
@@ -167,10 +168,10 @@ impl Builder<'_> {
         self.working_directory()?;
         self.own_volumes()?;
         let mut slot = self.source_slot;
-        for op in &self.spec.mounts {
+        for (n, op) in self.spec.mounts.iter().enumerate() {
             match op {
                 MountOp::Bind { source, target, read_only, throw_away, .. } => {
-                    let directory = self.source_kind(source)? == FileType::Directory;
+                    let directory = self.source_kind(n, source)? == FileType::Directory;
                     self.child.push(ChildStep::Bind(Box::new(Bind {
                         slot,
                         tree: self.sends_trees(),
@@ -249,9 +250,12 @@ impl Builder<'_> {
         Ok(())
     }
 
-    fn source_kind(&self, source: &Path) -> Result<FileType> {
+    fn source_kind(&self, mount: usize, source: &Path) -> Result<FileType> {
+        let named = || self.spec.named_volumes.iter().any(|v| v.mount == mount);
         match rustix::fs::stat(source) {
             Ok(s) => Ok(FileType::from_raw_mode(s.st_mode)),
+            // No more than looked at: it would have been made.
+            Err(Errno::NOENT) if self.host.only_look && named() => Ok(FileType::Directory),
             Err(e) => Err(Error::os(format!("volume {}", source.display()), e)
                 .hint("the source of a volume must exist on the host")),
         }

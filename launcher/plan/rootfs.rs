@@ -7,7 +7,7 @@ use crate::host::Host;
 use crate::image::look::{self, Pending, Seen};
 use crate::image::{self, Found as Opened, apply, blobs, record::Record};
 use crate::quote::quote;
-use crate::spec::{MountOp, Net, Spec};
+use crate::spec::{Net, Spec};
 use rustix::fd::OwnedFd;
 use rustix::fs::{AtFlags, FileType, FlockOperation, Mode, OFlags};
 use rustix::io::Errno;
@@ -56,6 +56,16 @@ pub struct Found<'a> {
     /// Locks: as long as they are held, nobody removes the image or takes the upper layer.
     pub held: Vec<OwnedFd>,
     pub warnings: Vec<String>,
+    /// What would be done, where no more than a look was wanted.
+    pub fills: Vec<Fill>,
+}
+
+/// A volume that is empty, and what is copied into it.
+pub struct Fill {
+    pub volume: PathBuf,
+    pub target: PathBuf,
+    /// The directories that the root is made of, the lowest one first.
+    pub from: Vec<PathBuf>,
 }
 
 /// A directory is found by opening it; whatever else there is costs directories nothing.
@@ -74,6 +84,7 @@ pub fn find<'a>(spec: &'a Spec, host: &Host) -> Result<Found<'a>> {
                 whole: spec.layers.is_empty() && spec.keep.is_none(),
                 held: Vec::new(),
                 warnings: Vec::new(),
+                fills: Vec::new(),
             },
         },
         Err(_) if spec.rootfs == Path::new("scratch") => empty(spec)?,
@@ -84,7 +95,7 @@ pub fn find<'a>(spec: &'a Spec, host: &Host) -> Result<Found<'a>> {
         },
         Err(e) => return Err(Error::os(format!("rootfs {}", spec.rootfs.display()), e)),
     };
-    named_volumes(&mut found, host)?;
+    super::volumes::by_name(&mut found, host)?;
     if let Some(dir) = &spec.keep {
         found.held.push(keep(dir, host, &found)?);
     }
@@ -210,6 +221,7 @@ fn opened(spec: &Spec, found: Opened) -> Result<Found<'_>> {
                 whole: spec.layers.is_empty() && spec.keep.is_none(),
                 held: Vec::new(),
                 warnings: Vec::new(),
+                fills: Vec::new(),
             })
         }
     }
@@ -256,6 +268,7 @@ fn kept(spec: &Spec, record: Record) -> Result<Found<'_>> {
         whole,
         held,
         warnings: Vec::new(),
+        fills: Vec::new(),
     })
 }
 
@@ -266,31 +279,8 @@ fn empty(spec: &Spec) -> Result<Found<'_>> {
     let whole = spec.layers.is_empty() && spec.keep.is_none();
     let (spec, root) = (with_entrypoint(spec)?, Root::Empty);
     let (base, image_id) = (String::new(), String::new());
-    Ok(Found { spec, root, image_id, base, look, whole, held: Vec::new(), warnings: Vec::new() })
-}
-
-/// Volumes by name are directories of the store, made where they are missing.
-fn named_volumes(found: &mut Found<'_>, host: &Host) -> Result<()> {
-    if found.spec.named_volumes.is_empty() {
-        return Ok(());
-    }
-    let place = image::store::place()?;
-    if !host.only_look {
-        image::store::Store::make(&place)?;
-    }
-    let spec = found.spec.to_mut();
-    for n in spec.named_volumes.clone() {
-        let Some(MountOp::Bind { source, .. }) = spec.mounts.get_mut(n) else { continue };
-        let dir = place.join("volumes").join(&*source);
-        if !host.only_look {
-            match rustix::fs::mkdir(&dir, Mode::from_raw_mode(0o755)) {
-                Ok(()) | Err(Errno::EXIST) => {}
-                Err(e) => return Err(Error::os(format!("make {}", dir.display()), e)),
-            }
-        }
-        *source = dir;
-    }
-    Ok(())
+    let (held, warnings, fills) = (Vec::new(), Vec::new(), Vec::new());
+    Ok(Found { spec, root, image_id, base, look, whole, held, warnings, fills })
 }
 
 /// The directory of an upper layer that is kept, made where it is missing, and nobody else's

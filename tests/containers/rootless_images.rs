@@ -7,7 +7,7 @@ use std::os::unix::fs::MetadataExt;
 use std::process::Command;
 
 /// A root file system with owners, and a directory that forbids to look in.
-fn archive() -> Option<Images> {
+pub fn archive() -> Option<Images> {
     let (Some(()), Some(())) = (need_root(), tools(&["tar", "setpriv"])) else { return None };
     need_util_linux()?;
     let i = Images::new()?;
@@ -24,7 +24,7 @@ fn archive() -> Option<Images> {
 /// A script as the ordinary user `lt`, whose ids are in `subid`, on a machine whose root has
 /// a store of images, too.
 #[track_caller]
-fn run(i: &Images, subid: &str, script: &str) -> Run {
+pub fn run(i: &Images, subid: &str, script: &str) -> Run {
     let dir = i.0.dir.display().to_string();
     std::fs::write(i.0.dir.join("subid"), subid).unwrap();
     let home = format!("{dir}/home");
