@@ -71,6 +71,9 @@ pub struct Circumstances {
 /// Reads a profile; `table` says which names are names of system calls.
 pub fn parse(text: &[u8], here: Circumstances, table: &Table) -> Result<Profile> {
     let json: Value = serde_json::from_slice(text).map_err(|e| e.to_string())?;
+    if let Some(key) = given_twice(text) {
+        return Err(format!("{key:?} stands twice in one object"));
+    }
     let top = Object::new(String::new(), &json)?;
     top.only(&[
         "defaultAction",
@@ -97,6 +100,37 @@ pub fn parse(text: &[u8], here: Circumstances, table: &Table) -> Result<Profile>
         syscall(&entry, here, table, &mut rules)?;
     }
     Ok(Profile { default, foreign: foreign(&top, here.arch)?, rules, flags: flags(&top)? })
+}
+
+/// A key of which only the last value would count. `text` is JSON.
+fn given_twice(text: &[u8]) -> Option<String> {
+    let mut open: Vec<Vec<String>> = Vec::new();
+    let mut at = 0;
+    while at < text.len() {
+        match text[at] {
+            b'{' => open.push(Vec::new()),
+            b'}' => drop(open.pop()),
+            b'"' => {
+                let start = at;
+                at += 1;
+                while text.get(at).is_some_and(|byte| *byte != b'"') {
+                    at += if text[at] == b'\\' { 2 } else { 1 };
+                }
+                let mut rest = text.get(at + 1..)?.iter();
+                if rest.find(|byte| !byte.is_ascii_whitespace()) == Some(&b':') {
+                    let key: String = serde_json::from_slice(&text[start..=at]).ok()?;
+                    let known = open.last_mut()?;
+                    if known.contains(&key) {
+                        return Some(key);
+                    }
+                    known.push(key);
+                }
+            }
+            _ => {}
+        }
+        at += 1;
+    }
+    None
 }
 
 /// One entry of `syscalls`, unless it is for others.

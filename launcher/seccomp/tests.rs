@@ -376,3 +376,23 @@ fn refused() {
     let deep = "[".repeat(100_000);
     assert!(read(&deep).is_err());
 }
+
+/// Of two values only the last would count, and a rule would be gone.
+#[test]
+fn no_key_stands_twice() {
+    let text = |rule: &str| format!(r#"{{"defaultAction":"SCMP_ACT_LOG","syscalls":[{rule}]}}"#);
+    for (twice, key) in [
+        (
+            r#"{"x":[{"a":1}],"defaultAction":"A","default\u0041ction" :"B"}"#.into(),
+            "defaultAction",
+        ),
+        (text(r#"{"names":["read"],"action":"SCMP_ACT_ALLOW","names":[]}"#), "names"),
+        (text(r#"],"syscalls":["#), "syscalls"),
+    ] {
+        let said = read(&twice).expect_err(key);
+        assert_eq!(said, format!("{key:?} stands twice in one object"));
+    }
+    let condition = r#"{"index":0,"value":1,"op":"SCMP_CMP_EQ"}"#;
+    let rest = r#""names":["read"],"action":"SCMP_ACT_ALLOW","comment":"\"names\": {\"""#;
+    assert!(read(&text(&format!(r#"{{{rest},"args":[{condition},{condition}]}}"#))).is_ok());
+}
