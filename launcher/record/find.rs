@@ -170,7 +170,10 @@ fn read(dir: BorrowedFd<'_>, name: &CStr, text: &mut Vec<u8>) -> Result<Option<(
         .map_err(|e| Error::os(format!("read the record of {}", name.to_string_lossy()), e))?;
     let entry = lines::decode(text);
     let life = match &entry.process {
-        Some(p) if p.namespace != own_namespace() => Life::Elsewhere,
+        // How it ended has been noted by one who could see it.
+        Some(p) if p.namespace != own_namespace() && (locked || entry.ended.is_none()) => {
+            Life::Elsewhere
+        }
         _ if locked => Life::Running,
         _ => unlocked_life(&entry),
     };
@@ -180,6 +183,7 @@ fn read(dir: BorrowedFd<'_>, name: &CStr, text: &mut Vec<u8>) -> Result<Option<(
 /// Of a record that nobody has locked.
 pub(super) fn unlocked_life(entry: &Entry) -> Life {
     match &entry.process {
+        _ if entry.ended.is_some() => Life::Ended,
         Some(p) if entry.facts.detached && p.namespace != own_namespace() => Life::Elsewhere,
         Some(p) if entry.facts.detached => life_of(p),
         _ => Life::Ended,

@@ -92,11 +92,17 @@ fn a_place_for_records_that_cannot_be_trusted_or_used() {
 #[test]
 fn a_forged_record_removes_nothing_but_our_cgroups() {
     let Some(s) = root_with_unshare() else { return };
-    let victim = s.dir.join("launch-victim");
+    let (victim, other) = (s.dir.join("launch-victim"), s.dir.join("other"));
     std::fs::create_dir(&victim).unwrap();
-    let v = victim.display();
+    std::fs::create_dir(&other).unwrap();
+    let control = other.join("cgroup.subtree_control");
+    std::fs::write(&control, "").unwrap();
+    let (v, c) = (victim.display(), control.display());
+    // What lies in another namespace is left alone anyway: these are where they are said to be.
+    let inode = |dir: &Path| std::os::unix::fs::MetadataExt::ino(&std::fs::metadata(dir).unwrap());
+    let (above, beside) = (inode(&s.dir), inode(&other));
     let lines = format!(
-        "cgroup 0 {v}\\ncgroup 0 /sys/fs/cgroup\\ncgroup 0 /sys/fs/cgroup/../../../{v}\\nsubtree 0 -memory {v}/cgroup.subtree_control\\n"
+        "cgroup {above} {v}\\ncgroup 0 /sys/fs/cgroup\\ncgroup {above} /sys/fs/cgroup/../../../{v}\\nsubtree {beside} -memory {c}\\n"
     );
     let before = format!(
         "mount -t tmpfs run /run; mkdir -m 700 /run/launch; printf '{lines}' >/run/launch/aaaaaaaa"
@@ -104,6 +110,7 @@ fn a_forged_record_removes_nothing_but_our_cgroups() {
     let run = Changed(&s).run(&before, "").expect(0);
     assert_eq!(run.out, "ran\n");
     assert!(victim.is_dir());
+    assert_eq!(std::fs::read(&control).unwrap(), b"");
 }
 
 #[test]
@@ -258,4 +265,31 @@ fn a_container_that_cannot_be_looked_at_lives_on() {
     run.fails(125, &["launch: note process 1 of unseen: "]);
     assert!(!Path::new("/run/launch/unseen").exists());
     crate::living::verb(&["rm", "-f", "seen"]).expect(0);
+}
+
+/// How it ended was noted where its process could be seen: that is what counts elsewhere, too.
+#[test]
+fn what_ended_in_another_pid_namespace_can_be_removed() {
+    let Some(s) = root_with_unshare() else { return };
+    let Some(()) = need_util_linux() else { return };
+    let inside = |words: &str, then: &str| {
+        let (launch, rootfs) = (launch(), s.rootfs());
+        let start = format!("{0} -d --rm=false {words} {1}", launch.display(), rootfs.display());
+        let line = format!("{start} {then}; {} ps -a", launch.display());
+        let mut c = Command::new("unshare");
+        c.args(["--pid", "--fork", "--kill-child", "-m", "--mount-proc", "/bin/sh", "-c", &line]);
+        Run::of(c).expect(0)
+    };
+    let ended = inside("--name was", "sh -c 'exit 3'; sleep 0.5");
+    assert!(ended.out.contains("ended 3"), "{ended:#?}");
+    let lives = inside("--name is", "sleep 60");
+    assert!(lives.out.contains(" running "), "{lives:#?}");
+    // Of that one nothing was noted, although it went with its namespace.
+    crate::living::verb(&["rm", "is"]).fails(125, &["launch: container 'is' "]);
+    assert_eq!(crate::living::verb(&["rm", "was"]).ok(), "was");
+    let left = Path::new("/run/launch/is");
+    assert!(left.exists() && !Path::new("/run/launch/was").exists());
+    for file in ["is", ".is.log", ".is.exit"] {
+        std::fs::remove_file(left.with_file_name(file)).unwrap();
+    }
 }
