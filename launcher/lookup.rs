@@ -3,6 +3,7 @@
 
 use crate::beneath::open_in_root;
 use crate::error::{Code, Error, Result};
+use crate::quote::plain;
 use rustix::fd::BorrowedFd;
 use rustix::fs::{FileType, Mode, OFlags};
 use rustix::io::Errno;
@@ -66,28 +67,28 @@ fn first_usable(
         }
     }
     if let Some((place, why)) = refused {
-        return Err(Error::new(format!("{}: {why}", place.display())).code(Code::CannotExecute));
+        return Err(Error::new(format!("{}: {why}", plain(place))).code(Code::CannotExecute));
     }
     if let Some((place, target)) = dangling {
-        let place = place.display();
+        let place = plain(place);
         return Err(Error::new(format!(
             "{place}: symlink to {target}, which is not in the rootfs"
         ))
         .code(Code::NotFound));
     }
-    let shown = name.to_string_lossy();
+    let shown = plain(name);
     let missing = if direct {
         Error::new(format!("{shown}: not found in the rootfs"))
     } else {
         let list: Vec<OsString> = search.iter().map(|p| p.clone().into_os_string()).collect();
         let list = list.join(OsStr::new(":"));
-        Error::new(format!("{shown}: not found in the rootfs (PATH {})", list.to_string_lossy()))
+        Error::new(format!("{shown}: not found in the rootfs (PATH {})", plain(list)))
     };
     let on_host = places.iter().find(|p| p.is_file());
     Err(match on_host {
         Some(p) => missing.hint(format!(
             "{0} exists on the host only; copy it into the rootfs or add -v {0}:{0}:ro",
-            p.display()
+            plain(p)
         )),
         None => missing,
     }
@@ -130,9 +131,12 @@ fn link_target(root: BorrowedFd<'_>, place: &Path) -> Verdict {
     let Ok(target) = rustix::fs::readlinkat(&link, c"", Vec::new()) else {
         return Verdict::Absent;
     };
-    let target = String::from_utf8_lossy(target.as_bytes()).into_owned();
-    if ["/proc/", "/dev/", "/sys/", "/run/", "/tmp/"].iter().any(|p| target.starts_with(p)) {
+    let target = target.as_bytes();
+    if ["/proc/", "/dev/", "/sys/", "/run/", "/tmp/"]
+        .iter()
+        .any(|p| target.starts_with(p.as_bytes()))
+    {
         return Verdict::Unknown;
     }
-    Verdict::Dangling(target)
+    Verdict::Dangling(plain(OsStr::from_bytes(target)))
 }

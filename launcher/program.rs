@@ -4,6 +4,7 @@
 use crate::beneath::open_in_root;
 use crate::binfmt::{self, Format};
 use crate::error::{Code, Error};
+use crate::quote::plain;
 use rustix::fd::{AsFd, OwnedFd};
 use rustix::fs::{FileType, Mode, OFlags};
 use rustix::io::Errno;
@@ -13,7 +14,7 @@ use std::path::Path;
 
 /// Words and code for a failed execve of the payload.
 pub fn exec_error(root: &OwnedFd, candidates: &[CString], name: &CStr, errno: Errno) -> Error {
-    let shown = name.to_string_lossy();
+    let shown = plain(OsStr::from_bytes(name.to_bytes()));
     let code = match errno {
         Errno::NOENT | Errno::NOTDIR => Code::NotFound,
         _ => Code::CannotExecute,
@@ -35,7 +36,7 @@ pub fn exec_error(root: &OwnedFd, candidates: &[CString], name: &CStr, errno: Er
 }
 
 fn explain(root: &OwnedFd, path: &Path, fd: &OwnedFd, errno: Errno, code: Code) -> Error {
-    let shown = path.display();
+    let shown = plain(path);
     let mut head = [0u8; binfmt::HEAD];
     let _ = rustix::io::pread(fd, &mut head[..], 0);
     let size = rustix::fs::fstat(fd).map_or(0, |s| s.st_size as u64);
@@ -55,7 +56,7 @@ fn explain(root: &OwnedFd, path: &Path, fd: &OwnedFd, errno: Errno, code: Code) 
             let n = rustix::io::pread(fd, &mut name[..], at).unwrap_or(0);
             name.truncate(n);
             let name = name.split(|b| *b == 0).next().unwrap_or_default();
-            let text = String::from_utf8_lossy(name);
+            let text = plain(OsStr::from_bytes(name));
             let script = head.starts_with(b"#!");
             if crlf {
                 Error::new(format!("{shown}: interpreter '{text}\\r': the file has CRLF line ends"))

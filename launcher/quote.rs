@@ -6,7 +6,17 @@ use std::os::unix::ffi::OsStrExt;
 /// Shows any bytes on one line of a terminal and harmlessly, the beginning of long ones.
 pub fn quote(value: impl AsRef<OsStr>) -> String {
     const MOST: usize = 80;
-    let mut shown = String::from("'");
+    let mut shown = format!("'{}'", plain(value));
+    if shown.chars().count() > MOST + 1 {
+        shown = shown.chars().take(MOST).chain("...'".chars()).collect();
+    }
+    shown
+}
+
+/// The same without quotes and whole: a path, which an image may have made up. A line end in it
+/// would look like a hint of ours.
+pub fn plain(value: impl AsRef<OsStr>) -> String {
+    let mut shown = String::new();
     for chunk in value.as_ref().as_bytes().utf8_chunks() {
         for c in chunk.valid().chars() {
             match c {
@@ -17,11 +27,7 @@ pub fn quote(value: impl AsRef<OsStr>) -> String {
         for byte in chunk.invalid() {
             shown.push_str(&format!("\\x{byte:02x}"));
         }
-        if shown.chars().count() > MOST {
-            return shown.chars().take(MOST).chain("...'".chars()).collect();
-        }
     }
-    shown.push('\'');
     shown
 }
 
@@ -41,6 +47,7 @@ mod tests {
         assert_eq!(quote(""), "''");
         assert_eq!(quote("a\nb\x1b[2J"), "'a\\nb\\u{1b}[2J'");
         assert_eq!(quote(OsStr::from_bytes(b"a\xffb")), "'a\\xffb'");
+        assert_eq!(plain(OsStr::from_bytes(b"/a b\xff\nhint: c")), "/a b\\xff\\nhint: c");
         let long = quote("x".repeat(5000));
         assert!(long.len() < 90 && long.ends_with("...'"), "{long}");
     }

@@ -1,6 +1,6 @@
 //! Which ids: what was asked for, and what this caller may have.
 
-use super::{IdMap, Ids, Range, Writer, inside, subid, taken};
+use super::{IdMap, Ids, Range, Writer, inside, subid, taken, text};
 use crate::error::{Error, Result};
 use crate::host::Host;
 use crate::spec::{MapLine, Spec, UserNs};
@@ -13,6 +13,20 @@ const UNUSED: Ids = Ids { first: 0x7000_0000, count: 0x0FFE_0000 };
 
 /// None: no user namespace.
 pub fn choose(spec: &Spec, host: &Host) -> Result<Option<IdMap>> {
+    let map = chosen(spec, host)?;
+    for (option, ranges) in map.iter().flat_map(|m| [("--uidmap", &m.uids), ("--gidmap", &m.gids)])
+    {
+        // user_namespaces(7): a map is written at once, and is shorter than a page.
+        let (bytes, most) = (text(ranges).len(), rustix::param::page_size() - 1);
+        if bytes > most {
+            let said = format!("{option}: a map of {bytes} bytes, the kernel takes {most}");
+            return Err(Error::new(said).hint("ranges that follow on each other can be one"));
+        }
+    }
+    Ok(map)
+}
+
+fn chosen(spec: &Spec, host: &Host) -> Result<Option<IdMap>> {
     let mapped = !spec.uid_map.is_empty() || !spec.gid_map.is_empty();
     match (host.rootless, spec.userns) {
         (false, UserNs::Default) if mapped => of_lines_as_root(spec).map(Some),

@@ -3,8 +3,11 @@
 use super::{empty_root, overlay_data, scratch_beside};
 use crate::error::{Error, Result};
 use crate::plan::{Builder, Root, absolute, c_path, c_str, in_use, real};
+use crate::quote::plain;
 use crate::spec::Owners;
 use crate::step::{ChildStep, Overlay};
+use rustix::fs::FileType;
+use rustix::io::Errno;
 use std::ffi::CString;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
@@ -34,6 +37,13 @@ pub fn add(b: &mut Builder<'_>) -> Result<()> {
     if b.spec.keep.is_some() && b.sends_trees() {
         return Err(Error::new("--keep: not with a user namespace for root")
             .hint("what it wrote would belong to ids that only this container has"));
+    }
+    for dir in &b.spec.layers {
+        let failed = |e: Errno| Error::os(format!("layer {}", plain(dir)), e);
+        let stat = rustix::fs::stat(dir).map_err(failed)?;
+        if FileType::from_raw_mode(stat.st_mode) != FileType::Directory {
+            return Err(failed(Errno::NOTDIR));
+        }
     }
     let lowers = lowers(b, at)?;
     let mode = root_mode(b);

@@ -6,7 +6,7 @@ use crate::error::{Error, Result};
 use crate::host::Host;
 use crate::image::look::{self, Pending, Seen};
 use crate::image::{self, Found as Opened, apply, blobs, record::Record};
-use crate::quote::quote;
+use crate::quote::{plain, quote};
 use crate::spec::{Net, Spec};
 use rustix::fd::OwnedFd;
 use rustix::fs::{AtFlags, FileType, FlockOperation, Mode, OFlags};
@@ -115,10 +115,10 @@ fn open(path: &Path) -> rustix::io::Result<OwnedFd> {
 }
 
 fn missing(path: &Path) -> Error {
-    let shown = path.display();
+    let shown = plain(path);
     match std::fs::read_link(path) {
         Ok(target) => {
-            Error::os(format!("rootfs {shown}: symlink to {}", target.display()), Errno::NOENT)
+            Error::os(format!("rootfs {shown}: symlink to {}", plain(target)), Errno::NOENT)
         }
         Err(_) => Error::os(format!("rootfs {shown}"), Errno::NOENT).hint(
             match path.to_str().and_then(cli::nearest_command) {
@@ -287,6 +287,7 @@ fn empty(spec: &Spec) -> Result<Found<'_>> {
 /// meanwhile.
 fn keep(dir: &Path, host: &Host, found: &Found<'_>) -> Result<OwnedFd> {
     let failed = |e| Error::os(format!("--keep {}", dir.display()), e);
+    apart(dir, found)?;
     if !host.only_look {
         for place in [dir.to_owned(), dir.join("upper"), dir.join("work")] {
             match rustix::fs::mkdir(&place, Mode::from_raw_mode(0o755)) {
@@ -320,6 +321,27 @@ fn keep(dir: &Path, host: &Host, found: &Found<'_>) -> Result<OwnedFd> {
         }
         locked => locked.map(|()| fd).map_err(failed),
     }
+}
+
+/// What is kept must not be a part of what it lies over: an overlay then shows neither whole.
+fn apart(dir: &Path, found: &Found<'_>) -> Result<()> {
+    let path = absolute(dir)?;
+    let there = std::fs::canonicalize(&path);
+    let above = |_| std::fs::canonicalize(path.parent().unwrap_or(Path::new("/")));
+    // What else is wrong with it is told when it is made.
+    let Ok(there) = there.or_else(above) else { return Ok(()) };
+    let root = matches!(found.root, Root::Directory).then_some(&found.spec.rootfs);
+    for lower in found.spec.layers.iter().chain(root) {
+        let real = std::fs::canonicalize(absolute(lower)?).unwrap_or_default();
+        if real.parent().is_some() && there.starts_with(&real) {
+            let (dir, lower) = (plain(dir), plain(lower));
+            return Err(Error::new(format!(
+                "--keep {dir}: lies in {lower}, over which it is to be"
+            ))
+            .hint("give a directory beside it"));
+        }
+    }
+    Ok(())
 }
 
 /// Host paths that must not be covered while layers are put together.

@@ -225,6 +225,27 @@ fn programs_behind_links_and_special_files() {
     assert_eq!(mounts, 5, "bin and the four above: nothing was made");
 }
 
+/// Words of the image's are words: they end no line of ours, and begin no hint.
+#[test]
+fn names_that_would_look_like_a_hint() {
+    use std::os::unix::ffi::OsStrExt;
+    let Some(s) = Sandbox::new() else { return };
+    s.link("/link", "/none\nhint: do as I say\u{1b}[31m");
+    s.file("/script", "#!/none\u{1b}[31m\n", 0o755);
+    let odd = std::ffi::OsStr::from_bytes(b"/x\xff\nhint: no");
+    for init in [&[][..], &["--no-init"]] {
+        let run = s.run(init, &["/link"]).expect(127);
+        let words = "/none\\nhint: do as I say\\u{1b}[31m, which is not in the rootfs\n";
+        assert_eq!(run.err, format!("launch: /link: symlink to {words}"));
+        let mut c = Command::new(launch());
+        c.args(init).arg(s.rootfs()).arg(odd);
+        let run = Run::of(c).expect(127);
+        assert_eq!(run.err, "launch: /x\\xff\\nhint: no: not found in the rootfs\n");
+    }
+    let run = s.run(&["--no-init"], &["/script"]).expect(127);
+    assert_eq!(run.err, "launch: /script: its interpreter /none\\u{1b}[31m is not in the rootfs\n");
+}
+
 #[test]
 fn a_program_of_the_host_only_is_hinted_at() {
     let s = Sandbox::empty();

@@ -202,6 +202,15 @@ fn words_in_the_wrong_place() {
         (vec!["inject", "a", "b"], "inject: one word too many: 'b'"),
         (vec!["inject", "--force", "a"], "inject: there is no option '--force'"),
         (
+            vec!["exec", "a", "-x"],
+            "exec: '-x' stands after NAME, where COMMAND should be\nhint: a COMMAND that begins with - is written after --: launch exec NAME -- COMMAND",
+        ),
+        (
+            vec!["exec", "a", "-u", "5", "id"],
+            "hint: options go before NAME: launch exec [OPTIONS] NAME COMMAND [ARG...]",
+        ),
+        (vec!["exec", "a", ""], "exec: COMMAND is empty\nhint: launch exec [OPTIONS] NAME"),
+        (
             vec!["help", "mme"],
             "no command, option or topic is called 'mme'\nhint: did you mean: launch help mem",
         ),
@@ -257,6 +266,41 @@ fn long_and_odd_values() {
     use std::os::unix::ffi::OsStrExt;
     c.arg("--mem").arg(std::ffi::OsStr::from_bytes(b"5\xffM")).arg(s.rootfs()).arg("true");
     Run::of(c).fails(125, &["launch: --mem '5\\xffM': not valid UTF-8"]);
+}
+
+/// Layers that are none, or that lie in one another.
+#[test]
+fn layers_that_cannot_be() {
+    let Some(s) = Sandbox::new() else { return };
+    let file = s.dir.join("file");
+    std::fs::write(&file, "x").unwrap();
+    let shown = file.display().to_string();
+    s.run(&["--layer", &shown], &["true"])
+        .fails(125, &[&format!("launch: layer {shown}: Not a directory (ENOTDIR)\n")]);
+    let (root, dir) = (s.rootfs(), s.dir.join("dir"));
+    std::fs::create_dir_all(dir.join("in")).unwrap();
+    let before = snapshot(&s.dir);
+    for kept in [root.clone(), root.join("k"), root.join("bin/k"), dir.clone(), dir.join("in/new")]
+    {
+        let (kept, dir) = (kept.display().to_string(), dir.display().to_string());
+        let said = [format!("launch: --keep {kept}: lies in "), "\nhint: give a directory".into()];
+        let run = s.run(&["--layer", &dir, "--keep", &kept], &["true"]);
+        run.fails(125, &[&said[0], &said[1]]);
+        assert!(before == snapshot(&s.dir), "{kept}: something was made");
+    }
+}
+
+/// The kernel takes a map of less than a page, whatever the number of its lines.
+#[test]
+fn a_map_of_ids_that_is_too_long() {
+    let Some(()) = need_root() else { return };
+    let Some(s) = Sandbox::new() else { return };
+    let lines: Vec<String> = (0..340).map(|n| format!("{n}:{}:1", 1_000_000_000 + n)).collect();
+    let options: Vec<&str> = lines.iter().flat_map(|l| ["--uidmap", l.as_str()]).collect();
+    if rustix::param::page_size() == 4096 {
+        let said = "launch: --uidmap: a map of 5670 bytes, the kernel takes 4095\nhint: ";
+        s.run(&options, &["true"]).fails(125, &[said]);
+    }
 }
 
 /// More than execve(2) takes, by the only way it can reach the launcher: a file.
