@@ -114,7 +114,7 @@ fn run(words: Words) -> Result<Command> {
         }
     };
     draft.spec.rootfs = root(rootfs)?;
-    draft.spec.command = command(words.raw_args().map_err(unexpected)?.collect())?;
+    draft.spec.command = command(words.raw_args().map_err(unexpected)?.collect(), false)?;
     finish(draft, asked)
 }
 
@@ -216,29 +216,36 @@ fn root(word: OsString) -> Result<PathBuf> {
     Ok(PathBuf::from(word))
 }
 
-/// The words after ROOTFS, one `--` before them left out.
-fn command(mut words: Vec<OsString>) -> Result<Vec<OsString>> {
+/// The words after ROOTFS (of `exec`: NAME), one `--` before them left out.
+fn command(mut words: Vec<OsString>, exec: bool) -> Result<Vec<OsString>> {
     match words.first() {
         Some(first) if first == "--" => drop(words.remove(0)),
         Some(first) if first.as_bytes().starts_with(b"-") => {
-            return Err(misplaced(first));
+            return Err(misplaced(first, exec));
         }
         _ => {}
     }
     match words.first() {
-        Some(first) if first.is_empty() => Err(Error::new("COMMAND is empty").hint(USAGE)),
+        Some(first) if first.is_empty() => Err(match exec {
+            true => Error::new("exec: COMMAND is empty").hint(exec::EXEC.usage()),
+            false => Error::new("COMMAND is empty").hint(USAGE),
+        }),
         // None: an image may have one.
         _ => Ok(words),
     }
 }
 
 /// A word with a dash where COMMAND should be.
-fn misplaced(word: &OsStr) -> Error {
+fn misplaced(word: &OsStr, exec: bool) -> Error {
     let ours = word.to_str().is_some_and(|w| flags::find(name_part(w)).is_some());
-    let error = Error::new(format!("{} stands after ROOTFS, where COMMAND should be", quote(word)));
-    error.hint(match ours {
-        true => "options go before ROOTFS: launch [OPTIONS] ROOTFS COMMAND [ARG...]",
-        false => "a COMMAND that begins with - is written after --: launch ROOTFS -- COMMAND",
+    let (own, place) = if exec { ("launch exec", "NAME") } else { ("launch", "ROOTFS") };
+    let what = if exec { "exec: " } else { "" };
+    let error = format!("{what}{} stands after {place}, where COMMAND should be", quote(word));
+    Error::new(error).hint(match ours {
+        true => format!("options go before {place}: {own} [OPTIONS] {place} COMMAND [ARG...]"),
+        false => {
+            format!("a COMMAND that begins with - is written after --: {own} {place} -- COMMAND")
+        }
     })
 }
 

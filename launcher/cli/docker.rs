@@ -110,7 +110,10 @@ pub fn settle(draft: &mut Draft) -> Result<()> {
         }
         (Some(quota), None) => match quota * 1000 / period {
             milli @ 10.. => draft.spec.limits.cpus_milli = Some(milli),
-            _ => return Err(Error::new("--cpu-quota: less than a hundredth of --cpu-period")),
+            _ => {
+                let said = "less than a hundredth of --cpu-period";
+                return Err(Error::new(format!("--cpu-quota {quota}: {said} {period}")));
+            }
         },
         (None, _) if draft.period.is_some() => {
             return Err(Error::new("--cpu-period needs --cpu-quota"));

@@ -53,7 +53,7 @@ fn parse(words: Words) -> Result<Command> {
         apply(flag, &name, &mut words, &mut draft)?;
     };
     let name = name::check(&word)?;
-    draft.spec.command = command(words.raw_args().map_err(unexpected)?.collect())?;
+    draft.spec.command = command(words.raw_args().map_err(unexpected)?.collect(), true)?;
     if draft.spec.command.is_empty() {
         return Err(Error::new("exec: COMMAND is missing").hint(EXEC.usage()));
     }

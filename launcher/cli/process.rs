@@ -5,6 +5,7 @@ use crate::cli::flags::Draft;
 use crate::cli::given::Given;
 use crate::cli::signal;
 use crate::error::{Error, Result};
+use crate::size;
 use crate::spec::{EnvItem, Fault, Id, Log, Restart, Seccomp, Tty, UserSpec};
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
@@ -130,7 +131,7 @@ pub fn log_driver(draft: &mut Draft, given: Given) -> Result<()> {
 pub fn log_opt(draft: &mut Draft, given: Given) -> Result<()> {
     let size = given.text()?.strip_prefix("max-size=");
     let size = size.ok_or_else(|| given.bad("unknown (max-size=SIZE)"))?;
-    let most = Given { value: OsStr::new(size), ..given }.size()?;
+    let most = size::parse(size).map_err(|why| given.bad(why))?;
     if most < 16 << 10 {
         return Err(given.bad("at least 16K"));
     }

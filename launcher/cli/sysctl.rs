@@ -30,6 +30,10 @@ pub fn parse(draft: &mut Draft, given: Given) -> Result<()> {
     if !parts.iter().all(plain) {
         return Err(given.bad("the name is not one of a setting"));
     }
+    if value.is_empty() {
+        // Writing nothing would be no error, and change nothing.
+        return Err(given.bad("the value is empty"));
+    }
     if value.contains(['\n', '\0']) {
         return Err(given.bad("the value is not one line"));
     }

@@ -29,7 +29,12 @@ fn refused_with_what_there_is() {
         (&["--replace"], "--replace needs --name"),
         (&["--cpu-period", "50000"], "--cpu-period needs --cpu-quota"),
         (&["--cpu-quota", "50000", "--cpus", "1"], "give one of them"),
-        (&["--cpu-quota", "1000", "--cpu-period", "1000000"], "less than a hundredth"),
+        (
+            &["--cpu-quota", "1000", "--cpu-period", "1000000"],
+            "--cpu-quota 1000: less than a hundredth of --cpu-period 1000000",
+        ),
+        (&["--log-opt", "max-size=1X"], "--log-opt 'max-size=1X': unknown unit 'X'"),
+        (&["--sysctl", "net.ipv4.ip_forward="], "=': the value is empty"),
         (&["--pull", "always"], "nothing is ever fetched"),
         (&["--sig-proxy=false"], "always reach the command"),
         (&["--network-alias", "a b"], "'a b' is not a host name"),
