@@ -331,6 +331,12 @@ fn what_is_cut_off_is_said_to_be() {
             }
         }
     }
+    // Whole, but not what it was: the checksum is among the last bytes.
+    let mut changed = std::fs::read(i.0.dir.join("root.tar.gz")).unwrap();
+    let at = changed.len() - 6;
+    changed[at] ^= 1;
+    std::fs::write(i.0.dir.join("cut"), changed).unwrap();
+    i.launch(&["./cut", "true"]).fails(125, &["launch: ./cut: broken gzip data before byte "]);
     // As if between two entries.
     i.shell("tar cf - -C rootfs bin/busybox bin/true | head -c $((512 + ($(stat -c %s rootfs/bin/busybox) + 511) / 512 * 512)) >between");
     let run = i.launch(&["./between", "/bin/busybox", "true"]).expect(0);

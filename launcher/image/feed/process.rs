@@ -103,8 +103,10 @@ fn told(e: io::Error, compression: Compression, file: &mut Hashed<Part>) -> io::
         return e;
     }
     let (kind, at) = (compression.name(), file.count().get());
+    // Only gzip's says by itself which of the two it is: a wrong checksum may be the last word.
+    let ended = compression != Compression::Gzip || e.kind() == ErrorKind::UnexpectedEof;
     io::Error::other(match file.fill_buf() {
-        Ok([]) => format!("cut off: its {kind} data have no end after {at} bytes"),
+        Ok([]) if ended => format!("cut off: its {kind} data have no end after {at} bytes"),
         _ => format!("broken {kind} data before byte {at}: {e}"),
     })
 }
