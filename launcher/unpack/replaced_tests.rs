@@ -111,3 +111,18 @@ fn devices_that_are_left_out_have_names() {
     assert_eq!(skipped.map_err(|f| f.why).map(|s| s.devices), Ok(1));
     assert_eq!(std::fs::read_dir(s.path().join("root")).expect("root").count(), 0);
 }
+
+/// A link that begins with a slash is meant from the archive's own root on.
+#[test]
+fn through_an_absolute_link_of_a_directory() {
+    let s = place();
+    let archive = Made::new()
+        .dir("usr/")
+        .dir("usr/lib/")
+        .symlink("usr/lib64", "/usr/lib")
+        .file("usr/lib64/f", "text")
+        .end();
+    unpack_to(&s, &archive, false).expect("unpacked");
+    let text = std::fs::read(s.path().join("root/usr/lib/f"));
+    assert_eq!(text.expect("there"), b"text");
+}

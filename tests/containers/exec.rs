@@ -153,6 +153,35 @@ fn nothing_of_the_host_is_seen_on_the_way_in() {
     }
 }
 
+/// As slow as can be, with no more rights than those that look at it: the moment before it is
+/// the container's own program.
+#[test]
+fn nor_just_before_it_is_the_containers_program() {
+    let Some(()) = need_root() else { return };
+    let Some(s) = Sandbox::new() else { return };
+    let strace = Command::new("strace").arg("-V").output().is_ok();
+    let Some(()) = need(strace.then_some(()), "needs strace") else { return };
+    let spy = "while :; do for f in /proc/[0-9]*/exe /proc/[0-9]*/fd/*; do readlink $f; done; done >/seen";
+    let mut child = started(&s, "slow", &[], &["sh", "-c", spy]);
+    for _ in 0..3 {
+        let mut c = Command::new("strace");
+        c.args(["-f", "-o", "/dev/null", "-e", "trace=execve"]);
+        c.args(["-e", "inject=execve:delay_enter=300000"]).arg(launch());
+        c.args(["exec", "slow", "true"]).stdin(Stdio::null());
+        Run::of(c).expect(0);
+    }
+    verb(&["stop", "-t", "0", "slow"]).expect(0);
+    child.wait().unwrap();
+    let seen = std::fs::read_to_string(s.rootfs().join("seen")).unwrap();
+    assert!(seen.contains("/bin/busybox"));
+    let fine = |l: &&str| {
+        ["/bin/busybox", "/seen", "/dev/null"].contains(l)
+            || ["/proc/", "pipe:", "anon_inode:", "/memfd:init"].iter().any(|p| l.starts_with(p))
+    };
+    let odd: std::collections::BTreeSet<_> = seen.lines().filter(|l| !fine(l)).collect();
+    assert!(odd.is_empty(), "{odd:#?}");
+}
+
 /// What the image says counts for each process: directory, user with his groups, environment.
 #[test]
 fn in_a_container_of_an_image() {

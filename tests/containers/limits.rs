@@ -309,10 +309,20 @@ fn a_host_without_usable_cgroups_is_an_error_for_root() {
         .fails(125, &["launch: --mem 50M: ", " is mounted read-only\nhint: "]);
     let hidden = "mount -t tmpfs hidden /sys/fs/cgroup";
     inside(hidden, "--mem 50M").fails(125, &["launch: --mem 50M: ", "\nhint: "]);
+    // What only looks like cgroups: nothing is made or written there.
+    let dir = s.dir.join("plain");
+    let plain = format!(
+        "for p in $(cut -d: -f3 /proc/self/cgroup | sort -u) / /..; do d={0}/p/$p; mkdir -p $d; for f in \
+         cgroup.procs tasks cgroup.controllers cgroup.subtree_control release_agent; do : >$d/$f; done; done
+        for m in $(grep -E ' cgroup2? ' /proc/mounts | cut -d' ' -f2); do mount --bind {0}/p $m || exit 9; done",
+        dir.display()
+    );
+    let run = inside(&plain, "--mem 50M").fails(125, &["launch: --mem 50M: ", "\nhint: "]);
+    assert!(!run.err.contains(": write ") && !run.err.contains(": make "), "{run:#?}");
     let gone =
         "for m in $(grep -E ' cgroup2? ' /proc/mounts | cut -d' ' -f2); do umount -l $m; done";
     inside(gone, "--pids-limit 50").fails(125, &["launch: --pids-limit 50: ", "\nhint: mount "]);
-    for before in [read_only, hidden, gone] {
+    for before in [read_only, hidden, gone, &plain] {
         assert_eq!(inside(before, "").ok(), "ran", "no limit, no cgroup needed");
     }
 }
