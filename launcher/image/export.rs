@@ -7,7 +7,7 @@ use crate::image::blobs::Layout;
 use crate::image::{self, Found, Wishes, owner};
 use crate::sys::ns;
 use rustix::fd::{AsFd, OwnedFd};
-use rustix::fs::{Mode, OFlags};
+use rustix::fs::{FileType, Mode, OFlags};
 use rustix::mount::{MountFlags, MountPropagationFlags};
 use std::ffi::{CString, OsStr};
 use std::fs::File;
@@ -40,7 +40,7 @@ pub fn export(
     .map(drop)
 }
 
-/// To a file that gets its name when it is whole, or to standard output.
+/// To a file, or to standard output.
 pub fn to_file(rootfs: &Path, keep: Option<&Path>, file: Option<&Path>, host: &Host) -> Result<()> {
     let wishes = Wishes::default();
     let Some(file) = file.filter(|f| *f != Path::new("-")) else {
@@ -48,13 +48,25 @@ pub fn to_file(rootfs: &Path, keep: Option<&Path>, file: Option<&Path>, host: &H
         let out = out.map_err(|e| Error::os("write standard output", e))?;
         return export(rootfs, keep, out, host, &wishes);
     };
+    whole(file, |out| export(rootfs, keep, out, host, &wishes))
+}
+
+/// A file that gets its name when it is whole. What is there and no file (a device, a fifo, a
+/// link such as /dev/stdout) is not replaced, but written to.
+pub fn whole<T>(file: &Path, write: impl FnOnce(OwnedFd) -> Result<T>) -> Result<T> {
+    let failed = |e| Error::os(format!("write {}", file.display()), e);
+    let kind = rustix::fs::lstat(file).map(|s| FileType::from_raw_mode(s.st_mode));
+    if kind.is_ok_and(|kind| kind != FileType::RegularFile) {
+        let flags = OFlags::WRONLY | OFlags::TRUNC | OFlags::NOCTTY | OFlags::CLOEXEC;
+        return write(rustix::fs::open(file, flags, Mode::empty()).map_err(failed)?);
+    }
     let mut new = file.as_os_str().to_owned();
     new.push(".new");
     let new = PathBuf::from(new);
-    let failed = |e| Error::os(format!("write {}", file.display()), e);
     let out = rustix::fs::open(&new, crate::tree::NEW_FILE, Mode::from_raw_mode(0o644));
-    let written = export(rootfs, keep, out.map_err(failed)?, host, &wishes);
-    let written = written.and_then(|()| rustix::fs::rename(&new, file).map_err(failed));
+    let written = write(out.map_err(failed)?);
+    let written =
+        written.and_then(|done| rustix::fs::rename(&new, file).map(|()| done).map_err(failed));
     if written.is_err() {
         let _ = std::fs::remove_file(&new);
     }

@@ -3,8 +3,9 @@
 use super::{Order, Staged, stage};
 use crate::archive::pack::{self, Owners, Style};
 use crate::error::{Error, Result};
+use crate::image::export::whole;
 use rustix::fd::AsFd;
-use rustix::fs::{CWD, Mode};
+use rustix::fs::Mode;
 use std::ffi::OsStr;
 use std::fs::File;
 use std::os::unix::ffi::OsStrExt;
@@ -55,18 +56,7 @@ pub fn archive(mut order: Order, init: &[u8], file: &Path) -> Result<Staged> {
         let out = rustix::io::dup(rustix::stdio::stdout());
         write(File::from(out.map_err(|e| Error::os("write standard output", e))?))?;
     } else {
-        let mut new = file.as_os_str().to_owned();
-        new.push(".new");
-        let new = PathBuf::from(new);
-        let failed = |e| Error::os(format!("write {}", new.display()), e);
-        let to = rustix::fs::openat(CWD, &new, crate::tree::NEW_FILE, Mode::from_raw_mode(0o644));
-        let written = write(File::from(to.map_err(failed)?)).and_then(|_| {
-            rustix::fs::rename(&new, file).map_err(|e| Error::os(format!("write {shown}"), e))
-        });
-        if written.is_err() {
-            let _ = std::fs::remove_file(&new);
-        }
-        written?;
+        whole(file, |out| write(File::from(out)))?;
     }
     if let Some(last) = staged.lines.last_mut() {
         *last = last.replace(&format!("below {}", order.dir.display()), &format!("in {shown}"));

@@ -1,6 +1,7 @@
 //! Archives that are damaged, for somebody else, or too large; volumes of the store.
 
 use super::images::{Images, TOOLS, tools, umoci_image};
+use super::living::verb;
 use crate::common::*;
 
 #[test]
@@ -348,4 +349,42 @@ fn what_is_cut_off_is_said_to_be() {
     }
     i.shell("(cat root.tar.gz; echo something else) >c");
     i.launch(&["./c", "true"]).fails(125, &["./c: ", "broken gzip data before byte "]);
+}
+
+/// Devices, fifos and links are written to: as root, a new file in their place would be theirs.
+#[test]
+fn what_is_no_file_is_not_replaced() {
+    let Some(()) = need_root() else { return };
+    let Some(s) = Sandbox::new() else { return };
+    let at = |name: &str| s.dir.join(name).display().to_string();
+    let device = rustix::fs::FileType::CharacterDevice;
+    for (name, minor) in [("null", 3), ("full", 7)] {
+        let number = rustix::fs::makedev(1, minor);
+        rustix::fs::mknodat(rustix::fs::CWD, at(name), device, 0o666.into(), number).unwrap();
+    }
+    let opens = std::fs::OpenOptions::new().write(true).open(at("null")).ok();
+    let Some(_) = need(opens, "needs a directory in which devices can be used") else { return };
+    std::os::unix::fs::symlink("target", at("link")).unwrap();
+    std::fs::write(at("target"), "longer than an archive's beginning").unwrap();
+    let sh = s.rootfs().join("bin/busybox").display().to_string();
+    let write = |to: &str, stage: bool| match stage {
+        true => verb(&["stage", "--tar", &at(to), &sh]),
+        false => verb(&["export", "-o", &at(to), s.rootfs().to_str().unwrap()]),
+    };
+    let kind = |name: &str| std::fs::symlink_metadata(at(name)).unwrap().file_type();
+    for stage in [false, true] {
+        write("null", stage).expect(0);
+        write("full", stage).fails(125, &["No space left on device (ENOSPC)"]);
+        write("link", stage).expect(0);
+        assert!(std::fs::read(at("target")).unwrap().len() > 10_000);
+        use std::os::unix::fs::FileTypeExt;
+        assert!(kind("null").is_char_device() && kind("full").is_char_device());
+        assert!(kind("link").is_symlink());
+        write("bin", stage).expect(0);
+        assert!(kind("bin").is_file());
+        write("rootfs", stage).fails(125, &["Is a directory (EISDIR)"]);
+    }
+    for name in ["null.new", "full.new", "link.new", "rootfs.new"] {
+        assert!(!s.dir.join(name).exists(), "{name}");
+    }
 }

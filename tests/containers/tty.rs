@@ -1,6 +1,7 @@
 //! The container's own terminal: size, keys, job control, and the caller's terminal left
 //! as it was and out of reach.
 
+use super::living::{started, verb};
 use crate::common::*;
 use crate::terminal::{Terminal, lines};
 use rustix::termios::{LocalModes, Termios};
@@ -221,6 +222,22 @@ fn nothing_can_be_typed_into_the_callers_terminal() {
     };
     let (_, out) = t.end();
     assert!(lines(&out)[0] == "0" && out.contains("No such device or address"), "{out}");
+}
+
+/// Nor by a second process, which comes in with the caller's as its standard input.
+#[test]
+fn nor_by_exec() {
+    let Some(s) = Sandbox::new() else { return };
+    let mut child = started(&s, "typist", &[], &["sleep", "60"]);
+    let mut c = Command::new(launch());
+    c.args(["exec", "-T", "typist", "sh", "-c"]);
+    c.arg("test -t 0 && cut -d' ' -f7 /proc/self/stat; (: </dev/tty) 2>&1");
+    if let Some(mut t) = Terminal::start(&c, 24, 80) {
+        let (_, out) = t.end();
+        assert!(lines(&out)[0] == "0" && out.contains("No such device or address"), "{out}");
+    }
+    verb(&["rm", "-f", "typist"]).expect(0);
+    child.wait().unwrap();
 }
 
 #[test]
