@@ -30,6 +30,7 @@ mod topics;
 pub mod ulimit;
 mod userns;
 mod verbs;
+mod volume;
 
 use crate::command::{Command, Mode};
 use crate::error::{Error, Result};

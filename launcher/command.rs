@@ -3,7 +3,7 @@
 use crate::cli::time::When;
 use crate::error::{Error, Result};
 use crate::format::Format;
-use crate::image::Wishes;
+use crate::image::{Wishes, volume};
 use crate::list::Listing;
 use crate::spec::{Limits, Spec};
 use crate::stage::Order;
@@ -116,6 +116,7 @@ pub enum Command {
         dir: PathBuf,
         name: String,
     },
+    Volume(volume::Order),
     /// Text for standard output, exit 0.
     Print(String),
 }

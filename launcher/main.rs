@@ -185,6 +185,7 @@ fn about(command: Command) -> Result<i32> {
         Command::Rm { names, force, all } => {
             end::remove(&names, force, all, &mut std::io::stdout())
         }
+        Command::Volume(order) => image::volume::run(&order, &host(), &mut std::io::stdout()),
         // All others are a start's.
         _ => Err(error::Error::new("no such command")),
     }

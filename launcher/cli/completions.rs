@@ -82,9 +82,31 @@ fn commands() -> impl Iterator<Item = (&'static str, &'static str)> {
     simple.chain(verbs::VERBS.iter().map(|v| (v.name, v.help)))
 }
 
-fn of_containers() -> String {
-    let named = verbs::VERBS.iter().filter(|v| v.words.contains("NAME")).map(|v| v.name);
-    named.collect::<Vec<_>>().join("|")
+/// Words that follow a verb: always the same ones, and what a command lists.
+fn following(verb: &Verb) -> Option<(String, String)> {
+    match verb.words.split_once(' ') {
+        Some((words, _)) if words.contains('|') => {
+            Some((words.replace('|', " "), format!("launch {} ls -q 2>/dev/null", verb.name)))
+        }
+        _ if verb.words.contains("NAME") => {
+            Some((String::new(), "launch ps -aq 2>/dev/null".into()))
+        }
+        _ => None,
+    }
+}
+
+/// For bash, by verb.
+fn named() -> String {
+    let mut text = String::new();
+    for verb in verbs::VERBS {
+        if let Some((words, list)) = following(verb) {
+            let reply = "COMPREPLY=($(compgen -W";
+            let name = verb.name;
+            let _ =
+                writeln!(text, "        {name}) {reply} \"{words} $({list})\" -- \"$cur\")) ;;");
+        }
+    }
+    text
 }
 
 fn help_words() -> String {
@@ -134,7 +156,7 @@ fn bash() -> String {
          \x20       {valued}) COMPREPLY=($(compgen -f -- \"$cur\")); return ;;\n\
          \x20   esac\n\
          \x20   case $verb in\n\
-         \x20       {named}) COMPREPLY=($(compgen -W \"$(launch ps -aq 2>/dev/null)\" -- \"$cur\")) ;;\n\
+         {named}\
          \x20   esac\n\
          \x20   if [ \"$COMP_CWORD\" = 1 ]; then\n\
          \x20       COMPREPLY=($(compgen -W '{names}' -- \"$cur\") $(compgen -d -- \"$cur\"))\n\
@@ -146,7 +168,7 @@ fn bash() -> String {
         help = help_words(),
         chosen = chosen(),
         valued = with_value(&all),
-        named = of_containers(),
+        named = named(),
         names = names.join(" "),
     );
     text
@@ -190,7 +212,11 @@ fn zsh() -> String {
     text += "        )\n        _describe command commands; _files -/; return\n    fi\n";
     text += "    case $words[2] in\n";
     for verb in verbs::VERBS {
-        let names = if verb.words.contains("NAME") { "'*:name:_launch_names'" } else { "" };
+        let names = match following(verb) {
+            Some((words, _)) if words.is_empty() => "'*:name:_launch_names'".to_owned(),
+            Some((words, list)) => format!("\"*:word:_launch_words {words} $({list})\""),
+            None => String::new(),
+        };
         let options = zsh_options(&of_verb(verb));
         let _ = writeln!(
             text,
@@ -247,9 +273,8 @@ fn fish() -> String {
         all.push(verb.name);
         let condition = format!("__launch_verb {}", verb.name);
         fish_options(&mut text, &condition, &of_verb(verb));
-        if verb.words.contains("NAME") {
-            let names = "(launch ps -aq 2>/dev/null)";
-            let _ = writeln!(text, "complete -c launch -n '{condition}' -f -a '{names}'");
+        if let Some((words, list)) = following(verb) {
+            let _ = writeln!(text, "complete -c launch -n '{condition}' -f -a '{words} ({list})'");
         }
     }
     let _ = writeln!(

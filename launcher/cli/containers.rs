@@ -8,7 +8,8 @@ use crate::error::Result;
 use crate::format::{self, Format};
 use crate::list::{Filter, Listing};
 
-const FORMAT: Opt = Opt { names: "--format", value: "TEMPLATE", help: "'{{.Field}}', or json" };
+pub(super) const FORMAT: Opt =
+    Opt { names: "--format", value: "TEMPLATE", help: "'{{.Field}}', or json" };
 const ALL: Opt = Opt { names: "-a --all", value: "", help: "all that run" };
 const JSON: Opt = Opt { names: "--json", value: "", help: "as JSON" };
 
@@ -62,7 +63,7 @@ pub static INSPECT: Verb = Verb {
     parse: Parse::Taken(|t| Ok(Command::Inspect { names: t.names()?, format: format(&t)? })),
 };
 
-fn format(t: &Taken) -> Result<Option<Format>> {
+pub(super) fn format(t: &Taken) -> Result<Option<Format>> {
     let given = t.given("--format");
     given.map(|g| format::parse(g.text()?).map_err(|why| g.bad(why))).transpose()
 }

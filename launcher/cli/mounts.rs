@@ -22,9 +22,8 @@ pub fn volume(draft: &mut Draft, given: Given) -> Result<()> {
     given.check_path(source, "the source")?;
     let named = !source.contains(&b'/') && source != b"." && source != b"..";
     if named {
-        let plain = |b: &u8| b.is_ascii_alphanumeric() || b"_.-".contains(b);
-        if !source[0].is_ascii_alphanumeric() || !source.iter().all(plain) {
-            return Err(given.bad("a volume's name has only letters, digits, '_', '.' and '-'"));
+        if !is_volume_name(source) {
+            return Err(given.bad(VOLUME_NAME));
         }
     }
     let (mut read_only, mut owners, mut throw_away, mut copy) = (None, None, false, true);
@@ -63,6 +62,13 @@ pub fn volume(draft: &mut Draft, given: Given) -> Result<()> {
         owners,
     });
     Ok(())
+}
+
+pub const VOLUME_NAME: &str = "a volume's name has only letters, digits, '_', '.' and '-'";
+
+pub fn is_volume_name(name: &[u8]) -> bool {
+    let plain = |b: &u8| b.is_ascii_alphanumeric() || b"_.-".contains(b);
+    name.first().is_some_and(u8::is_ascii_alphanumeric) && name.iter().all(plain)
 }
 
 /// `DST[:size=64m,mode=1777,uid=0,gid=0,nr_inodes=1k,exec,suid,dev,ro]`

@@ -36,12 +36,11 @@ const VOLUMES: &str = "\
 
 SRC is taken from where you are: /srv/data, ./data, or . for this directory. A
 bare word is a volume of that name, kept below /var/lib/launch/volumes, or an
-ordinary user's ~/.local/share/launch/volumes; it stays until its directory is
-removed. While it is empty, and no other container has it, a start
-copies into it what ROOTFS has at DST, with owners, modes and links; :nocopy
-does without. Of the host's own / and of a file system image below --layer
-nothing is copied. Any other SRC must exist. DST begins with /; what is missing
-on the way to it is made.
+ordinary user's ~/.local/share/launch/volumes; it stays until launch volume rm.
+While it is empty, and no other container has it, a start copies into it what
+ROOTFS has at DST, with owners, modes and links; :nocopy does without. Of the
+host's own / and of a file system image below --layer nothing is copied. Any
+other SRC must exist. DST begins with /; what is missing on the way is made.
 
   --tmpfs DST[:size=64m,mode=1777]   an empty directory in memory
 

@@ -1,7 +1,7 @@
 //! Commands about containers that are there: one row each, from which parser, help, man
 //! page and completions are made.
 
-use crate::cli::{containers, exec, flags, given::Given, live, value};
+use crate::cli::{containers, exec, flags, given::Given, live, value, volume};
 use crate::command::Command;
 use crate::error::{Error, Result};
 use crate::quote::quote;
@@ -10,7 +10,7 @@ use std::ffi::OsString;
 
 pub struct Verb {
     pub name: &'static str,
-    /// What follows the options: `NAME...`.
+    /// What follows the options: `NAME...` of containers, or `ls|rm` and the like.
     pub words: &'static str,
     /// One line.
     pub help: &'static str,
@@ -61,6 +61,7 @@ pub static VERBS: &[&Verb] = &[
     &live::PAUSE,
     &live::UNPAUSE,
     &live::UPDATE,
+    &volume::VOLUME,
 ];
 
 pub fn find(name: &std::ffi::OsStr) -> Option<&'static Verb> {

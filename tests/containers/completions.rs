@@ -23,7 +23,7 @@ fn quiet(words: &[&str]) -> Command {
 }
 
 /// Such a line, and words that are to be among those that follow, and not among them.
-const LINES: [(&str, &[&str], &[&str]); 12] = [
+const LINES: [(&str, &[&str], &[&str]); 13] = [
     ("launch --memory", &["--memory", "--memory-swap"], &["--mem"]),
     ("launch exe", &["exec"], &["export"]),
     ("launch exec twel", &["twelve"], &["other"]),
@@ -35,6 +35,7 @@ const LINES: [(&str, &[&str], &[&str]); 12] = [
     ("launch --restart on", &["on-failure"], &["always"]),
     ("launch stop --signal US", &["USR1", "USR2"], &["TERM"]),
     ("launch completions f", &["fish"], &["zsh"]),
+    ("launch volume cr", &["create"], &["inspect", "twelve"]),
     ("launch --mem 5M ./rootf", &["./rootfs/"], &["exec"]),
 ];
 
@@ -118,6 +119,7 @@ fn in_zsh() {
         ("launch help limi", "launch help limits"),
         ("launch --net pas", "launch --net pasta"),
         ("launch completions f", "launch completions fish"),
+        ("launch volume cr", "launch volume create"),
         ("launch --mem 5M ./rootf", "launch --mem 5M ./rootfs/"),
     ];
     let mut c = quiet(&["zsh", "-f", "-c", script, "zsh"]);

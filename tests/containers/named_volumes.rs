@@ -196,13 +196,67 @@ fn of_an_ordinary_user() {
         show v:/srv box; show v:/srv box; ./launch -v v:/srv box sh -c "rm /srv/own; touch /srv/x"
         ./launch -v v:/srv box ls /srv; ./launch -v c:/closed box cat /closed/in
         ./launch --keep kept box sh -c "echo 3 >/srv/new"; ./launch commit kept box:2 >import
-        ./launch -v two:/srv box:2 ls /srv; ./launch -v n:/srv:nocopy box ls /srv"#;
-    let told =
-        |owner: &str| format!("755 {owner}\n644 {owner}\n755 {owner}\n644 {owner}\nx\n2\nnew\nown");
+        ./launch -v two:/srv box:2 ls /srv; ./launch -v n:/srv:nocopy box ls /srv
+        ./launch volume rm c v; ./launch volume prune -a; ./launch volume ls -q"#;
+    let told = |owner: &str| {
+        format!("755 {owner}\n644 {owner}\n755 {owner}\n644 {owner}\nx\n2\nnew\nown\nc\nv\nn\ntwo")
+    };
     assert_eq!(rootless_images::run(&i, "", script).ok(), told("0:0"));
     drop(i);
     let helper = std::path::Path::new("/usr/bin/newuidmap").exists();
     let Some(()) = need(helper.then_some(()), "needs newuidmap") else { return };
     let Some(i) = rootless_images::archive() else { return };
     assert_eq!(rootless_images::run(&i, "lt:100000:65536\n", script).ok(), told("2000:2000"));
+}
+
+#[test]
+fn listed_made_and_removed() {
+    let Some(i) = rootfs() else { return };
+    assert_eq!(i.launch(&["volume", "ls", "-q"]).ok(), "");
+    assert_eq!(i.launch(&["volume", "create", "b", "a"]).ok(), "b\na");
+    assert_eq!(i.launch(&["volume", "create", "a"]).ok(), "a");
+    // What was made so is filled like any other.
+    assert_eq!(list(&i, &["-v", "a:/data"], "./rootfs"), ALL);
+    i.launch(&["-d", "--name", "has-b", "-v", "b:/x", "./rootfs", "sleep", "60"]).ok();
+    let line = format!("{:<32} ", "b");
+    let all = i.launch(&["volume", "ls"]).ok();
+    assert_eq!(all.lines().last().unwrap(), line + "has-b");
+    let shown = i.launch(&["volume", "ls", "--format", "{{.Name}} {{.Driver}}"]).ok();
+    assert_eq!(shown, "a local\nb local");
+    let path = i.store().join("volumes/b");
+    let shown = ["volume", "inspect", "b", "--format", "{{.Mountpoint}}"];
+    assert_eq!(i.launch(&shown).ok(), path.to_str().unwrap());
+    assert!(i.launch(&["volume", "inspect", "b"]).ok().contains("\"has-b\""));
+    for ended in [false, true] {
+        if ended {
+            i.launch(&["kill", "has-b"]).ok();
+            i.launch(&["wait", "has-b"]).expect(137);
+        }
+        i.launch(&["volume", "rm", "b"]).fails(125, &["volume b: container has-b has it"]);
+        assert_eq!(i.launch(&["volume", "prune", "-a"]).ok(), if ended { "" } else { "a" });
+        assert_eq!(i.names("volumes"), ["b"]);
+    }
+    i.launch(&["rm", "has-b"]).ok();
+    // A start that nobody knows of yet has it locked.
+    if tools(&["flock"]).is_some() {
+        let dir = i.store().join("volumes/b");
+        let mut c = Command::new("flock");
+        c.args(["-s", dir.to_str().unwrap()]).arg(launch()).args(["volume", "rm", "b"]);
+        c.env("LAUNCH_STORE", i.store());
+        Run::of(c).fails(125, &["volume b: a container has it"]);
+    }
+    i.launch(&["volume", "prune"]).ok();
+    assert_eq!(i.launch(&["volume", "rm", "b", "b", "-f"]).ok(), "b\nb");
+    i.launch(&["volume", "rm", "b"]).fails(125, &["no volume is called 'b'"]);
+    i.launch(&["volume", "inspect", "b"]).fails(125, &["no volume is called 'b'"]);
+    for (words, said) in [
+        (&["volume"][..], "ls, create, rm, inspect or prune?"),
+        (&["volume", "rm"], "which volume?"),
+        (&["volume", "frob"], "no such command: 'frob'"),
+        (&["volume", "rm", "../volumes"], "a volume's name has only"),
+        (&["volume", "ls", "x"], "one word too many"),
+    ] {
+        i.launch(words).fails(125, &[said]);
+    }
+    assert!(i.names("volumes").is_empty() && i.names("new").is_empty());
 }
