@@ -25,10 +25,11 @@ pub fn named(names: Option<Vec<String>>) -> Vec<String> {
 }
 
 /// Does `one` for each name, tells each that went well, and gives all errors as one.
+#[inline(never)]
 pub fn each(
     names: &[String],
     out: &mut dyn Write,
-    mut one: impl FnMut(&str) -> Result<()>,
+    one: &mut dyn FnMut(&str) -> Result<()>,
 ) -> Result<i32> {
     let mut result = Ok(0);
     for name in names {
@@ -58,7 +59,7 @@ pub fn stop(
     let now = Instant::now();
     let told: Vec<_> = names.iter().map(|name| ask(name, signal, timeout)).collect();
     let mut told = told.into_iter();
-    each(names, out, |_| {
+    each(names, out, &mut |_| {
         let Some(told) = told.next() else { return Ok(()) };
         let Some((found, pidfd, timeout)) = told? else { return Ok(()) };
         if !ended(pidfd.as_fd(), Some(now + Duration::from_secs(timeout.into())))? {
@@ -160,7 +161,7 @@ fn collected(found: &Found) -> Result<bool> {
 }
 
 pub fn kill(names: &[String], signal: i32, out: &mut dyn Write) -> Result<i32> {
-    each(names, out, |name| {
+    each(names, out, &mut |name| {
         let found = record::find(name.as_ref())?;
         let (_, pidfd) = found.process()?;
         send(&found, pidfd.as_fd(), signal)?;
@@ -223,7 +224,7 @@ pub fn remove(names: &[String], force: bool, all: bool, out: &mut dyn Write) -> 
             .collect(),
         false => names.to_vec(),
     };
-    each(&every, out, |name| remove_one(name, force, all))
+    each(&every, out, &mut |name| remove_one(name, force, all))
 }
 
 fn remove_one(name: &str, force: bool, all: bool) -> Result<()> {

@@ -169,13 +169,13 @@ fn about(command: Command) -> Result<i32> {
         }
         Command::Top { name } => print(&stats::top(&name)?),
         Command::Pause { names, on } => {
-            end::each(&names, &mut std::io::stdout(), |name| match on {
+            end::each(&names, &mut std::io::stdout(), &mut |name| match on {
                 true => pause::pause(name),
                 false => pause::unpause(name),
             })
         }
         Command::Update { names, limits } => {
-            end::each(&names, &mut std::io::stdout(), |name| update::update(name, &limits))
+            end::each(&names, &mut std::io::stdout(), &mut |name| update::update(name, &limits))
         }
         Command::Start { names } => start_again(&names, again::asked),
         Command::Restart { names, signal, timeout } => {

@@ -101,8 +101,9 @@ pub type Result<T> = std::result::Result<T, Wrong>;
 
 /// Reads the archive to the end of its entries. `report` hears how many bytes are done, now
 /// and then. What is below the root directory of `tree` is nobody else's meanwhile.
-pub fn unpack<I: Input>(
-    reader: &mut Reader<I>,
+#[inline(never)]
+pub fn unpack(
+    reader: &mut Reader<&mut dyn Input>,
     tree: OwnedFd,
     below: Option<&Stack>,
     options: &Options,

@@ -21,10 +21,8 @@ pub fn volume(draft: &mut Draft, given: Given) -> Result<()> {
     };
     given.check_path(source, "the source")?;
     let named = !source.contains(&b'/') && source != b"." && source != b"..";
-    if named {
-        if !is_volume_name(source) {
-            return Err(given.bad(VOLUME_NAME));
-        }
+    if named && !is_volume_name(source) {
+        return Err(given.bad(VOLUME_NAME));
     }
     let (mut read_only, mut owners, mut throw_away, mut copy) = (None, None, false, true);
     for word in options.split(|b| *b == b',') {

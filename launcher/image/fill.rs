@@ -4,6 +4,7 @@
 use super::export::{failed, merged, open};
 use super::store::Lock;
 use super::{manage, owner, volume, work};
+use crate::archive::input::Input;
 use crate::archive::pack::{self, Owners, Style};
 use crate::archive::read::Reader;
 use crate::beneath;
@@ -202,13 +203,14 @@ impl Job<'_> {
             self.pack(from, write, say)
         };
         drop((write, say));
-        let mut reader = Reader::new(BufReader::with_capacity(256 << 10, File::from(read)));
+        let mut input = BufReader::with_capacity(256 << 10, File::from(read));
+        let mut reader = Reader::new(&mut input as &mut dyn Input);
         let all = Some(u64::MAX);
         let limits = Unset { bytes: all, entries: all, depth: all }.for_size(0);
         let options = Options { power: self.power, layer: false, limits };
         let unpacked = unpack::unpack(&mut reader, to, None, &options, &mut |_| {});
         // It ends at once if it could not write all.
-        drop(reader);
+        drop(input);
         let mut said = String::new();
         let read = File::from(heard).read_to_string(&mut said);
         owner::reap(packer);

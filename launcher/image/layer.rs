@@ -1,6 +1,6 @@
 //! One layer into the store: read once, checked, unpacked, and given its name when whole.
 
-use crate::archive::input::Part;
+use crate::archive::input::{Input, Part};
 use crate::archive::read::{Problem, Reader};
 use crate::error::{Error, Result};
 use crate::image::digest::Digest;
@@ -65,7 +65,7 @@ pub fn unpack(
     let wanted = Wanted { file: source.digest.is_some(), contents: true };
     let mut feed = Feed::start(source.part, wanted, shown)?;
     let done = feed.count();
-    let mut reader = Reader::new(&mut feed);
+    let mut reader = Reader::new(&mut feed as &mut dyn Input);
     let options = Options { power: ways.power, layer: source.layer, limits: ways.limits.clone() };
     let report = &mut *ways.report;
     let below = (!stack.is_empty()).then_some(&stack);

@@ -163,7 +163,7 @@ impl Pending {
             Compression::of(part.fill_buf().map_err(|e| Error::new(format!("{shown}: {e}")))?);
         let wanted = Wanted { file: digest.is_some(), contents: true };
         let mut feed = Feed::start(part, wanted, shown)?;
-        let mut reader = Reader::new(&mut feed);
+        let mut reader = Reader::new(&mut feed as &mut dyn Input);
         let names = self.names.add(&mut reader, file.is_some());
         let ended = names.and_then(|()| reader.drain(u64::MAX).map(drop));
         let found = layer::ended(feed, shown, digest, diff, ended.err())?;

@@ -40,25 +40,32 @@ pub enum Order {
 }
 
 pub fn run(order: &Order, host: &Host, out: &mut dyn Write) -> Result<i32> {
-    let text = match order {
-        Order::List { quiet, format } => list(*quiet, format.as_ref())?,
-        Order::Inspect { names, format } => inspect(names, format.as_ref())?,
-        Order::Create(names) => {
-            let place = store::place()?;
-            Store::make(&place)?;
-            return end::each(names, out, |name| make(&place.join("volumes").join(name)));
-        }
-        Order::Remove { names, force } => {
-            return end::each(names, out, |name| remove(name, *force, host));
-        }
-        Order::Prune { every: false } => {
-            "nothing to remove: volumes without a name are not kept; --all removes those that no container has\n".to_owned()
-        }
+    let unused: Vec<String>;
+    let (names, force) = match order {
+        Order::List { quiet, format } => return tell(&list(*quiet, format.as_ref())?, out),
+        Order::Inspect { names, format } => return tell(&inspect(names, format.as_ref())?, out),
+        Order::Prune { every: false } => return tell(NAMELESS, out),
         Order::Prune { every: true } => {
-            let unused: Vec<_> = all()?.into_iter().filter(|n| users(n, false).is_empty()).collect();
-            return end::each(&unused, out, |name| remove(name, true, host));
+            unused = all()?.into_iter().filter(|n| users(n, false).is_empty()).collect();
+            (&unused, true)
         }
+        Order::Create(names) => (names, false),
+        Order::Remove { names, force } => (names, *force),
     };
+    let place = store::place()?;
+    end::each(names, out, &mut |name| match order {
+        Order::Create(_) => {
+            Store::make(&place)?;
+            make(&place.join("volumes").join(name))
+        }
+        _ => remove(name, force, host),
+    })
+}
+
+const NAMELESS: &str = "nothing to remove: volumes without a name are not kept; --all removes \
+                        those that no container has\n";
+
+fn tell(text: &str, out: &mut dyn Write) -> Result<i32> {
     out.write_all(text.as_bytes()).map_err(|e| Error::os("write to standard output", e))?;
     Ok(0)
 }

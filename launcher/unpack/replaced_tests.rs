@@ -106,7 +106,8 @@ fn devices_that_are_left_out_have_names() {
         rustix::fs::open(s.path().join(name), flags, rustix::fs::Mode::empty()).expect(name)
     };
     let options = Options { power: Power::Single, layer: false, limits: limits() };
-    let mut reader = Reader::new(archive.as_slice());
+    let mut archive = archive.as_slice();
+    let mut reader = Reader::new(&mut archive as &mut dyn Input);
     let skipped = unpack(&mut reader, fd("root"), None, &options, &mut |_| {});
     assert_eq!(skipped.map_err(|f| f.why).map(|s| s.devices), Ok(1));
     assert_eq!(std::fs::read_dir(s.path().join("root")).expect("root").count(), 0);

@@ -86,14 +86,14 @@ fn place() -> Scratch {
     s
 }
 
-fn unpack_to(s: &Scratch, archive: &[u8], layer: bool) -> std::result::Result<Skipped, String> {
+fn unpack_to(s: &Scratch, mut archive: &[u8], layer: bool) -> std::result::Result<Skipped, String> {
     let fd = |name: &str| {
         rustix::fs::open(s.path().join(name), tree::DIRECTORY, rustix::fs::Mode::empty())
             .expect(name)
     };
     let below = Stack::new(vec![fd("below")]);
     let options = Options { power: power(), layer, limits: limits() };
-    let mut reader = Reader::new(archive);
+    let mut reader = Reader::new(&mut archive as &mut dyn Input);
     let below = layer.then_some(&below);
     let result = unpack(&mut reader, fd("root"), below, &options, &mut |_| {});
     result.map_err(|f| format!("offset {}: {}", f.offset, f.why))
