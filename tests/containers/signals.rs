@@ -1,5 +1,6 @@
 //! Signals to the launcher: to the payload, or the end; never lost, nothing left.
 
+use super::living::{started, verb};
 use crate::common::*;
 use rustix::process::{Pid, Signal, kill_process};
 use std::io::{BufRead, BufReader, Read};
@@ -191,4 +192,27 @@ fn what_the_payload_leaves_running_ends_with_it() {
         assert!(start.elapsed() < Duration::from_secs(5));
         s.check_leaks();
     }
+}
+
+/// Nor does what came in later stay behind without the one who sent it in.
+#[test]
+fn a_killed_exec_takes_its_process_along() {
+    let Some(s) = Sandbox::new() else { return };
+    let mut container = started(&s, "stays", &[], &["sleep", "60"]);
+    let inside = |command: &str| verb(&["top", "stays"]).out.matches(command).count();
+    for options in [&[][..], &["-t"], &["-u", "5:6"]] {
+        if !is_root() && options.contains(&"-u") {
+            continue;
+        }
+        let mut c = Command::new(launch());
+        c.arg("exec").args(options).args(["stays", "sleep", "77"]);
+        let mut child = c.stdin(Stdio::null()).stdout(Stdio::null()).spawn().unwrap();
+        wait_until("it is inside", || inside("sleep 77") == 1);
+        child.kill().unwrap();
+        child.wait().unwrap();
+        wait_until("it is gone", || inside("sleep 77") == 0);
+    }
+    assert!(inside("sleep 60") > 0);
+    verb(&["rm", "-f", "stays"]).expect(0);
+    container.wait().unwrap();
 }
