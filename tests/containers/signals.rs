@@ -211,6 +211,8 @@ fn a_killed_exec_takes_its_process_along() {
         child.kill().unwrap();
         child.wait().unwrap();
         wait_until("it is gone", || inside("sleep 77") == 0);
+        // It has become a child of ours, and a namespace ends when all in it have been reaped.
+        while let Ok(Some(_)) = rustix::process::wait(rustix::process::WaitOptions::NOHANG) {}
     }
     assert!(inside("sleep 60") > 0);
     verb(&["rm", "-f", "stays"]).expect(0);
