@@ -258,7 +258,8 @@ static FLAGS: &[Flag] = &[
         arg: Value("OS/ARCH", mounts::platform),
         group: Images,
         help: "which image of several: linux/arm64",
-        doc: "Without it, the one for this machine; none for this machine is an error.",
+        doc: "Without it, the one for this machine; none for this machine is an error. Of\n\
+              several variants (linux/arm/v6, v7) the highest that OS/ARCH/VARIANT runs.",
     },
     Flag {
         names: "--max-size",

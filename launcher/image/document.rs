@@ -63,7 +63,11 @@ pub fn describe(
     }
     let platform = Platform::of(&value);
     let wanted = choice.platform.clone().unwrap_or_else(Platform::host);
-    if let Some(own) = platform.as_ref().filter(|own| !wanted.runs(own)) {
+    // The index has said the variant, which many a configuration leaves out.
+    let plain = |own: &&Platform| own.variant.is_empty() && own.machine == wanted.machine;
+    let runs =
+        |own: &&Platform| wanted.distance(own).is_some() || plain(own) && own.os == wanted.os;
+    if let Some(own) = platform.as_ref().filter(|own| !runs(own)) {
         let error =
             Error::new(format!("{shown}: the image is for {own}, this machine is {wanted}"));
         return Err(match choice.platform {
@@ -95,7 +99,15 @@ impl Platform {
             "loongarch64" => "loong64",
             other => other,
         };
-        Platform { os: "linux".into(), machine: machine.into(), variant: String::new() }
+        // armv7l: what there is of it cannot be told from the build.
+        let name = rustix::system::uname();
+        let level = name.machine().to_bytes().strip_prefix(b"armv").and_then(|rest| rest.first());
+        let variant = level.filter(|_| machine == "arm").map(|n| format!("v{}", char::from(*n)));
+        Platform {
+            os: "linux".into(),
+            machine: machine.into(),
+            variant: variant.unwrap_or_default(),
+        }
     }
 
     /// `linux/arm64` or `linux/arm/v7`
@@ -124,15 +136,40 @@ impl Platform {
         })
     }
 
-    /// Whether programs for `other` run here.
-    pub fn runs(&self, other: &Platform) -> bool {
-        let machine =
-            self.machine == other.machine || (self.machine == "amd64" && other.machine == "386");
-        let variant =
-            self.variant.is_empty() || other.variant.is_empty() || self.variant == other.variant;
-        self.os == other.os && machine && variant
+    /// How far from the best programs for `other` are here, as containerd has it: of the same
+    /// machine the highest variant that it has, and on amd64 at last 386. None: they do not run.
+    pub fn distance(&self, other: &Platform) -> Option<u32> {
+        if self.os != other.os {
+            return None;
+        }
+        if self.machine == "amd64" && other.machine == "386" {
+            return Some(FAR);
+        }
+        match (self.level(), other.level()) {
+            _ if self.machine != other.machine => None,
+            (Some(own), Some(other)) => own.checked_sub(other),
+            _ if self.variant.is_empty() || other.variant.is_empty() => Some(0),
+            _ => (self.variant == other.variant).then_some(0),
+        }
+    }
+
+    /// A variant by its number; what is meant where none is said.
+    fn level(&self) -> Option<u32> {
+        let unsaid = match self.machine.as_str() {
+            "arm" => 7,
+            "arm64" => 8,
+            "amd64" => 1,
+            _ => return None,
+        };
+        match self.variant.as_str() {
+            "" => Some(unsaid),
+            said => said.trim_start_matches('v').parse().ok(),
+        }
     }
 }
+
+/// Of what says of no machine, and of what runs on a machine but is not meant for it.
+pub const FAR: u32 = 1000;
 
 impl fmt::Display for Platform {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -158,10 +195,26 @@ mod tests {
     #[test]
     fn platforms() {
         let parse = |t: &str| Platform::parse(t).expect(t);
-        assert!(parse("linux/amd64").runs(&parse("linux/386")));
-        assert!(!parse("linux/386").runs(&parse("linux/amd64")));
-        assert!(!parse("linux/amd64").runs(&parse("windows/amd64")));
-        assert!(parse("linux/arm64").runs(&parse("linux/arm64/v8")));
+        for (here, image, distance) in [
+            ("linux/amd64", "linux/amd64", Some(0)),
+            ("linux/amd64", "linux/amd64/v1", Some(0)),
+            ("linux/amd64", "linux/amd64/v3", None),
+            ("linux/amd64/v3", "linux/amd64", Some(2)),
+            ("linux/amd64", "linux/386", Some(FAR)),
+            ("linux/386", "linux/amd64", None),
+            ("linux/amd64", "windows/amd64", None),
+            ("linux/arm64", "linux/arm64/v8", Some(0)),
+            ("linux/arm64", "linux/arm64/v9", None),
+            ("linux/arm64", "linux/arm/v7", None),
+            ("linux/arm", "linux/arm/v7", Some(0)),
+            ("linux/arm", "linux/arm/v5", Some(2)),
+            ("linux/arm/v6", "linux/arm/v7", None),
+            ("linux/arm/v6", "linux/arm", None),
+            ("linux/mips/a", "linux/mips/b", None),
+            ("linux/mips", "linux/mips/b", Some(0)),
+        ] {
+            assert_eq!(parse(here).distance(&parse(image)), distance, "{here} {image}");
+        }
         assert_eq!(parse("linux/arm/v7").to_string(), "linux/arm/v7");
         assert_eq!(parse("linux/aarch64"), parse("linux/arm64"));
         for bad in ["", "linux", "linux/", "a/b/c/d"] {

@@ -176,11 +176,12 @@ fn for_platform(mut found: Vec<Candidate>, shown: &str, choice: &Choice) -> Resu
     let wanted = choice.platform.clone().unwrap_or_else(Platform::host);
     let there: Vec<String> =
         found.iter().filter_map(|c| c.platform.as_ref().map(ToString::to_string)).collect();
-    found.retain(|c| c.platform.as_ref().is_none_or(|p| wanted.runs(p)));
-    // The exact one before one that also runs.
-    if found.iter().any(|c| c.platform.as_ref() == Some(&wanted)) {
-        found.retain(|c| c.platform.as_ref() == Some(&wanted));
-    }
+    let distance = |c: &Candidate| match &c.platform {
+        Some(own) => wanted.distance(own),
+        None => Some(document::FAR),
+    };
+    let best = found.iter().filter_map(distance).min();
+    found.retain(|c| best.is_some() && distance(c) == best);
     // One image may have several names.
     found.dedup_by(|a, b| {
         let same = a.blob.digest == b.blob.digest;

@@ -103,3 +103,41 @@ fn an_image_stays_below_what_runs() {
     i.launch(&["rmi", "app"]).ok();
     assert!(i.names("layers").is_empty());
 }
+
+/// Variants of one machine's images: the highest that runs here, as docker chooses.
+#[test]
+fn of_several_variants_the_best() {
+    let Some(i) = image() else { return };
+    let script = r#"
+import hashlib, json
+def blob(d): return 'oci/blobs/sha256/' + d.split(':')[1]
+def put(value):
+    text = json.dumps(value).encode()
+    d = 'sha256:' + hashlib.sha256(text).hexdigest()
+    open(blob(d), 'wb').write(text)
+    return {'digest': d, 'size': len(text)}
+index = json.load(open('oci/index.json')); one = index['manifests'][0]
+manifest = json.load(open(blob(one['digest']))); config = json.load(open(blob(manifest['config']['digest'])))
+many = []
+for machine, variant in [('arm', 'v5'), ('arm', 'v7'), ('arm', 'v6'), ('amd64', 'v3'), ('amd64', ''), ('amd64', 'v2')]:
+    # A configuration often leaves it out.
+    config['architecture'] = machine; config['config']['Env'] = ['V=' + machine + variant]
+    manifest['config'].update(put(config))
+    many.append(dict(one, **put(manifest), platform={'os': 'linux', 'architecture': machine, 'variant': variant}))
+index['manifests'] = many
+json.dump(index, open('oci/index.json', 'w'))"#;
+    i.tool(&["python3", "-c", script]);
+    for (platform, chosen) in [
+        ("linux/arm", "armv7"),
+        ("linux/arm/v6", "armv6"),
+        ("linux/arm/v8", "armv7"),
+        ("linux/amd64", "amd64"),
+        ("linux/amd64/v2", "amd64v2"),
+        ("linux/amd64/v4", "amd64v3"),
+    ] {
+        let run = i.launch(&["--platform", platform, "./oci", "sh", "-c", "echo $V"]);
+        assert_eq!(run.ok(), chosen, "{platform}");
+    }
+    let none = i.launch(&["--platform", "linux/arm/v4", "./oci", "true"]);
+    none.fails(125, &["./oci: no image for linux/arm/v4 in it", "linux/arm/v5, linux/arm/v7"]);
+}
