@@ -26,6 +26,10 @@ directory, or skopeo's dir:); gzip, zstd and xz are unpacked; - is standard inpu
 launch FILE COMMAND unpacks it once, too. Images are kept below /var/lib/launch, an ordinary
 user's below ~/.local/share/launch; LAUNCH_STORE names another place.
 
+Of an image's configuration Entrypoint, Cmd, Env, User, WorkingDir, Volumes and StopSignal
+count; its Healthcheck is shown by launch images --json, and not run. OnBuild, Shell and
+ArgsEscaped are for those who build images.
+
   --platform OS/ARCH  which image of several, else the one for this machine
   --ref NAME          which image of several, by its name or tag
   --max-size SIZE, --max-entries N, --max-depth N   how much FILE may unpack to

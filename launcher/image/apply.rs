@@ -123,6 +123,7 @@ mod tests {
             workdir: "srv".into(),
             volumes: Vec::new(),
             stop_signal: "SIGQUIT".into(),
+            health_check: Vec::new(),
         }
     }
 

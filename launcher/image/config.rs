@@ -14,6 +14,8 @@ pub struct Config {
     pub volumes: Vec<String>,
     /// `SIGQUIT`, or a number.
     pub stop_signal: String,
+    /// `CMD` or `CMD-SHELL` and words. Nobody runs it; its user is told so.
+    pub health_check: Vec<String>,
 }
 
 /// Where in the document what is wrong: `.config.Env: expected strings`.
@@ -36,13 +38,14 @@ impl Config {
             workdir: text(value, "WorkingDir")?,
             volumes: keys(value, "Volumes")?,
             stop_signal: text(value, "StopSignal")?,
+            health_check: list(&value["Healthcheck"], "Test").unwrap_or_default(),
         })
     }
 
     pub fn to_json(&self) -> Value {
         let volumes: serde_json::Map<_, _> =
             self.volumes.iter().map(|v| (v.clone(), json!({}))).collect();
-        json!({
+        let mut all = json!({
             "Entrypoint": self.entrypoint,
             "Cmd": self.cmd,
             "Env": self.env,
@@ -50,7 +53,22 @@ impl Config {
             "WorkingDir": self.workdir,
             "Volumes": volumes,
             "StopSignal": self.stop_signal,
-        })
+        });
+        if !self.health_check.is_empty() {
+            all["Healthcheck"] = json!({ "Test": self.health_check });
+        }
+        all
+    }
+
+    /// What of it is not done, for whoever keeps the image.
+    pub fn unused(&self) -> Option<String> {
+        match self.health_check.as_slice() {
+            [kind, words @ ..] if kind != "NONE" && !words.is_empty() => Some(format!(
+                "its health check is not run; launch exec NAME does it: {}",
+                words.join(" ")
+            )),
+            _ => None,
+        }
     }
 }
 
@@ -90,10 +108,16 @@ mod tests {
     #[test]
     fn dockers_and_nothing() {
         let value = json!({"Entrypoint": ["/e"], "Cmd": null, "Env": ["A=b"], "User": "app:2",
-            "WorkingDir": "/w", "Volumes": {"/d": {}}, "StopSignal": "SIGQUIT", "Other": 1});
+            "WorkingDir": "/w", "Volumes": {"/d": {}}, "StopSignal": "SIGQUIT", "Other": 1,
+            "Healthcheck": {"Test": ["CMD-SHELL", "curl -f localhost"], "Interval": 5}});
         let config = Config::parse(&value).expect("config");
         assert_eq!((config.entrypoint.as_slice(), config.cmd.len()), (&["/e".to_owned()][..], 0));
         assert_eq!(config.volumes, ["/d"]);
+        assert!(config.unused().is_some_and(|said| said.ends_with(": curl -f localhost")));
+        for odd in [json!(1), json!({"Test": "x"}), json!({"Test": ["NONE"]}), json!({})] {
+            let config = Config::parse(&json!({ "Healthcheck": odd })).expect("config");
+            assert_eq!(config.unused(), None);
+        }
         assert_eq!(Config::parse(&config.to_json()), Ok(config));
         assert_eq!(Config::parse(&Value::Null), Ok(Config::default()));
     }

@@ -22,7 +22,7 @@ pub fn import(
     host: &Host,
 ) -> Result<(Vec<String>, Vec<String>)> {
     let mut progress = |done, total| (host.progress)(done, total);
-    let Answer { found, names, warnings } = image::open(file, host, wishes, &mut progress)?;
+    let Answer { found, names, mut warnings } = image::open(file, host, wishes, &mut progress)?;
     let Found::Image(record) = found else {
         let shown = file.display();
         return Err(Error::new(format!("{shown}: a file system image is used as it is"))
@@ -43,6 +43,7 @@ pub fn import(
         }
         Ok(String::new())
     })?;
+    warnings.extend(record.config.unused().map(|said| format!("{}: {said}", names[0])));
     let line = |name: &String| {
         let (layers, bytes) = (record.layers.len(), size::human(record.bytes));
         let s = if layers == 1 { "" } else { "s" };

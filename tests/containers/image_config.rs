@@ -141,3 +141,28 @@ json.dump(index, open('oci/index.json', 'w'))"#;
     let none = i.launch(&["--platform", "linux/arm/v4", "./oci", "true"]);
     none.fails(125, &["./oci: no image for linux/arm/v4 in it", "linux/arm/v5, linux/arm/v7"]);
 }
+
+#[test]
+fn a_health_check_is_told_of() {
+    let Some(i) = image() else { return };
+    let script = r#"
+import hashlib, json
+def blob(d): return 'oci/blobs/sha256/' + d.split(':')[1]
+def put(value):
+    text = json.dumps(value).encode()
+    d = 'sha256:' + hashlib.sha256(text).hexdigest()
+    open(blob(d), 'wb').write(text)
+    return {'digest': d, 'size': len(text)}
+index = json.load(open('oci/index.json')); one = index['manifests'][0]
+manifest = json.load(open(blob(one['digest']))); config = json.load(open(blob(manifest['config']['digest'])))
+config['config']['Healthcheck'] = {'Test': ['CMD', 'curl', '-f', 'x']}
+manifest['config'].update(put(config)); one.update(put(manifest))
+json.dump(index, open('oci/index.json', 'w'))"#;
+    i.tool(&["python3", "-c", script]);
+    let run = i.launch(&["import", "./oci", "well"]).expect(0);
+    let told =
+        "warning: well:latest: its health check is not run; launch exec NAME does it: curl -f x";
+    assert_eq!(run.err.trim(), format!("launch: {told}"));
+    assert!(i.launch(&["images", "--json"]).ok().contains(r#"{"Test":["CMD","curl","-f","x"]}"#));
+    assert_eq!(i.launch(&["well", "true"]).ok(), "");
+}
