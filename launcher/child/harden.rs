@@ -64,6 +64,7 @@ impl Context {
             (sys::path_below_fd(self.dev, c"null"), sys::path_below_fd(self.dev, EMPTY));
         let (null, empty) = (null.as_c_str()?, empty.as_c_str()?);
         let mut place = -1;
+        let (mut met, mut missed) = ([false; 2], [false; 2]);
         for (index, hidden) in paths.iter().enumerate() {
             let done = match below_proc(&hidden.path) {
                 Some(name) => self
@@ -73,11 +74,23 @@ impl Context {
                     .stand_in(self.dev, &mut place)
                     .and_then(|()| cover(hidden, &hidden.path, c"null", EMPTY)),
             };
-            match done {
-                Ok(()) => {}
-                Err(Errno::NOENT) if first + index < 64 => self.done.absent |= 1 << (first + index),
-                Err(Errno::NOENT) => {}
-                Err(e) => return self.fails_at(index, e),
+            match (done, hidden.directory) {
+                (Ok(()), Some(kind)) => met[usize::from(kind)] = true,
+                (Ok(()), None) => {}
+                (Err(Errno::NOENT), kind) => {
+                    missed[0] |= kind != Some(true);
+                    missed[1] |= kind != Some(false);
+                    if first + index < 64 {
+                        self.done.absent |= 1 << (first + index);
+                    }
+                }
+                (Err(e), _) => return self.fails_at(index, e),
+            }
+        }
+        // Where not one of a kind was there, what they are covered with may be what is missing.
+        for (kind, cover) in [c"null", EMPTY].into_iter().enumerate() {
+            if missed[kind] && !met[kind] {
+                rustix::fs::statat(sys::borrow(self.dev), cover, AtFlags::empty())?;
             }
         }
         Ok(())

@@ -11,14 +11,18 @@ const SIZE: u32 = 65536;
 /// GIDs" lists who has what).
 const UNUSED: Ids = Ids { first: 0x7000_0000, count: 0x0FFE_0000 };
 
+/// The smallest there is: only beyond it the machine is asked for its own.
+const PAGE: usize = 4096;
+
 /// None: no user namespace.
 pub fn choose(spec: &Spec, host: &Host) -> Result<Option<IdMap>> {
     let map = chosen(spec, host)?;
     for (option, ranges) in map.iter().flat_map(|m| [("--uidmap", &m.uids), ("--gidmap", &m.gids)])
     {
         // user_namespaces(7): a map is written at once, and is shorter than a page.
-        let (bytes, most) = (text(ranges).len(), rustix::param::page_size() - 1);
-        if bytes > most {
+        let bytes = text(ranges).len();
+        if bytes >= PAGE && bytes >= rustix::param::page_size() {
+            let most = rustix::param::page_size() - 1;
             let said = format!("{option}: a map of {bytes} bytes, the kernel takes {most}");
             return Err(Error::new(said).hint("ranges that follow on each other can be one"));
         }
