@@ -203,7 +203,8 @@ static FLAGS: &[Flag] = &[
         group: Files,
         help: "the same in docker's form: type=bind,src=./d,dst=/d,ro",
         doc: "type is bind, overlay (-v SRC:DST:O), volume or tmpfs; source (src), target (dst, destination), readonly (ro),\n\
-              volume-nocopy, tmpfs-size, tmpfs-mode.",
+              volume-nocopy, tmpfs-size, tmpfs-mode;\n\
+              bind-recursive and bind-propagation as they are: enabled, with readonly for all below; private.",
     },
     Flag {
         names: "--tmpfs",

@@ -17,6 +17,10 @@ pub fn volume(draft: &mut Draft, given: Given) -> Result<()> {
     let (source, target, options) = match parts[..] {
         [source, target] => (source, target, &b"rw"[..]),
         [source, target, options] => (source, target, options),
+        [target] if target.starts_with(b"/") => {
+            let said = given.bad("not of the form SRC:DST or SRC:DST:ro");
+            return Err(said.hint("-v NAME:DST is kept by that name; --tmpfs DST vanishes"));
+        }
         _ => return Err(given.bad("not of the form SRC:DST or SRC:DST:ro")),
     };
     given.check_path(source, "the source")?;
@@ -40,6 +44,9 @@ pub fn volume(draft: &mut Draft, given: Given) -> Result<()> {
                 false
             }
             b"noidmap" => owners.replace(Owners::Hosts).is_some(),
+            b"shared" | b"rshared" | b"slave" | b"rslave" => {
+                return Err(given.bad("a mount is private: what is mounted later on one side is not seen on the other"));
+            }
             _ => return Err(given.bad("after the second ':' comes ro, rw or O, idmap or noidmap")),
         };
         if twice {

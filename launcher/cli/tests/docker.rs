@@ -49,3 +49,66 @@ fn refused_with_what_there_is() {
         }
     }
 }
+
+/// Every key of docker's --mount is taken as it means, or refused by its name.
+#[test]
+fn keys_of_mount() {
+    let mount = |text: &str| {
+        let line = words(&["--mount", text, "./r", "/app"]);
+        parse(line).map_err(|e| e.to_string())
+    };
+    for (kind, keys) in [
+        (
+            "type=bind,src=./d,",
+            "bind-propagation=private|bind-propagation=rprivate|bind-recursive=enabled|bind-recursive=readonly,ro|bind-nonrecursive=false|bind-create-src=0|consistency=cached|readonly=false|ro=1",
+        ),
+        ("type=volume,source=d,", "volume-nocopy|volume-nocopy=1|volume-driver=local"),
+        ("type=tmpfs,", "tmpfs-size=1m|tmpfs-size=1048576|tmpfs-mode=1770|consistency=default"),
+    ] {
+        for key in keys.split('|') {
+            for target in ["target", "dst", "destination"] {
+                let text = format!("{kind}{target}=/x,{key}");
+                assert!(mount(&text).is_ok(), "{text}: {:?}", mount(&text));
+            }
+        }
+    }
+    for (text, said) in [
+        (
+            "type=bind,src=./d,dst=/x,bind-propagation=rslave",
+            "bind-propagation=rslave: only private",
+        ),
+        (
+            "type=bind,src=./d,dst=/x,bind-recursive=disabled",
+            "bind-recursive=disabled: only enabled",
+        ),
+        (
+            "type=bind,src=./d,dst=/x,bind-recursive=readonly",
+            "bind-recursive=readonly needs readonly",
+        ),
+        ("type=bind,src=./d,dst=/x,bind-nonrecursive", "bind-nonrecursive: what is mounted below"),
+        ("type=bind,src=./d,dst=/x,bind-create-src", "bind-create-src: the source must exist"),
+        ("type=bind,src=./d,dst=/x,volume-nocopy", "volume-nocopy is for type=volume"),
+        ("type=bind,src=./d,dst=/x,tmpfs-size=1m", "tmpfs-size is for type=tmpfs"),
+        ("type=volume,src=d,dst=/x,bind-propagation=private", "bind-propagation is for type=bind"),
+        (
+            "type=volume,src=d,dst=/x,volume-opt=type=nfs",
+            "volume-opt=type=nfs: a volume is a directory",
+        ),
+        ("type=volume,src=d,dst=/x,volume-driver=nfs", "volume-driver=nfs: only local"),
+        ("type=volume,src=d,dst=/x,volume-label=a=b", "volume-label=a=b: volumes have no labels"),
+        (
+            "type=volume,src=d,dst=/x,volume-subpath=a",
+            "volume-subpath=a: a volume is mounted as a whole",
+        ),
+        ("dst=/x", "source=NAME is missing"),
+        ("type=image,src=d,dst=/x", "unknown type 'image'"),
+    ] {
+        let refused = mount(text).expect_err(text);
+        assert!(refused.contains(said), "{text}: {refused}");
+    }
+    let bare = parse(words(&["-v", "/x", "./r", "/app"])).expect_err("bare").to_string();
+    assert!(bare.contains("-v NAME:DST is kept"), "{bare}");
+    let slave =
+        parse(words(&["-v", "/a:/x:rslave", "./r", "/app"])).expect_err("slave").to_string();
+    assert!(slave.contains("a mount is private"), "{slave}");
+}
