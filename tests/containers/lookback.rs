@@ -198,3 +198,22 @@ fn what_hides_is_there() {
     run.fails(125, &["launch: hide /key: No such file or directory (ENOENT)"]);
     assert_eq!(s.run(&options, &["cat", "/key"]).ok(), "");
 }
+
+/// Calls of which something outside says yes and does nothing.
+#[test]
+fn calls_that_only_say_yes() {
+    let Some(()) = need_root() else { return };
+    let Some(s) = Sandbox::new() else { return };
+    for (call, said) in [
+        (libc::SYS_setresuid, "user 5"),
+        (libc::SYS_setresgid, "group 6"),
+        (libc::SYS_setgroups, "the supplementary groups"),
+        (libc::SYS_sethostname, "hostname "),
+        (libc::SYS_mount_setattr, "read-only"),
+    ] {
+        let mut c = s.command(&["-u", "5:6", "--read-only"], &["echo", "ran"]);
+        filter::refuse(&mut c, &[filter::refuse_all(call, 0)]);
+        let run = Run::of(c).fails(125, &["launch: look back: ", said, "is not so\n"]);
+        assert_eq!(run.out, "");
+    }
+}
