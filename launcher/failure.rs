@@ -30,6 +30,15 @@ pub fn filter_error(step: &HostStep, errno: Errno) -> Error {
 
 /// What failed in the child, with what to do about it where that is known.
 pub fn child_error(step: &ChildStep, errno: Errno, detail: Option<usize>, plan: &Plan) -> Error {
+    let error = of_step(step, errno, detail, plan);
+    let unreadable = matches!(errno, Errno::IO | Errno::UCLEAN | Errno::BADMSG);
+    error.or_hint(|| (unreadable && plan.tree.is_some()).then(|| DAMAGED.into()))
+}
+
+/// Of a root that is a file system image.
+pub const DAMAGED: &str = "the image is damaged, or the disk that it is on: dmesg tells where";
+
+fn of_step(step: &ChildStep, errno: Errno, detail: Option<usize>, plan: &Plan) -> Error {
     if let ChildStep::ExecPayload { candidates, argv } = step {
         return program::exec_error(&plan.rootfs, candidates, &argv.list()[0], errno);
     }

@@ -244,6 +244,7 @@ fn start_again(
 
 fn run_plan(spec: &Spec, plan: plan::Plan, timed: bool, json: bool) -> Result<i32> {
     let names = timed.then(|| explain::names(&plan));
+    let image = plan.tree.as_ref().map(|_| spec.rootfs.as_path());
     if !spec.detach {
         tty::leave_to_the_front(spec.tty)
             .map_err(|e| error::Error::os("leave the terminal to who is in front", e))?;
@@ -258,7 +259,8 @@ fn run_plan(spec: &Spec, plan: plan::Plan, timed: bool, json: bool) -> Result<i3
             if json { report::json(&names, &timings) } else { report::text(&names, &timings) };
         let _ = std::io::stderr().write_all(text.as_bytes());
     }
-    if let Some(line) = report::memory(spec, &status) {
+    let damage = image.and_then(|image| report::unreadable(image, &status));
+    for line in report::memory(spec, &status).into_iter().chain(damage) {
         say(&line);
     }
     // The init has said what it was; where the host mounted what, it cannot know.

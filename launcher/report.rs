@@ -50,6 +50,13 @@ pub fn memory(spec: &Spec, status: &Status) -> Option<String> {
     })
 }
 
+/// What the kernel does where it cannot read a page of a program.
+pub fn unreadable(image: &Path, status: &Status) -> Option<String> {
+    let said = "killed by SIGBUS: most likely a page of the rootfs could not be read";
+    let (image, hint) = (image.display(), crate::failure::DAMAGED);
+    (status.code == 128 + libc::SIGBUS).then(|| format!("{image}: {said}\nhint: {hint}"))
+}
+
 /// Why nothing could be executed (status 126) where the program lies: permissions do not show it.
 pub fn mounted_noexec(spec: &Spec) -> Option<String> {
     let program = spec.command.first().map(Path::new)?;

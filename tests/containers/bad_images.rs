@@ -158,3 +158,33 @@ fn disks_that_are_cut_off() {
     }
     nothing_kept(&i, "disks");
 }
+
+/// Damaged where it is mounted all the same: whoever runs it is told what it may be.
+#[test]
+fn a_file_system_image_that_is_damaged_inside() {
+    let (Some(()), Some(())) = (need_root(), tools(&["mksquashfs"])) else { return };
+    let Some(i) = Images::new() else { return };
+    i.shell("mksquashfs rootfs s.img -quiet -no-progress -comp gzip");
+    let whole = std::fs::read(i.0.dir.join("s.img")).unwrap();
+    let damaged = |name: &str, from: usize, to: usize| {
+        let mut bytes = whole.clone();
+        bytes[from..to].fill(0x5a);
+        std::fs::write(i.0.dir.join(name), bytes).unwrap();
+    };
+    // Most of what busybox is, but its beginning.
+    damaged("program.img", whole.len() / 8, whole.len() * 7 / 8);
+    let run = i.launch(&["./program.img", "true"]);
+    let Some(()) = need((!run.err.contains("loop")).then_some(()), "needs loop devices") else {
+        return;
+    };
+    let said =
+        "./program.img: killed by SIGBUS: most likely a page of the rootfs could not be read";
+    run.fails(135, &[said, "hint: the image is damaged"]);
+    // The root directory (the superblock says where).
+    let table = u64::from_le_bytes(whole[72..80].try_into().unwrap()) as usize;
+    damaged("names.img", table + 8, table + 48);
+    i.launch(&["./names.img", "true"]).fails(125, &["I/O error", "hint: the image is damaged"]);
+    // Not of a directory, where the same status is the program's own affair.
+    let own = i.launch(&["./rootfs", "sh", "-c", "kill -BUS $$"]).expect(135);
+    assert_eq!(own.err, "");
+}
