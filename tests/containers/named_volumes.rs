@@ -187,6 +187,59 @@ fn a_copy_that_was_interrupted_is_none() {
     assert!(run.err.contains("keeps nothing of it"), "{run:#?}");
 }
 
+#[test]
+fn many_at_once_fill_it_once() {
+    let Some(i) = rootfs() else { return };
+    i.shell("mkdir many; for n in $(seq 500); do echo $n >many/$n; done");
+    for volume in ["new", "there"] {
+        i.shell("mkdir -p store/volumes/there && chmod 700 store");
+        let mount = format!("{volume}:/many");
+        let start = || i.launch(&["--layer", "top", "-v", &mount, "./rootfs", "ls", "/many"]);
+        i.shell("mkdir -p top; cp -a many top/");
+        let seen: Vec<String> = std::thread::scope(|scope| {
+            let starts: Vec<_> = (0..6).map(|_| scope.spawn(|| start().ok())).collect();
+            starts.into_iter().map(|s| s.join().unwrap()).collect()
+        });
+        assert!(seen.iter().all(|names| names.lines().count() == 500), "{volume}: {seen:?}");
+    }
+}
+
+/// Whoever writes to the root file system meanwhile: nothing from outside of it is copied.
+#[test]
+fn what_is_exchanged_while_it_is_copied() {
+    let Some(i) = rootfs() else { return };
+    i.shell(
+        "mkdir outside; echo secret >outside/f; cd rootfs/data; rm f null fifo
+        for n in $(seq 20); do mkdir d$n; echo own >d$n/f; ln -s ../../outside l$n
+            ln -s ../../outside/f s$n; echo own >o$n; done; ln -s ../../outside data.link",
+    );
+    let root = i.0.rootfs().join("data");
+    let stop = std::sync::atomic::AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            while !stop.load(std::sync::atomic::Ordering::Relaxed) {
+                for (a, b) in (1..=20).flat_map(|n| {
+                    [(format!("d{n}"), format!("l{n}")), (format!("o{n}"), format!("s{n}"))]
+                }) {
+                    let (cwd, exchange) = (rustix::fs::CWD, rustix::fs::RenameFlags::EXCHANGE);
+                    let _ =
+                        rustix::fs::renameat_with(cwd, root.join(a), cwd, root.join(b), exchange);
+                }
+            }
+        });
+        let (mut whole, mut leaked) = (0, false);
+        for n in 0..60 {
+            let run = i.launch(&["-v", &format!("v{n}:/data"), "./rootfs", "true"]);
+            whole += i32::from(run.code == 0);
+            let mut c = Command::new("grep");
+            c.args(["-rqs", "secret"]).arg(i.store().join("volumes"));
+            leaked |= Run::of(c).code == 0 || !matches!(run.code, 0 | 125);
+        }
+        stop.store(true, std::sync::atomic::Ordering::Relaxed);
+        assert!(whole > 0 && !leaked, "{whole} whole");
+    });
+}
+
 /// An ordinary user's: owners inside are the image's where there are ids for them.
 #[test]
 fn of_an_ordinary_user() {
