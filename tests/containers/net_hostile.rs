@@ -88,6 +88,32 @@ fn no_router_between_the_hosts_own_links() {
     w.check_cleared();
 }
 
+/// It may give itself a route, the host may forward, and the outside answer: none of it passes.
+#[test]
+fn no_way_out_of_an_internal_bridge() {
+    let Some(_s) = Sandbox::new() else { return };
+    let Some(w) = World::new() else { return };
+    let answer = ["socat", "TCP-LISTEN:99,fork,reuseaddr", "SYSTEM:echo reached"];
+    let _out = server(w.on_outside(&answer));
+    wait_until("the outside to listen", || w.outside("ss -Hltn").contains(":99 "));
+    w.host("echo 1 >/proc/sys/net/ipv4/ip_forward");
+    w.outside("ip route add 10.213.0.0/16 via 192.0.2.2");
+    let script = format!(
+        "ip route del default 2>/dev/null; own=$(ip -o -4 addr show eth0 | grep -o '10[0-9.]*' | head -1)
+        ip route add default via ${{own%.*}}.1 && echo tried; {}",
+        ask("192.0.2.1:99")
+    );
+    let sent = |more: &[&str]| {
+        let options = [&["--cap-add", "NET_ADMIN", "--ephemeral"], more].concat();
+        Run::of(w.launch_in("/", &options, &["sh", "-c", &script])).out
+    };
+    // The way is there but for the bridge.
+    assert_eq!(sent(&["--net", "bridge:open"]), "tried\nreached\n");
+    assert_eq!(sent(&["--net", "bridge:shut", "--internal"]), "tried\n");
+    w.host("echo 0 >/proc/sys/net/ipv4/ip_forward");
+    w.check_clean();
+}
+
 /// What another engine of containers makes meanwhile works: its links, and its ports.
 fn others_work(w: &World, sent: &dyn Fn() -> u64) {
     let outside = w.outside_pid();
