@@ -101,7 +101,8 @@ fn nor_for_another_user_with_a_volume() {
             "-v",
             &volume,
             "--sysctl",
-            "net.ipv4.ip_forward=1",
+            // What it is anyway: without a network of its own it is the host's that is set.
+            "net.ipv4.ip_default_ttl=64",
             "--oom-score-adj",
             "500",
         ];
