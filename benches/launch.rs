@@ -8,7 +8,7 @@ mod harness;
 
 use harness::{
     Error, Options, Result, Section, bench::Bench, latency, living, load, memory, network, peers,
-    rate,
+    rate, throughput,
 };
 use std::process::ExitCode;
 
@@ -22,8 +22,8 @@ Usage: benches/launch [OPTIONS]      (as root)
   --only A,B     only these: floor-full floor-same floor-free launch launch-free
                  launch-no-init launch-unfiltered launch-unmasked crun runc bwrap unshare
                  unshare-dev nspawn true (and the floor)
-  --section S,T  only these: latency, rate, memory, smallest, living; and, not done without
-                 asking, network (needs iproute2; podman and netavark are its peers), load
+  --section S,T  only these: latency, rate, memory, smallest, living, throughput; and, not done
+                 without asking, network (needs iproute2; podman and netavark are its peers), load
                  (1,000 starts in a row and 1,008 sixteen at a time)
   --quick        few rounds: a look, not a result
 ";
@@ -92,6 +92,7 @@ fn run(options: &Options) -> Result<()> {
             Section::Smallest => memory::smallest_limit(&bench, &ready)?,
             Section::Living => living::run(&bench, options)?,
             Section::Network => network::run(&bench, options)?,
+            Section::Throughput => throughput::run(&bench, options)?,
         }
     }
     Ok(())

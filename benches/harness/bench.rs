@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 const CGROUP: &str = "/sys/fs/cgroup";
-const APPLETS: [&str; 8] = ["sh", "true", "sleep", "mount", "mknod", "ln", "ip", "hostname"];
+const APPLETS: [&str; 9] = ["sh", "true", "cat", "sleep", "mount", "mknod", "ln", "ip", "hostname"];
 const FREESTANDING: [&str; 9] = [
     "-Os",
     "-static",

@@ -10,6 +10,7 @@ pub mod peers;
 pub mod rate;
 pub mod stats;
 pub mod sys;
+pub mod throughput;
 
 pub type Error = Box<dyn std::error::Error>;
 pub type Result<T> = std::result::Result<T, Error>;
@@ -25,6 +26,7 @@ pub enum Section {
     Load,
     Living,
     Network,
+    Throughput,
 }
 
 impl Section {
@@ -37,6 +39,7 @@ impl Section {
             "load" => Self::Load,
             "living" => Self::Living,
             "network" => Self::Network,
+            "throughput" => Self::Throughput,
             _ => return Err(format!("unknown section {name}").into()),
         })
     }
@@ -63,6 +66,7 @@ impl Default for Options {
             Section::Memory,
             Section::Smallest,
             Section::Living,
+            Section::Throughput,
         ];
         let payload = "/bin/true".into();
         Self {

@@ -5,9 +5,12 @@
 
 use super::Result;
 use std::ffi::CString;
+use std::fs::File;
 use std::io::Error;
-use std::process::Command;
-use std::ptr::null;
+use std::os::fd::{FromRawFd, OwnedFd};
+use std::os::unix::process::CommandExt;
+use std::process::{Child, Command};
+use std::ptr::{null, null_mut};
 use std::sync::atomic::{AtomicBool, AtomicI32, Ordering};
 use std::time::{Duration, Instant};
 
@@ -88,6 +91,31 @@ pub fn time(command: &mut Command) -> Result<Timed> {
     // SAFETY: takes the timer away.
     unsafe { libc::alarm(0) };
     Ok(Timed { wall, cpu: ended.cpu, status: ended.status })
+}
+
+/// Started in a session of its own, on a terminal; the other end of that, for us.
+pub fn on_a_terminal(command: &mut Command) -> Result<(File, Child)> {
+    let (mut master, mut slave) = (-1, -1);
+    let (name, settings) = (null_mut(), null_mut::<libc::termios>());
+    // SAFETY: both point to live variables; the rest may be null (openpty(3)).
+    check(unsafe {
+        libc::openpty(&raw mut master, &raw mut slave, name, settings.cast(), null_mut())
+    })?;
+    // SAFETY: openpty has just made both, for us alone.
+    let (master, slave) = unsafe { (OwnedFd::from_raw_fd(master), OwnedFd::from_raw_fd(slave)) };
+    // SAFETY: no memory is involved; the child shall not keep our end.
+    check(unsafe { libc::fcntl(std::os::fd::AsRawFd::as_raw_fd(&master), libc::F_SETFD, 1) })?;
+    command.stdin(slave.try_clone()?).stderr(slave.try_clone()?).stdout(slave);
+    let leader = || {
+        // SAFETY: two system calls without memory, as may be between fork and exec.
+        match unsafe { libc::setsid() < 0 || libc::ioctl(0, libc::TIOCSCTTY as _, 0) < 0 } {
+            true => Err(Error::last_os_error()),
+            false => Ok(()),
+        }
+    };
+    // SAFETY: the closure does not allocate and takes no lock.
+    let child = unsafe { command.pre_exec(leader) }.spawn()?;
+    Ok((File::from(master), child))
 }
 
 /// Processor time of everything that we started and that has ended, in seconds.
