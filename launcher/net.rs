@@ -19,6 +19,7 @@ pub mod step;
 mod sysctl;
 pub mod usermode;
 
+use crate::cgroup::RETRIES;
 use crate::error::{Error, Result};
 use crate::record::RecordItem;
 use crate::spec::{NetOptions, Port};
@@ -67,13 +68,22 @@ impl Session {
     /// Takes the lock.
     pub fn begin(wanted: &Wanted) -> Result<Session> {
         let dir = place::here()?;
-        let mut dead = Locked::open(dir.clone())?;
-        lease::forget_dead(&mut dead)?;
-        let route = Socket::route().map_err(|e| Error::os("open a netlink socket", e))?;
-        let locked = Some(dead);
-        let home = open_namespace(Path::new("/proc/self/ns/net"))?;
-        let (wanted, held, plugs) = (wanted.clone(), Vec::new(), Vec::new());
-        Ok(Session { wanted, home, route, dir, locked, held, plugs })
+        let mut locked = again(|| Locked::open(dir.clone()))?;
+        let open = || {
+            let route = Socket::route().map_err(|e| Error::os("open a netlink socket", e))?;
+            Ok((route, open_namespace(Path::new("/proc/self/ns/net"))?))
+        };
+        match lease::forget_dead(&mut locked).and_then(|()| open()) {
+            Ok((route, home)) => {
+                let (wanted, held, plugs) = (wanted.clone(), Vec::new(), Vec::new());
+                Ok(Session { wanted, home, route, dir, locked: Some(locked), held, plugs })
+            }
+            Err(e) => {
+                // The place for notes may be new.
+                let _ = finish(&mut locked, &wanted.id, &bridge::Unused::Go);
+                Err(e)
+            }
+        }
     }
 
     /// The bridge of this name is there afterwards.
@@ -110,28 +120,34 @@ impl Session {
 
     /// Back to the network namespace where the session began.
     pub fn return_home(&self) -> Result<()> {
-        sys::join(self.home.as_raw_fd(), sys::ns::NEWNET)
-            .map_err(|e| Error::os("return to the host's network namespace", e))
+        again(|| {
+            sys::join(self.home.as_raw_fd(), sys::ns::NEWNET)
+                .map_err(|e| Error::os("return to the host's network namespace", e))
+        })
     }
 
     /// Gives everything back.
     pub fn end(mut self) -> Result<()> {
         self.unlock();
         self.return_home()?;
-        let Some(locked) = Locked::open_existing(self.dir)? else { return Ok(()) };
+        let open = again(|| Locked::open_existing(self.dir.clone()))?;
+        let Some(mut locked) = open else { return Ok(()) };
         let id = self.wanted.id;
         if !lease::takes_long(&locked.state, &id) {
-            return finish(locked, &id, bridge::Unused::Go);
+            return finish(&mut locked, &id, &bridge::Unused::Go);
         }
         // Nobody need wait for the kernel. The lock is the helper's, too: whoever starts now
         // waits, and finds ports and addresses free.
         let keep = vec![locked.lock_fd()];
-        let later = move || {
+        let later = || {
             helper::close_standard();
             // What fails is in the state still, and told by the next start.
-            let _ = linger(locked, &id);
+            let _ = linger(&mut locked, &id);
         };
-        helper::start(keep, later).map(drop).map_err(|e| Error::os("make a process", e))
+        match helper::start(keep, later) {
+            Ok(_) => Ok(()),
+            Err(_) => finish(&mut locked, &id, &bridge::Unused::Go),
+        }
     }
 }
 
@@ -142,30 +158,58 @@ fn unlocked() -> Error {
 /// Undoes what container `id` had, in the network namespace of this process: leases,
 /// ports, names; and the bridges that nobody uses any more. What is gone already is fine.
 pub fn release(dir: &Path, id: &str) -> Result<()> {
-    let Some(locked) = Locked::open_existing(dir.to_owned())? else { return Ok(()) };
-    finish(locked, id, bridge::Unused::Go)
+    let open = again(|| Locked::open_existing(dir.to_owned()))?;
+    open.map_or(Ok(()), |mut locked| finish(&mut locked, id, &bridge::Unused::Go))
 }
 
 /// The container's things at once, and a bridge that nobody uses a little later, if nobody
 /// has used it meanwhile: one start after the other finds it there.
-fn linger(locked: Locked, id: &str) -> Result<()> {
-    let dir = locked.dir.clone();
-    finish(locked, id, bridge::Unused::Stay)?;
-    let Some(locked) = Locked::open_existing(dir.clone())? else { return Ok(()) };
+fn linger(locked: &mut Locked, id: &str) -> Result<()> {
+    finish(locked, id, &bridge::Unused::Stay)?;
     let then: Vec<_> = locked.state.bridges.iter().map(|b| (b.name.clone(), b.last)).collect();
-    drop(locked);
-    std::thread::sleep(LINGER);
-    let Some(locked) = Locked::open_existing(dir)? else { return Ok(()) };
-    finish(locked, id, bridge::Unused::GoIfStill(then))
+    match locked.let_others(LINGER)? {
+        true => finish(locked, id, &bridge::Unused::GoIfStill(then)),
+        false => Ok(()),
+    }
 }
 
-fn finish(mut locked: Locked, id: &str, unused: bridge::Unused) -> Result<()> {
-    lease::give_back(&mut locked, id, &unused)?;
+/// What fails is tried again from what is noted: it may have failed once only.
+fn finish(locked: &mut Locked, id: &str, unused: &bridge::Unused) -> Result<()> {
+    let mut tries = RETRIES;
+    loop {
+        match finish_once(locked, id, unused) {
+            Err(_) if tries > 0 => tries -= 1,
+            done => return done,
+        }
+        again(|| locked.read_again())?;
+    }
+}
+
+fn finish_once(locked: &mut Locked, id: &str, unused: &bridge::Unused) -> Result<()> {
+    lease::give_back(locked, id, unused)?;
     if locked.state.bridges.is_empty() {
         return locked.remove();
     }
-    hosts::write(&locked)?;
+    hosts::write(locked)?;
     locked.save()
+}
+
+/// Where the kernel cannot, it is shorter.
+fn sleep(time: Duration) {
+    if let Ok(time) = Timespec::try_from(time) {
+        let _ = rustix::thread::nanosleep(&time);
+    }
+}
+
+/// For what has no effect where it fails.
+fn again<T>(mut work: impl FnMut() -> Result<T>) -> Result<T> {
+    let mut tries = RETRIES;
+    loop {
+        match work() {
+            Err(_) if tries > 0 => tries -= 1,
+            done => return done,
+        }
+    }
 }
 
 /// The same for one that a dead launcher left behind in network namespace `namespace`

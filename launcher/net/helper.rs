@@ -8,23 +8,16 @@ use rustix::process::Pid;
 /// Runs `body` in a copy of the launcher, which keeps the descriptors `keep` and 0 to 2. It has
 /// nothing of the terminal's, no lock that is the launcher's proof of life, and no end of
 /// a pipe that others wait for the end of.
-pub fn start(keep: Vec<RawFd>, body: impl FnOnce()) -> Result<Pid, Errno> {
+pub fn start(mut keep: Vec<RawFd>, body: impl FnOnce()) -> Result<Pid, Errno> {
     let body = move |_| {
         let _ = rustix::process::setsid();
-        close_others(&keep);
+        let mut close = || sys::close_all_but(3, &mut keep);
+        let _ = close().or_else(|_| close());
         body();
         sys::exit_now(0)
     };
     let pid = sys::clone(0, None, false, body)?;
     Pid::from_raw(pid).ok_or(Errno::CHILD)
-}
-
-fn close_others(keep: &[RawFd]) {
-    let open: Vec<RawFd> = match std::fs::read_dir("/proc/self/fd") {
-        Ok(list) => list.flatten().filter_map(|e| e.file_name().to_str()?.parse().ok()).collect(),
-        Err(_) => (3..1024).collect(),
-    };
-    open.into_iter().filter(|fd| *fd > 2 && !keep.contains(fd)).for_each(sys::close);
 }
 
 /// Whoever reads what the launcher wrote need not wait for us.

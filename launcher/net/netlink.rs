@@ -152,7 +152,7 @@ impl Socket {
             return Err(all(Errno::MSGSIZE));
         }
         let mut refused: Option<Refused> = None;
-        let mut buffer = vec![0; 32 << 10];
+        let mut buffer = [0; 16 << 10];
         loop {
             let flags = RecvFlags::DONTWAIT;
             let length = match rustix::net::recv(self.0.as_fd(), &mut buffer[..], flags) {

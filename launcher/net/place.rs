@@ -5,9 +5,13 @@
 use crate::error::{Error, Result};
 use crate::net::state::State;
 use rustix::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
-use rustix::fs::{AtFlags, CWD, FlockOperation, Mode, OFlags};
+use rustix::fs::{AtFlags, CWD, FlockOperation, Mode, OFlags, RawDir};
 use rustix::io::Errno;
+use std::ffi::{CString, OsStr};
+use std::mem::MaybeUninit;
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 /// The inode of this process's network namespace.
 pub fn namespace() -> Result<u64> {
@@ -79,9 +83,15 @@ impl Locked {
     }
 
     fn read(dir: PathBuf, lock: OwnedFd) -> Result<Locked> {
+        let mut locked = Locked { dir, state: State::default(), lock };
+        locked.read_again().map(|()| locked)
+    }
+
+    /// What is noted, in place of what was thought since.
+    pub fn read_again(&mut self) -> Result<()> {
         let mut state = State::default();
         // The second one is whole wherever the first is missing (see save).
-        for file in [dir.join("state"), dir.join("state.new")] {
+        for file in [self.dir.join("state"), self.dir.join("state.new")] {
             match std::fs::read_to_string(&file) {
                 Ok(text) => {
                     state = State::decode(&text);
@@ -97,7 +107,21 @@ impl Locked {
             state = State::default();
         }
         state.boot = boot.to_owned();
-        Ok(Locked { dir, state, lock })
+        self.state = state;
+        Ok(())
+    }
+
+    /// Lets others have it for a while. False: they have removed it.
+    pub fn let_others(&mut self, time: Duration) -> Result<bool> {
+        let shown = self.dir.join("lock");
+        let failed = |e| Error::os(format!("lock {}", shown.display()), e);
+        let flock = |how| rustix::fs::flock(&self.lock, how).map_err(failed);
+        super::again(|| flock(FlockOperation::Unlock))?;
+        super::sleep(time);
+        if !super::again(|| take(&self.lock).map_err(failed))? {
+            return Ok(false);
+        }
+        super::again(|| self.read_again()).map(|()| true)
     }
 
     /// A kill at any point leaves the old state or the new one. The old one is unlinked
@@ -117,35 +141,56 @@ impl Locked {
 
     /// The last user is gone: the directories, too. The lock's file last, as others may
     /// be waiting for it; they notice.
-    pub fn remove(self) -> Result<()> {
-        let mut names: Vec<_> = std::fs::read_dir(&self.dir)
-            .map_err(|e| Error::os(format!("read {}", self.dir.display()), e))?
-            .flatten()
-            .map(|entry| entry.path())
-            .collect();
-        names.sort_by_key(|path| path.ends_with("lock"));
-        for path in names {
-            match std::fs::remove_file(&path) {
-                Err(e) if e.kind() == std::io::ErrorKind::IsADirectory => {
-                    let _ = std::fs::remove_dir_all(&path);
-                }
-                Err(e) if e.kind() != std::io::ErrorKind::NotFound => {
-                    return Err(Error::os(format!("remove {}", path.display()), e));
-                }
-                _ => {}
+    pub fn remove(&self) -> Result<()> {
+        let failed = |path: &Path, e| Error::os(format!("remove {}", path.display()), e);
+        let mut names = names(&self.dir).map_err(|e| failed(&self.dir, e))?;
+        names.sort_by_key(|name| name.as_bytes() == b"lock");
+        for name in names {
+            let path = self.dir.join(OsStr::from_bytes(name.as_bytes()));
+            match rustix::fs::unlink(&path) {
+                Err(Errno::ISDIR) => drop(std::fs::remove_dir_all(&path)),
+                Ok(()) | Err(Errno::NOENT) => {}
+                Err(e) => return Err(failed(&path, e)),
             }
         }
-        let _ = rustix::fs::unlinkat(CWD, &self.dir, AtFlags::REMOVEDIR);
+        remove_dir(&self.dir)?;
         // Other network namespaces may have theirs.
-        let _ = rustix::fs::unlinkat(CWD, "/run/launch/.net", AtFlags::REMOVEDIR);
-        Ok(())
+        remove_dir(Path::new("/run/launch/.net"))
     }
+}
+
+/// By hand, as std's way of reading a directory panics where closing it fails.
+fn names(dir: &Path) -> std::result::Result<Vec<CString>, Errno> {
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let dir = rustix::fs::open(dir, flags, Mode::empty())?;
+    let mut buffer = [MaybeUninit::uninit(); 2048];
+    let (mut names, mut entries) = (Vec::new(), RawDir::new(&dir, &mut buffer));
+    while let Some(entry) = entries.next() {
+        let name = entry?.file_name().to_owned();
+        if ![c".", c".."].contains(&name.as_c_str()) {
+            names.push(name);
+        }
+    }
+    Ok(names)
+}
+
+/// If it is empty.
+fn remove_dir(dir: &Path) -> Result<()> {
+    super::again(|| match rustix::fs::unlinkat(CWD, dir, AtFlags::REMOVEDIR) {
+        Ok(()) | Err(Errno::NOENT | Errno::NOTEMPTY | Errno::EXIST) => Ok(()),
+        Err(e) => Err(Error::os(format!("remove {}", dir.display()), e)),
+    })
 }
 
 /// None: it was removed while we waited.
 fn lock(dir: &Path, create: OFlags) -> std::result::Result<Option<OwnedFd>, Errno> {
     let flags = OFlags::RDWR | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     let file = rustix::fs::open(dir.join("lock"), flags | create, Mode::RUSR | Mode::WUSR)?;
+    Ok(take(&file)?.then_some(file))
+}
+
+/// False: it was removed while we waited.
+fn take(file: &OwnedFd) -> std::result::Result<bool, Errno> {
     loop {
         match rustix::fs::flock(file.as_fd(), FlockOperation::LockExclusive) {
             Ok(()) => break,
@@ -153,6 +198,5 @@ fn lock(dir: &Path, create: OFlags) -> std::result::Result<Option<OwnedFd>, Errn
             Err(e) => return Err(e),
         }
     }
-    let there = rustix::fs::fstat(&file)?.st_nlink > 0;
-    Ok(there.then_some(file))
+    Ok(rustix::fs::fstat(file)?.st_nlink > 0)
 }

@@ -53,7 +53,7 @@ impl<'a> Ready<'a> {
     /// same each time.
     pub fn new(subject: &'a Subject, setting: &'a Setting, names: &'a [String]) -> Result<Self> {
         let first = tracer::run(setting, &(subject.command)(), Fault::None)?;
-        let before = left::now(&subject.dirs, names);
+        let before = left::now(&subject.dirs, names, subject.bridged);
         let mut ready = Ready {
             subject,
             setting,
@@ -84,7 +84,7 @@ impl<'a> Ready<'a> {
     fn left(&self, grace: Duration) -> Things {
         let deadline = Instant::now() + grace;
         loop {
-            let now = left::now(&self.subject.dirs, self.names);
+            let now = left::now(&self.subject.dirs, self.names, self.subject.bridged);
             let found = left::difference(&self.before, &now);
             if found.is_empty() || Instant::now() >= deadline {
                 return found;

@@ -9,14 +9,19 @@ pub enum Kind {
     Path,
     Mount,
     Link,
+    /// A table of nftables, or a setting of the network's.
+    Rule,
     Process,
 }
+
+const FORWARDING: [&str; 2] =
+    ["/proc/sys/net/ipv4/ip_forward", "/proc/sys/net/ipv6/conf/all/forwarding"];
 
 pub type Things = BTreeSet<(Kind, String)>;
 
 /// Everything that is there. `dirs` are looked through whole; cgroups are those whose name
-/// begins with one of `names`: others start containers, too.
-pub fn now(dirs: &[PathBuf], names: &[String]) -> Things {
+/// begins with one of `names`: others start containers, too. `rules`: look for those, too.
+pub fn now(dirs: &[PathBuf], names: &[String], rules: bool) -> Things {
     let mut found = Things::new();
     let text = |file: &str| std::fs::read_to_string(file).unwrap_or_default();
     let info = text("/proc/self/mountinfo");
@@ -32,6 +37,15 @@ pub fn now(dirs: &[PathBuf], names: &[String]) -> Things {
     }
     for dir in dirs {
         files(dir, &mut found);
+    }
+    if rules {
+        let nft = std::process::Command::new("nft").args(["list", "tables"]).output();
+        let tables =
+            nft.map_or_else(|e| e.to_string(), |o| String::from_utf8_lossy(&o.stdout).into());
+        found.extend(tables.lines().map(|l| (Kind::Rule, l.to_owned())));
+        for file in FORWARDING {
+            found.insert((Kind::Rule, format!("{file} {}", text(file).trim())));
+        }
     }
     found
 }

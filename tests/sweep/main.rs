@@ -69,6 +69,7 @@ fn sweep(options: &Options) -> Result<bool> {
         return Ok(true);
     }
     sys::private_mounts()?;
+    sys::private_network()?;
     sys::block_child_signal();
     if options.peers {
         peers::hide_version_2()?;

@@ -97,6 +97,7 @@ fn peer(name: &'static str, skip: &'static [libc::c_long]) -> Subject {
         // Its process 1 gives them up while the payload runs already.
         ignore: &["1 CapPrm", "1 CapEff"],
         seconds: 30,
+        bridged: false,
     }
 }
 

@@ -23,9 +23,12 @@ pub struct Subject {
     /// Facts that are not the same each time.
     pub ignore: &'static [&'static str],
     pub seconds: u64,
+    /// It has links and rules on the host.
+    pub bridged: bool,
 }
 
 const OURS: [&str; 2] = ["launch: ", "init: "];
+const BRIDGE: [&str; 4] = ["--net", "bridge", "-p", "8080:80"];
 const LIMITS: [&str; 6] = ["--mem", "50M", "--pids-limit", "60", "--cpus", "1.5"];
 
 fn start(s: &Sandbox, user: bool, options: &[&str]) -> Box<dyn Fn() -> Command> {
@@ -64,8 +67,10 @@ pub fn launches(s: &Sandbox) -> Vec<Subject> {
         skip: &[],
         ignore: &[],
         seconds: 15,
+        bridged: false,
     };
-    vec![
+    let bridge = subject("bridge, as root, -p", false, &[&LIMITS[..], &BRIDGE].concat());
+    let mut all = vec![
         subject("root", false, &LIMITS),
         subject(
             "root, --ephemeral --read-only",
@@ -76,7 +81,20 @@ pub fn launches(s: &Sandbox) -> Vec<Subject> {
         subject("root, --userns=auto", false, &[&LIMITS[..], &["--userns", "auto"]].concat()),
         subject("user, one id", true, &[]),
         subject("user, subordinate ids", true, &["--ephemeral", "-u", "1000:1000"]),
-    ]
+    ];
+    match network_programs() {
+        true => all.push(Subject { bridged: true, ..bridge }),
+        false => crate::common::skip("bridges need ip and nft"),
+    }
+    all
+}
+
+/// With which it is seen what is left.
+fn network_programs() -> bool {
+    let works = |program: &str, args: &[&str]| {
+        Command::new(program).args(args).output().is_ok_and(|o| o.status.success())
+    };
+    works("ip", &["link", "set", "lo", "up"]) && works("nft", &["list", "tables"])
 }
 
 /// Whether this start is one of a user who has subordinate ids.

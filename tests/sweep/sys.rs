@@ -146,12 +146,19 @@ pub fn kill(pid: Pid, signal: i32) {
     }
 }
 
+fn unshare(flags: i32) -> Result<()> {
+    // SAFETY: no memory is involved; there is a single thread.
+    if unsafe { libc::unshare(flags) } < 0 { Err(Error::last_os_error()) } else { Ok(()) }
+}
+
+/// Links, rules and ports are ours alone from here on.
+pub fn private_network() -> Result<()> {
+    unshare(libc::CLONE_NEWNET)
+}
+
 /// What is mounted from here on is ours alone; /run, /tmp and /dev/shm are empty.
 pub fn private_mounts() -> Result<()> {
-    // SAFETY: no memory is involved; there is a single thread.
-    if unsafe { libc::unshare(libc::CLONE_NEWNS) } < 0 {
-        return Err(Error::last_os_error());
-    }
+    unshare(libc::CLONE_NEWNS)?;
     use rustix::mount::{MountFlags, MountPropagationFlags, mount, mount_change};
     mount_change("/", MountPropagationFlags::PRIVATE | MountPropagationFlags::REC)?;
     let flags = MountFlags::NOSUID | MountFlags::NODEV;
