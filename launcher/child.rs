@@ -124,10 +124,10 @@ impl Context {
                 self.channel.check_parent()
             }
             ChildStep::AwaitGo => self.channel.await_go(),
-            ChildStep::JoinNetwork => {
+            ChildStep::JoinNetwork { plugged } => {
                 match sys::join(self.launcher, sys::ns::NEWNET) {
                     // Before Linux 5.8, or no pidfd: one like it.
-                    Err(Errno::BADF | Errno::INVAL | Errno::NOSYS | Errno::PERM) => {
+                    Err(Errno::BADF | Errno::INVAL | Errno::NOSYS | Errno::PERM) if !plugged => {
                         sys::unshare(sys::ns::NEWNET)?;
                         sys::loopback_up()?;
                     }

@@ -71,7 +71,10 @@ impl Session {
         let mut locked = again(|| Locked::open(dir.clone()))?;
         let open = || {
             let route = Socket::route().map_err(|e| Error::os("open a netlink socket", e))?;
-            Ok((route, open_namespace(Path::new("/proc/self/ns/net"))?))
+            let home = open_namespace(Path::new("/proc/self/ns/net"))?;
+            // What is made from here could be left, but not cleared.
+            enter(&home)?;
+            Ok((route, home))
         };
         match lease::forget_dead(&mut locked).and_then(|()| open()) {
             Ok((route, home)) => {
@@ -120,10 +123,7 @@ impl Session {
 
     /// Back to the network namespace where the session began.
     pub fn return_home(&self) -> Result<()> {
-        again(|| {
-            sys::join(self.home.as_raw_fd(), sys::ns::NEWNET)
-                .map_err(|e| Error::os("return to the host's network namespace", e))
-        })
+        enter(&self.home)
     }
 
     /// Gives everything back.
@@ -151,6 +151,13 @@ impl Session {
     }
 }
 
+fn enter(home: &OwnedFd) -> Result<()> {
+    again(|| {
+        sys::join(home.as_raw_fd(), sys::ns::NEWNET)
+            .map_err(|e| Error::os("enter the host's network namespace", e))
+    })
+}
+
 fn unlocked() -> Error {
     Error::new("the network's state is not locked")
 }
@@ -165,11 +172,11 @@ pub fn release(dir: &Path, id: &str) -> Result<()> {
 /// The container's things at once, and a bridge that nobody uses a little later, if nobody
 /// has used it meanwhile: one start after the other finds it there.
 fn linger(locked: &mut Locked, id: &str) -> Result<()> {
-    finish(locked, id, &bridge::Unused::Stay)?;
+    let first = finish(locked, id, &bridge::Unused::Stay);
     let then: Vec<_> = locked.state.bridges.iter().map(|b| (b.name.clone(), b.last)).collect();
     match locked.let_others(LINGER)? {
         true => finish(locked, id, &bridge::Unused::GoIfStill(then)),
-        false => Ok(()),
+        false => first,
     }
 }
 
@@ -190,8 +197,8 @@ fn finish_once(locked: &mut Locked, id: &str, unused: &bridge::Unused) -> Result
     if locked.state.bridges.is_empty() {
         return locked.remove();
     }
-    hosts::write(locked)?;
-    locked.save()
+    locked.save()?;
+    hosts::write(locked)
 }
 
 /// Where the kernel cannot, it is shorter.

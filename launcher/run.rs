@@ -216,13 +216,20 @@ fn clone(
     let own_fd = cgroup.map(open_cgroup).transpose()?;
     let cgroup_fd = own_fd.as_ref().or(plan.birthplace.as_ref());
     // Without one (before Linux 5.3) the child makes a network of its own.
-    let own = plan.child.iter().any(|s| matches!(s, ChildStep::JoinNetwork)).then(|| {
+    let joins = plan.child.iter().find_map(|s| match s {
+        ChildStep::JoinNetwork { plugged } => Some(*plugged),
+        _ => None,
+    });
+    let own = joins.map(|plugged| {
         let own = rustix::process::getpid();
-        rustix::process::pidfd_open(own, rustix::process::PidfdFlags::empty())
+        let own = rustix::process::pidfd_open(own, rustix::process::PidfdFlags::empty());
+        own.map_err(|e| (e, plugged))
     });
     let own = match own {
-        Some(Err(e)) if !sys::is_unknown(e) => return Err(Error::os("open a pidfd", e)),
-        own => own.and_then(|own| own.ok()),
+        Some(Err((e, plugged))) if plugged || !sys::is_unknown(e) => {
+            return Err(Error::os("open a pidfd", e));
+        }
+        own => own.and_then(std::result::Result::ok),
     };
     let context = Context {
         channel: Channel::new(sys::borrow(child_end.as_raw_fd()), CStrings::new(plan.env.clone())),

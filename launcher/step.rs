@@ -84,7 +84,10 @@ pub enum ChildStep {
     DieWithParent,
     AwaitGo,
     /// The network namespace that the parent has made and is in.
-    JoinNetwork,
+    JoinNetwork {
+        /// It has links: one without would not do.
+        plugged: bool,
+    },
     /// The init as a sealed memfd; `log`: the one that looks after the log.
     SealInit {
         log: bool,

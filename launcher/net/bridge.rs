@@ -5,7 +5,7 @@ use crate::net::link::{self, Prefix};
 use crate::net::netlink::Socket;
 use crate::net::place::Locked;
 use crate::net::state::{Bridge, State};
-use crate::net::{hash, nft, sysctl};
+use crate::net::{hash, hosts, nft, sysctl};
 use crate::spec::NetOptions;
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use rustix::io::Errno;
@@ -296,6 +296,8 @@ pub fn remove_unused(locked: &mut Locked, unused: &Unused) -> Result<()> {
             }
         }
     }
+    let hosts = go.iter().map(|bridge| hosts::shared(&locked.dir, &bridge.name));
+    hosts.for_each(|file| drop(std::fs::remove_file(file)));
     off.into_iter().flatten().try_for_each(|setting| sysctl::write(setting, "0"))
 }
 

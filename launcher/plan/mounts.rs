@@ -136,7 +136,8 @@ impl Builder<'_> {
             self.child.push(ChildStep::AwaitGo);
         }
         if self.apart() {
-            self.child.push(ChildStep::JoinNetwork);
+            let plugged = self.net.is_some();
+            self.child.push(ChildStep::JoinNetwork { plugged });
             for m in table::MOUNTS.iter().filter(|m| m.target == c"/sys") {
                 self.standard_mount(m);
             }

@@ -107,7 +107,7 @@ fn process_checks(step: &ChildStep, checks: &mut Vec<Check>) {
     match step {
         ChildStep::NewSession => checks.push(Check::Session),
         ChildStep::DefaultSignals => checks.push(Check::Signals),
-        ChildStep::JoinNetwork => checks.push(Check::Done(Done::Network)),
+        ChildStep::JoinNetwork { .. } => checks.push(Check::Done(Done::Network)),
         ChildStep::NewCgroupNamespace => checks.push(Check::Done(Done::CgroupNamespace)),
         ChildStep::Pivot => checks.push(Check::Done(Done::Pivot)),
         ChildStep::SetIds { uid, gid, groups } => {
