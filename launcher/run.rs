@@ -203,6 +203,22 @@ fn new_network(step: &HostStep, made: &mut Made) -> Result<()> {
         .map_err(|e| Error::os(explain::host_words(step), e))
 }
 
+/// For the child to join our network namespace by. Without one (before Linux 5.3) it makes a
+/// network of its own, if nothing is plugged into ours.
+fn own_pidfd(plan: &Plan) -> Result<Option<OwnedFd>> {
+    let plugged = plan.child.iter().find_map(|s| match s {
+        ChildStep::JoinNetwork { plugged } => Some(*plugged),
+        _ => None,
+    });
+    let Some(plugged) = plugged else { return Ok(None) };
+    let own = rustix::process::getpid();
+    match rustix::process::pidfd_open(own, rustix::process::PidfdFlags::empty()) {
+        Ok(own) => Ok(Some(own)),
+        Err(e) if sys::is_unknown(e) && !plugged => Ok(None),
+        Err(e) => Err(Error::os("open a pidfd", e)),
+    }
+}
+
 fn clone(
     spec: &Spec,
     plan: &Plan,
@@ -215,22 +231,7 @@ fn clone(
     let (parent_end, child_end) = sync::pair().map_err(|e| Error::os("socketpair", e))?;
     let own_fd = cgroup.map(open_cgroup).transpose()?;
     let cgroup_fd = own_fd.as_ref().or(plan.birthplace.as_ref());
-    // Without one (before Linux 5.3) the child makes a network of its own.
-    let joins = plan.child.iter().find_map(|s| match s {
-        ChildStep::JoinNetwork { plugged } => Some(*plugged),
-        _ => None,
-    });
-    let own = joins.map(|plugged| {
-        let own = rustix::process::getpid();
-        let own = rustix::process::pidfd_open(own, rustix::process::PidfdFlags::empty());
-        own.map_err(|e| (e, plugged))
-    });
-    let own = match own {
-        Some(Err((e, plugged))) if plugged || !sys::is_unknown(e) => {
-            return Err(Error::os("open a pidfd", e));
-        }
-        own => own.and_then(std::result::Result::ok),
-    };
+    let own = own_pidfd(plan)?;
     let context = Context {
         channel: Channel::new(sys::borrow(child_end.as_raw_fd()), CStrings::new(plan.env.clone())),
         parent_end: parent_end.as_raw_fd(),
