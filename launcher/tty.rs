@@ -11,7 +11,8 @@ use rustix::process::Signal;
 use rustix::termios::{OptionalActions, Termios};
 
 const BUFFER: usize = 4096;
-const OUTPUT: usize = 16 << 10;
+/// So many buffers of output before input and signals have their turn.
+const AT_ONCE: usize = 16;
 
 /// Copies both ways; raw mode while it lives, the old mode restored when dropped.
 pub struct Terminal {
@@ -182,34 +183,32 @@ impl Terminal {
         }
     }
 
-    /// False when there is nothing more. A pty gives a page at a time: as many as there
-    /// are go out together.
+    /// False when there is nothing more. A pty gives a page at a time, and has often filled
+    /// another by the time the first is passed on.
     fn read_master(&mut self) -> bool {
-        let mut buffer = [0u8; OUTPUT];
-        let mut len = 0;
-        while len < buffer.len() {
-            match rustix::io::read(&self.master, &mut buffer[len..]) {
-                Ok(n) if n > 0 => len += n,
+        let mut buffer = [0u8; BUFFER];
+        for _ in 0..AT_ONCE {
+            match rustix::io::read(&self.master, &mut buffer) {
+                Ok(n) if n > 0 => self.pass_on(&buffer[..n]),
                 Err(Errno::INTR) => {}
-                Err(Errno::AGAIN) => break,
+                Err(Errno::AGAIN) => return false,
                 // EIO: nobody has the other end open any more.
                 _ => {
                     self.output_open = false;
-                    break;
+                    return false;
                 }
             }
         }
-        let whole = len == buffer.len();
-        if self.reader_gone || len == 0 {
-            return whole;
-        }
-        if !write_all(rustix::stdio::stdout(), &buffer[..len]) {
+        true
+    }
+
+    fn pass_on(&mut self, output: &[u8]) {
+        if !self.reader_gone && !write_all(rustix::stdio::stdout(), output) {
             // As when a terminal is closed; what it still writes is read all the same, or
             // it could not end.
             self.reader_gone = true;
             self.hangup = true;
         }
-        whole
     }
 
     /// What the payload wrote last.
