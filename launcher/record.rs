@@ -22,7 +22,7 @@ use crate::idmap::Ids;
 use crate::{cgroup, net};
 use rustix::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use rustix::fs::{AtFlags, FallocateFlags, FlockOperation, Mode, OFlags};
-use rustix::io::Errno;
+use rustix::io::{Errno, retry_on_intr};
 use std::ffi::{CString, OsString};
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -251,7 +251,7 @@ impl Record {
         let mut text = vec![0; 64];
         let failed = |e| Error::os(format!("read {}", self.path.display()), e);
         // From where we have written last.
-        let mut read = || retry(|| rustix::io::read(&self.file, &mut text[..]));
+        let mut read = || retry_on_intr(|| rustix::io::read(&self.file, &mut text[..]));
         match read().or_else(|_| read()) {
             // Without that call nobody has found this container by its record, either.
             Ok(0) | Err(Errno::NOSYS) => return Ok(()),
@@ -316,7 +316,7 @@ fn create_locked(dir: BorrowedFd<'_>, id: &str) -> std::result::Result<OwnedFd, 
     let flags = OFlags::RDWR | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     for _ in 0..100 {
         let file = rustix::fs::openat(dir, id, flags, Mode::RUSR | Mode::WUSR)?;
-        let locked = retry(|| rustix::fs::flock(&file, FlockOperation::LockExclusive))
+        let locked = retry_on_intr(|| rustix::fs::flock(&file, FlockOperation::LockExclusive))
             .and_then(|()| rustix::fs::fstat(&file));
         match locked {
             Ok(stat) if stat.st_nlink > 0 => return Ok(file),
@@ -354,18 +354,9 @@ fn parent_inode(path: &Path) -> u64 {
     stat.map_or(0, |s| s.st_ino)
 }
 
-fn retry<T>(mut call: impl FnMut() -> rustix::io::Result<T>) -> rustix::io::Result<T> {
-    loop {
-        match call() {
-            Err(Errno::INTR) => {}
-            done => return done,
-        }
-    }
-}
-
 fn write_all(fd: BorrowedFd<'_>, mut text: &[u8]) -> rustix::io::Result<()> {
     while !text.is_empty() {
-        match retry(|| rustix::io::write(fd, text))? {
+        match retry_on_intr(|| rustix::io::write(fd, text))? {
             0 => return Err(Errno::NOSPC),
             n => text = &text[n..],
         }
@@ -383,7 +374,7 @@ fn read_into(fd: BorrowedFd<'_>, text: &mut Vec<u8>) -> rustix::io::Result<()> {
     text.clear();
     let mut buffer = [0; 4096];
     while text.len() < RECORD_MAX {
-        match retry(|| rustix::io::read(fd, &mut buffer))? {
+        match retry_on_intr(|| rustix::io::read(fd, &mut buffer))? {
             0 => break,
             n => text.extend_from_slice(&buffer[..n]),
         }

@@ -12,7 +12,7 @@
 
 use crate::sys::CStrings;
 use rustix::fd::{BorrowedFd, OwnedFd};
-use rustix::io::{Errno, Result};
+use rustix::io::{Errno, Result, retry_on_intr};
 use rustix::net::{
     AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer,
     SendAncillaryMessage, SendFlags, SocketFlags, SocketType,
@@ -101,7 +101,7 @@ impl Channel {
     /// Blocks until the parent says go. ECONNRESET if it is gone.
     pub fn await_go(&self) -> Result<()> {
         let mut byte = [0u8; 1];
-        match retry(|| rustix::io::read(self.fd, &mut byte))? {
+        match retry_on_intr(|| rustix::io::read(self.fd, &mut byte))? {
             0 => Err(Errno::CONNRESET),
             _ => Ok(()),
         }
@@ -169,7 +169,7 @@ fn receive_with(socket: BorrowedFd<'_>, data: &mut [u8]) -> Result<(usize, Optio
     let n = {
         let mut slices = [IoSliceMut::new(data)];
         let flags = RecvFlags::CMSG_CLOEXEC;
-        retry(|| rustix::net::recvmsg(socket, &mut slices, &mut control, flags))?.bytes
+        retry_on_intr(|| rustix::net::recvmsg(socket, &mut slices, &mut control, flags))?.bytes
     };
     let fd = control.drain().find_map(|message| match message {
         RecvAncillaryMessage::ScmRights(mut fds) => fds.next(),
@@ -207,15 +207,6 @@ fn unsent() -> Option<(Report, Option<OwnedFd>)> {
     }
     let report = Report::decode(&data)?;
     matches!(report, Report::Failed { .. }).then_some((report, None))
-}
-
-fn retry<T>(mut call: impl FnMut() -> Result<T>) -> Result<T> {
-    loop {
-        match call() {
-            Err(Errno::INTR) => {}
-            other => return other,
-        }
-    }
 }
 
 #[cfg(test)]

@@ -15,7 +15,7 @@ use crate::tree;
 use crate::unpack::{self, Options, Power, Skipped, Unset};
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::fs::{self, FlockOperation, Mode, OFlags};
-use rustix::io::Errno;
+use rustix::io::{Errno, retry_on_intr};
 use rustix::pipe::PipeFlags;
 use std::fs::File;
 use std::io::{BufReader, BufWriter, Read, Write};
@@ -48,7 +48,7 @@ pub fn take(
                     warnings = Some(fill(dir, target, source, host)?);
                     continue;
                 }
-                retry(|| fs::flock(&there, FlockOperation::LockShared)).map_err(failed)?;
+                retry_on_intr(|| fs::flock(&there, FlockOperation::LockShared)).map_err(failed)?;
                 // It may have been removed, or filled, since.
                 if fs::stat(dir)
                     .is_ok_and(|s| fs::fstat(&there).is_ok_and(|t| t.st_ino == s.st_ino))
@@ -90,15 +90,6 @@ fn is_empty(dir: &OwnedFd) -> tree::Result<bool> {
 fn are_alike(a: &OwnedFd, b: &OwnedFd) -> tree::Result<bool> {
     let (a, b) = (fs::fstat(a)?, fs::fstat(b)?);
     Ok((a.st_mode, a.st_uid, a.st_gid) == (b.st_mode, b.st_uid, b.st_gid))
-}
-
-fn retry(mut call: impl FnMut() -> rustix::io::Result<()>) -> rustix::io::Result<()> {
-    loop {
-        match call() {
-            Err(Errno::INTR) => {}
-            done => return done,
-        }
-    }
 }
 
 /// In a process of its own, which has the ids of those whose files these are.

@@ -25,7 +25,7 @@ fn close_others(keep: &mut [RawFd]) {
     match names(Path::new("/proc/self/fd")) {
         Ok(list) => list
             .iter()
-            .filter_map(|name| name.to_str().ok()?.parse().ok())
+            .filter_map(|name| std::str::from_utf8(name).ok()?.parse().ok())
             .filter(|fd| *fd > 2 && !keep.contains(fd))
             .for_each(sys::close),
         // One by one up to the limit, where the kernel cannot do it.

@@ -4,11 +4,11 @@
 
 use crate::error::{Error, Result};
 use crate::net::state::State;
+use crate::tree;
 use rustix::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
-use rustix::fs::{AtFlags, CWD, FlockOperation, Mode, OFlags, RawDir};
-use rustix::io::Errno;
-use std::ffi::{CString, OsStr};
-use std::mem::MaybeUninit;
+use rustix::fs::{AtFlags, CWD, FlockOperation, Mode, OFlags};
+use rustix::io::{Errno, retry_on_intr};
+use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -144,11 +144,11 @@ impl Locked {
     pub fn remove(&self) -> Result<()> {
         let failed = |path: &Path, e| Error::os(format!("remove {}", path.display()), e);
         // Without a list, what is always there.
-        let known = || [c"state", c"state.new", c"lock"].map(CString::from).into();
+        let known = || ["state", "state.new", "lock"].map(|name| name.into()).into();
         let mut names = names(&self.dir).unwrap_or_else(|_| known());
-        names.sort_by_key(|name| name.as_bytes() == b"lock");
+        names.sort_by_key(|name| name == b"lock");
         for name in names {
-            let path = self.dir.join(OsStr::from_bytes(name.as_bytes()));
+            let path = self.dir.join(OsStr::from_bytes(&name));
             match rustix::fs::unlink(&path) {
                 Err(Errno::ISDIR) => drop(std::fs::remove_dir_all(&path)),
                 Ok(()) | Err(Errno::NOENT) => {}
@@ -161,19 +161,9 @@ impl Locked {
     }
 }
 
-/// By hand, as std's way of reading a directory panics where closing it fails.
-pub fn names(dir: &Path) -> std::result::Result<Vec<CString>, Errno> {
-    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    let dir = rustix::fs::open(dir, flags, Mode::empty())?;
-    let mut buffer = [MaybeUninit::uninit(); 2048];
-    let (mut names, mut entries) = (Vec::new(), RawDir::new(&dir, &mut buffer));
-    while let Some(entry) = entries.next() {
-        let name = entry?.file_name().to_owned();
-        if ![c".", c".."].contains(&name.as_c_str()) {
-            names.push(name);
-        }
-    }
-    Ok(names)
+/// std's way of reading a directory panics where closing it fails.
+pub fn names(dir: &Path) -> std::result::Result<Vec<Vec<u8>>, Errno> {
+    tree::names(rustix::fs::open(dir, tree::DIRECTORY, Mode::empty())?.as_fd())
 }
 
 /// If it is empty.
@@ -193,12 +183,6 @@ fn lock(dir: &Path, create: OFlags) -> std::result::Result<Option<OwnedFd>, Errn
 
 /// False: it was removed while we waited.
 fn take(file: &OwnedFd) -> std::result::Result<bool, Errno> {
-    loop {
-        match rustix::fs::flock(file.as_fd(), FlockOperation::LockExclusive) {
-            Ok(()) => break,
-            Err(Errno::INTR) => {}
-            Err(e) => return Err(e),
-        }
-    }
+    retry_on_intr(|| rustix::fs::flock(file, FlockOperation::LockExclusive))?;
     Ok(rustix::fs::fstat(file)?.st_nlink > 0)
 }

@@ -104,11 +104,9 @@ fn an_image_stays_below_what_runs() {
     assert!(i.names("layers").is_empty());
 }
 
-/// Variants of one machine's images: the highest that runs here, as docker chooses.
-#[test]
-fn of_several_variants_the_best() {
-    let Some(i) = image() else { return };
-    let script = r#"
+/// Changes `index`, `manifest` or `config` of the layout ./oci; `put` makes a blob.
+fn rewrite(i: &Images, change: &str) {
+    let before = r#"
 import hashlib, json
 def blob(d): return 'oci/blobs/sha256/' + d.split(':')[1]
 def put(value):
@@ -117,16 +115,24 @@ def put(value):
     open(blob(d), 'wb').write(text)
     return {'digest': d, 'size': len(text)}
 index = json.load(open('oci/index.json')); one = index['manifests'][0]
-manifest = json.load(open(blob(one['digest']))); config = json.load(open(blob(manifest['config']['digest'])))
+manifest = json.load(open(blob(one['digest']))); config = json.load(open(blob(manifest['config']['digest'])))"#;
+    let after = "json.dump(index, open('oci/index.json', 'w'))";
+    i.tool(&["python3", "-c", &format!("{before}{change}\n{after}")]);
+}
+
+/// Variants of one machine's images: the highest that runs here, as docker chooses.
+#[test]
+fn of_several_variants_the_best() {
+    let Some(i) = image() else { return };
+    let script = r#"
 many = []
 for machine, variant in [('arm', 'v5'), ('arm', 'v7'), ('arm', 'v6'), ('amd64', 'v3'), ('amd64', ''), ('amd64', 'v2')]:
     # A configuration often leaves it out.
     config['architecture'] = machine; config['config']['Env'] = ['V=' + machine + variant]
     manifest['config'].update(put(config))
     many.append(dict(one, **put(manifest), platform={'os': 'linux', 'architecture': machine, 'variant': variant}))
-index['manifests'] = many
-json.dump(index, open('oci/index.json', 'w'))"#;
-    i.tool(&["python3", "-c", script]);
+index['manifests'] = many"#;
+    rewrite(&i, script);
     for (platform, chosen) in [
         ("linux/arm", "armv7"),
         ("linux/arm/v6", "armv6"),
@@ -146,19 +152,9 @@ json.dump(index, open('oci/index.json', 'w'))"#;
 fn a_health_check_is_told_of() {
     let Some(i) = image() else { return };
     let script = r#"
-import hashlib, json
-def blob(d): return 'oci/blobs/sha256/' + d.split(':')[1]
-def put(value):
-    text = json.dumps(value).encode()
-    d = 'sha256:' + hashlib.sha256(text).hexdigest()
-    open(blob(d), 'wb').write(text)
-    return {'digest': d, 'size': len(text)}
-index = json.load(open('oci/index.json')); one = index['manifests'][0]
-manifest = json.load(open(blob(one['digest']))); config = json.load(open(blob(manifest['config']['digest'])))
 config['config']['Healthcheck'] = {'Test': ['CMD', 'curl', '-f', 'x']}
-manifest['config'].update(put(config)); one.update(put(manifest))
-json.dump(index, open('oci/index.json', 'w'))"#;
-    i.tool(&["python3", "-c", script]);
+manifest['config'].update(put(config)); one.update(put(manifest))"#;
+    rewrite(&i, script);
     let run = i.launch(&["import", "./oci", "well"]).expect(0);
     let told =
         "warning: well:latest: its health check is not run; launch exec NAME does it: curl -f x";
