@@ -124,6 +124,7 @@ impl Context {
                 self.channel.check_parent()
             }
             ChildStep::AwaitGo => self.channel.await_go(),
+            ChildStep::EveryProcessor => sys::allow_all(),
             ChildStep::JoinNetwork { plugged } => {
                 match sys::join(self.launcher, sys::ns::NEWNET) {
                     // Before Linux 5.8, or no pidfd: one like it.

@@ -65,6 +65,7 @@ pub fn child_words(step: &ChildStep) -> String {
     match step {
         ChildStep::DieWithParent => "die when the launcher dies".into(),
         ChildStep::AwaitGo => "wait for the launcher's go".into(),
+        ChildStep::EveryProcessor => "be allowed on every processor again".into(),
         ChildStep::JoinNetwork { .. } => "join the network namespace".into(),
         ChildStep::SealInit { .. } => "put init into a sealed memfd".into(),
         ChildStep::MakeCgroup { dir } => format!("make cgroup {}", lossy(dir)),
@@ -237,6 +238,7 @@ fn child_shell(step: &ChildStep, plan: &Plan) -> Vec<String> {
         ChildStep::RootAttributes { read_only } => {
             one(format!("mount -o remount,bind,nodev{} /", if *read_only { ",ro" } else { "" }))
         }
+        ChildStep::EveryProcessor => one("taskset --pid $ALL $$".into()),
         ChildStep::JoinNetwork { .. } => one("nsenter --net --target $LAUNCHER ...".into()),
         ChildStep::MakeCgroup { dir } => one(format!("mkdir {}", quote(dir.to_bytes()))),
         ChildStep::WriteCgroup { file, write } => {

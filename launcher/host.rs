@@ -20,6 +20,8 @@ pub struct Host {
     pub on_terminal: bool,
     /// Linux 5.8: setns(2) takes a pidfd, and mounts can be held by descriptors.
     pub modern: bool,
+    /// There are several processors, and we may run on each.
+    pub free_choice: bool,
     pub kernel: (u32, u32),
 }
 
@@ -56,9 +58,21 @@ impl Host {
         let rootless = uid != 0;
         let (on_terminal, kernel) = (on_terminal(), kernel());
         let modern = kernel >= (5, 8);
+        let free_choice = sys::free_choice();
         let progress = |_, _| {};
         let nested = if rootless { None } else { Nested::probe() };
-        Host { rootless, uid, gid, nested, only_look: false, progress, on_terminal, modern, kernel }
+        Host {
+            rootless,
+            uid,
+            gid,
+            nested,
+            only_look: false,
+            progress,
+            on_terminal,
+            modern,
+            free_choice,
+            kernel,
+        }
     }
 
     pub fn wants_terminal(&self, tty: Tty) -> bool {

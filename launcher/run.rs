@@ -168,6 +168,8 @@ fn host_step(
         HostStep::FilterDevices { dir, program } => filter_devices(step, dir, program)?,
         HostStep::Net(step) => step.run(&mut made.net, &mut made.helper, made.child)?,
         HostStep::NewNetwork => new_network(step, made)?,
+        // It would only take longer.
+        HostStep::Spread => drop(made.child.map(sys::keep_off_ours)),
         HostStep::MapIds(map) => {
             if let Some(child) = made.child {
                 idmap::map_ids(map, child)?;

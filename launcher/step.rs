@@ -67,6 +67,8 @@ pub enum HostStep {
         pidfd: OwnedFd,
         kinds: u64,
     },
+    /// The child to another processor than ours, so that both work at the same time.
+    Spread,
     MapIds(IdMap),
     /// A tree of the host's as a mount of its own, sent to the child (root's user namespaces).
     SendTree(Tree),
@@ -83,6 +85,8 @@ pub enum HostStep {
 pub enum ChildStep {
     DieWithParent,
     AwaitGo,
+    /// After the launcher's `Spread`.
+    EveryProcessor,
     /// The network namespace that the parent has made and is in.
     JoinNetwork {
         /// It has links: one without would not do.

@@ -17,6 +17,7 @@ mod fork;
 mod landlock;
 mod loopdev;
 mod namespace;
+mod processors;
 mod restrict;
 mod shared;
 mod signal;
@@ -37,6 +38,7 @@ pub use fork::fork;
 pub use landlock::{landlock_allow, landlock_restrict, landlock_rules, landlock_version};
 pub use loopdev::{loop_configure, loop_free};
 pub use namespace::{join, loopback_up, namespace_kind, outer_namespace, own_namespace, unshare};
+pub use processors::{allow_all, free_choice, keep_off_ours};
 pub use restrict::{
     filter_devices, get_limit, join_session_keyring, load_filter, seccomp_mode, session,
     session_keyring, set_limit,

@@ -38,6 +38,7 @@ pub fn host_words(step: &HostStep) -> String {
         },
         HostStep::MapIds(map) => ids::words(map),
         HostStep::SendTree(tree) => ids::tree_words(tree),
+        HostStep::Spread => "put the child on another processor than ours".into(),
         HostStep::Go => "let the child go on".into(),
     }
 }
@@ -64,6 +65,7 @@ pub fn host_shell(step: &HostStep) -> Vec<String> {
             vec![format!("bpftool cgroup attach {} cgroup_device ...", quote_path(dir))]
         }
         HostStep::OomScore(score) => vec![format!("choom -n {score} -p $$")],
+        HostStep::Spread => vec!["taskset --pid $OTHERS $CHILD".into()],
         HostStep::NewNetwork => vec!["unshare --net ...; ip link set lo up".into()],
         HostStep::MapIds(map) => ids::shell(map),
         HostStep::SendTree(tree) => ids::tree_shell(tree),

@@ -216,6 +216,9 @@ impl Builder<'_> {
             flags |= ns::NEWUSER;
         }
         steps.push(HostStep::Clone { flags, cgroup: at_birth });
+        if self.spreads() {
+            steps.push(HostStep::Spread);
+        }
         steps.extend(self.ids.clone().map(HostStep::MapIds));
         steps.append(&mut late);
         steps.extend(self.network_after(id, carried)?);
@@ -230,6 +233,11 @@ impl Builder<'_> {
         let Builder { spec, host, .. } = self;
         let own = matches!(spec.net, Net::None | Net::Bridge(_));
         own && !self.binds_devices() && host.modern && !super::below_sys(spec)
+    }
+
+    /// Which is worth it where both have much to do.
+    pub fn spreads(&self) -> bool {
+        self.apart() && self.host.free_choice
     }
 
     /// Cgroups of version 1 can be joined late, so the child makes them while the parent is

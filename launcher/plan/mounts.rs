@@ -136,6 +136,9 @@ impl Builder<'_> {
             self.child.push(ChildStep::AwaitGo);
         }
         if self.apart() {
+            if self.spreads() {
+                self.child.push(ChildStep::EveryProcessor);
+            }
             let plugged = self.net.is_some();
             self.child.push(ChildStep::JoinNetwork { plugged });
             for m in table::MOUNTS.iter().filter(|m| m.target == c"/sys") {
