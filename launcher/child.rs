@@ -160,8 +160,11 @@ impl Context {
             ChildStep::NewSession => rustix::process::setsid().map(drop),
             ChildStep::DefaultSignals => {
                 rustix::process::umask(Mode::empty());
-                // The launcher's own; what its caller ignored is seen by the look back.
-                sys::default_disposition(libc::SIGPIPE)?;
+                // The launcher's own, and what a shell, nohup(1) or posix_spawn(3) of glibc's may
+                // have ignored for it; others are seen by the look back.
+                for signal in [libc::SIGPIPE, libc::SIGHUP, libc::SIGINT, libc::SIGQUIT, 32, 33] {
+                    sys::default_disposition(signal)?;
+                }
                 self.done.signals = true;
                 Ok(())
             }

@@ -225,12 +225,15 @@ impl Text {
 
     fn find_lines(&mut self) {
         let bytes = &self.large.as_deref().unwrap_or(&self.small)[..self.len];
-        let mut at = 0;
-        self.count = 0;
-        for (start, line) in self.starts.iter_mut().zip(bytes.split(|byte| *byte == b'\n')) {
-            *start = at;
-            at += line.len() as u32 + 1;
-            self.count += 1;
+        self.count = 1;
+        // Eight bytes at a time: few of them end a line.
+        for (number, word) in bytes.chunks(8).enumerate() {
+            let mut ends = line_ends(word);
+            while ends != 0 && self.count < self.starts.len() {
+                self.starts[self.count] = number as u32 * 8 + ends.trailing_zeros() / 8 + 1;
+                self.count += 1;
+                ends &= ends - 1;
+            }
         }
     }
 
@@ -270,6 +273,16 @@ impl Text {
     }
 }
 
+/// The upper bit of each of up to eight bytes that ends a line.
+fn line_ends(bytes: &[u8]) -> u64 {
+    const LOW: u64 = 0x7f7f_7f7f_7f7f_7f7f;
+    let mut word = [0; 8];
+    word[..bytes.len()].copy_from_slice(bytes);
+    // Zero where there was the end of a line; then the upper bits of what is not zero.
+    let word = u64::from_le_bytes(word) ^ 0x0a0a_0a0a_0a0a_0a0a;
+    !(((word & LOW) + LOW) | word | LOW)
+}
+
 /// All bits for what is no number, which is never as planned.
 fn number(word: &[u8], base: u32) -> u64 {
     word.iter()
@@ -303,6 +316,15 @@ mod tests {
         assert_eq!(t.numbers(b"X:").next(), Some(u64::MAX));
         assert_eq!(t.hex(b"None:"), None);
         assert!(!text("").all_are(b"Uid:", 0));
+    }
+
+    #[test]
+    fn lines_of_any_length() {
+        let s = "\na\u{b}\n\n1234567\n\u{8a}12345678901\n\n\n\n\n\n\n\n\n\nend";
+        let (t, lines) = (text(s), s.split('\n').map(str::as_bytes));
+        assert!((0..t.count).map(|n| t.line(n)).eq(lines));
+        assert_eq!(text("x\n").count, 2);
+        assert_eq!(text(&"\n".repeat(2000)).count, 80);
     }
 
     #[test]

@@ -12,8 +12,15 @@ impl Builder<'_> {
     /// Before ids and capabilities go, for what only they can reach.
     pub fn verify_mounts(&mut self) {
         let mut checks = Vec::new();
+        let mounted = self.child.iter().enumerate().filter_map(|(at, s)| Some((at, target(s)?)));
+        let mounted: Vec<_> = mounted.collect();
         for (index, step) in self.child.iter().enumerate() {
-            self.mount_checks(index, step, &mut checks);
+            // By a mount of a later step, so that it is not what one gets to.
+            let later = mounted.iter().filter(|(at, _)| *at > index);
+            let covered = |path: &CString| {
+                later.clone().any(|(_, target)| is_below(path.as_bytes(), target.as_bytes()))
+            };
+            mount_checks(step, covered, &mut checks);
         }
         self.push_checks(checks, false);
     }
@@ -42,55 +49,52 @@ impl Builder<'_> {
             self.harden(Harden::Verify { checks, status });
         }
     }
+}
 
-    fn mount_checks(&self, at: usize, step: &ChildStep, checks: &mut Vec<Check>) {
-        let mut add = |path: &CString, check: Check| {
-            if !self.is_covered(at, path) {
-                checks.push(check);
-            }
-        };
-        match step {
-            ChildStep::Mount(m) if m.fstype.as_c_str() == c"proc" => {
-                add(&m.target, Check::FileSystem { at: m.target.clone(), magic: PROC });
-            }
-            ChildStep::Mount(m) if m.target.as_c_str() == c"/dev" => {
-                add(&m.target, Check::MountPoint(m.target.clone()));
-            }
-            ChildStep::Mount(m) if m.flags & MountFlags::RDONLY.bits() != 0 => {
-                add(&m.target, Check::ReadOnly(m.target.clone()));
-            }
-            ChildStep::Bind(b) if b.read_only => {
-                let (target, source) = (b.target.clone(), b.source.clone());
-                add(&b.target, Check::Volume { target, source });
-            }
-            ChildStep::ReadOnly { target } => add(target, Check::ReadOnly(target.clone())),
-            ChildStep::AttachTree { target, .. } => add(target, Check::ReadOnly(target.clone())),
-            ChildStep::Harden(Harden::Hide { paths, first }) => {
-                for (index, Hidden { path, .. }) in paths.iter().enumerate() {
-                    add(path, Check::Hidden { path: path.clone(), number: first + index });
-                }
-            }
-            ChildStep::Harden(Harden::ReadOnly(paths)) => {
-                paths.iter().for_each(|path| add(path, Check::ReadOnly(path.clone())));
-            }
-            ChildStep::RootAttributes { read_only } => {
-                checks.push(Check::Root { read_only: *read_only });
-            }
-            _ => {}
-        }
+/// Where it mounts something.
+fn target(step: &ChildStep) -> Option<&CString> {
+    match step {
+        ChildStep::Bind(b) => Some(&b.target),
+        ChildStep::Mount(m) => Some(&m.target),
+        ChildStep::Volume(v) => Some(&v.target),
+        _ => None,
     }
+}
 
-    /// By a mount of a later step, so that it is not what one gets to.
-    fn is_covered(&self, at: usize, path: &CString) -> bool {
-        self.child[at + 1..].iter().any(|step| {
-            let target = match step {
-                ChildStep::Bind(b) => &b.target,
-                ChildStep::Mount(m) => &m.target,
-                ChildStep::Volume(v) => &v.target,
-                _ => return false,
-            };
-            is_below(path.as_bytes(), target.as_bytes())
-        })
+fn mount_checks(step: &ChildStep, covered: impl Fn(&CString) -> bool, checks: &mut Vec<Check>) {
+    let mut add = |path: &CString, check: Check| {
+        if !covered(path) {
+            checks.push(check);
+        }
+    };
+    match step {
+        ChildStep::Mount(m) if m.fstype.as_c_str() == c"proc" => {
+            add(&m.target, Check::FileSystem { at: m.target.clone(), magic: PROC });
+        }
+        ChildStep::Mount(m) if m.target.as_c_str() == c"/dev" => {
+            add(&m.target, Check::MountPoint(m.target.clone()));
+        }
+        ChildStep::Mount(m) if m.flags & MountFlags::RDONLY.bits() != 0 => {
+            add(&m.target, Check::ReadOnly(m.target.clone()));
+        }
+        ChildStep::Bind(b) if b.read_only => {
+            let (target, source) = (b.target.clone(), b.source.clone());
+            add(&b.target, Check::Volume { target, source });
+        }
+        ChildStep::ReadOnly { target } => add(target, Check::ReadOnly(target.clone())),
+        ChildStep::AttachTree { target, .. } => add(target, Check::ReadOnly(target.clone())),
+        ChildStep::Harden(Harden::Hide { paths, first }) => {
+            for (index, Hidden { path, .. }) in paths.iter().enumerate() {
+                add(path, Check::Hidden { path: path.clone(), number: first + index });
+            }
+        }
+        ChildStep::Harden(Harden::ReadOnly(paths)) => {
+            paths.iter().for_each(|path| add(path, Check::ReadOnly(path.clone())));
+        }
+        ChildStep::RootAttributes { read_only } => {
+            checks.push(Check::Root { read_only: *read_only });
+        }
+        _ => {}
     }
 }
 
