@@ -57,6 +57,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         "launcher/caps/names.rs",
         "launcher/launch.ld",
         "launcher/seccomp",
+        "launcher/start.order",
     ] {
         println!("cargo:rerun-if-changed={input}");
     }
@@ -68,8 +69,7 @@ fn main() -> Result<(), Box<dyn Error>> {
 /// A release aborts when it panics; unit tests, which are built otherwise, unwind.
 fn linked() -> Result<(), Box<dyn Error>> {
     if env::var("PROFILE")? == "release" {
-        let script = PathBuf::from(env::var("CARGO_MANIFEST_DIR")?).join("launcher/launch.ld");
-        let script = format!("-T{}", script.display());
+        let script = format!("-T{}", linker_script()?.display());
         let mut arguments = vec!["--no-eh-frame-hdr", &script];
         if knows_relr()? {
             // A twentieth of the file would be the addresses that the start corrects.
@@ -82,6 +82,19 @@ fn linked() -> Result<(), Box<dyn Error>> {
         }
     }
     Ok(())
+}
+
+/// launch.ld, with the functions of launcher/start.order where it has room for them.
+fn linker_script() -> Result<PathBuf, Box<dyn Error>> {
+    let order = std::fs::read_to_string("launcher/start.order")?;
+    let names = order.lines().filter(|line| !line.starts_with('#'));
+    let names: String =
+        names.map(|name| format!("*(.text.{name} .text.unlikely.{name})\n")).collect();
+    let script =
+        std::fs::read_to_string("launcher/launch.ld")?.replace("/* start.order */", &names);
+    let path = PathBuf::from(env::var("OUT_DIR")?).join("launch.ld");
+    std::fs::write(&path, script)?;
+    Ok(path)
 }
 
 /// musl's start does from 1.2.4 on, which comes with Rust 1.93.
