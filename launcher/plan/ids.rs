@@ -184,16 +184,19 @@ impl Builder<'_> {
         let first = named || !items.is_empty() && !by_child;
         let required = first || by_child;
         let record = HostStep::Record { id: id.into(), items, facts: Box::new(facts), required };
+        let mut record = Some(record);
         if first {
-            steps.push(record);
+            steps.extend(record.take());
             if self.spec.detach {
                 steps.extend(detach::make_files(self.spec, id));
                 late.push(HostStep::NoteProcess);
             }
-        } else {
-            late.push(record);
         }
-        late.extend(detach::files_for_others(self.spec, id));
+        let files = detach::files_for_others(self.spec, id);
+        if by_child || !files.is_empty() {
+            late.extend(record.take());
+        }
+        late.extend(files);
         if by_child {
             late.push(HostStep::Go);
         }
@@ -223,6 +226,8 @@ impl Builder<'_> {
         steps.append(&mut late);
         steps.extend(self.network_after(id, carried)?);
         steps.push(HostStep::Go);
+        // Nothing has to be cleared up, and nobody knows its name yet.
+        steps.extend(record);
         steps.extend(std::mem::take(&mut self.trees).into_iter().map(HostStep::SendTree));
         Ok(steps)
     }
