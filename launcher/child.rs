@@ -66,6 +66,7 @@ pub struct Done {
     pub network: bool,
     pub cgroup_namespace: bool,
     pub keyring: bool,
+    pub processors: bool,
     pub signals: bool,
     /// Descriptors are close-on-exec by one call for all.
     pub at_once: bool,
@@ -124,7 +125,11 @@ impl Context {
                 self.channel.check_parent()
             }
             ChildStep::AwaitGo => self.channel.await_go(),
-            ChildStep::EveryProcessor => sys::allow_all(),
+            ChildStep::EveryProcessor => {
+                sys::allow_all()?;
+                self.done.processors = true;
+                Ok(())
+            }
             ChildStep::JoinNetwork { plugged } => {
                 match sys::join(self.launcher, sys::ns::NEWNET) {
                     // Before Linux 5.8, or no pidfd: one like it.

@@ -126,6 +126,7 @@ impl Context {
             Done::Network => self.done.network,
             Done::CgroupNamespace => self.done.cgroup_namespace,
             Done::Keyring => self.done.keyring,
+            Done::Processors => self.done.processors,
             Done::Cgroups(count) => self.done.cgroups == count,
             Done::Limits(count) => self.done.limits == count,
             Done::Volumes(count) => self.done.volumes == count,

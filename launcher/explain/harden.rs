@@ -62,6 +62,7 @@ pub fn check(check: &Check) -> String {
             Done::Network => "a network namespace of its own".into(),
             Done::CgroupNamespace => "a cgroup namespace of its own".into(),
             Done::Keyring => "a session keyring of its own".into(),
+            Done::Processors => "all processors again".into(),
             Done::Cgroups(_) => "a member of its cgroups".into(),
             Done::Limits(_) => "all limits set".into(),
             Done::Volumes(_) => "all volumes in memory mounted".into(),

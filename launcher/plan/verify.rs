@@ -111,6 +111,7 @@ fn process_checks(step: &ChildStep, checks: &mut Vec<Check>) {
     match step {
         ChildStep::NewSession => checks.push(Check::Session),
         ChildStep::DefaultSignals => checks.push(Check::Signals),
+        ChildStep::EveryProcessor => checks.push(Check::Done(Done::Processors)),
         ChildStep::JoinNetwork { .. } => checks.push(Check::Done(Done::Network)),
         ChildStep::NewCgroupNamespace => checks.push(Check::Done(Done::CgroupNamespace)),
         ChildStep::Pivot => checks.push(Check::Done(Done::Pivot)),

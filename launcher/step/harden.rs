@@ -98,6 +98,8 @@ pub enum Done {
     Network,
     CgroupNamespace,
     Keyring,
+    /// It may run on all of them again.
+    Processors,
     /// So many joined.
     Cgroups(u32),
     /// So many written.
