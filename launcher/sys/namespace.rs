@@ -2,8 +2,9 @@
 
 use super::{call, ns};
 use rustix::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
-use rustix::fs::Stat;
 use rustix::io::{Errno, Result};
+use std::ffi::CStr;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 /// unshare(2) with 64-bit flags.
 pub fn unshare(flags: u64) -> Result<()> {
@@ -35,27 +36,40 @@ pub fn outer_namespace(fd: RawFd) -> Result<OwnedFd> {
     }
 }
 
-/// The number of this process's own namespace of a kind (a `ns` flag but NEWNS), as a stat(2)
-/// of /proc/self/ns has it. The pidfd's answer (Linux 6.11) costs a fifth of that.
+/// The namespaces whose numbers are asked for: the PIDFD_GET_..._NAMESPACE of linux/pidfd.h, and
+/// the same by name.
+const OWN: [(u64, usize, &CStr); 3] = [
+    (ns::NEWCGROUP, 0xff01, c"/proc/self/ns/cgroup"),
+    (ns::NEWPID, 0xff05, c"/proc/self/ns/pid"),
+    (ns::NEWUSER, 0xff09, c"/proc/self/ns/user"),
+];
+
+/// The number of the namespace of a kind (a `ns` flag) that this process began in, as a stat(2)
+/// of /proc/self/ns has it. A pidfd's answer (Linux 6.11) costs a fifth of that, and one pidfd
+/// has all of them.
 pub fn own_namespace(kind: u64) -> Result<u64> {
-    // PIDFD_GET_..._NAMESPACE of linux/pidfd.h, and the same by name.
-    let (request, path) = match kind {
-        ns::NEWCGROUP => (0xff01, c"/proc/self/ns/cgroup"),
-        ns::NEWPID => (0xff05, c"/proc/self/ns/pid"),
-        ns::NEWUSER => (0xff09, c"/proc/self/ns/user"),
-        _ => return Err(Errno::INVAL),
-    };
-    let by_pidfd = || {
+    static FOUND: [AtomicU64; 3] = [const { AtomicU64::new(0) }; 3];
+    let number = OWN.iter().position(|(own, ..)| *own == kind).ok_or(Errno::INVAL)?;
+    if FOUND[number].load(Ordering::Relaxed) == 0 {
         // Closed again: what is open here could be taken for one of the caller's descriptors.
         let own = rustix::process::getpid();
-        let own = rustix::process::pidfd_open(own, rustix::process::PidfdFlags::empty())?;
-        // SAFETY: no pointer is passed.
-        let fd = unsafe { call(libc::SYS_ioctl, [own.as_raw_fd() as usize, request, 0, 0, 0]) }?;
-        // SAFETY: the descriptor is new and nobody else's.
-        rustix::fs::fstat(unsafe { OwnedFd::from_raw_fd(fd as RawFd) })
-    };
-    let stat: Result<Stat> = by_pidfd();
-    Ok(stat.or_else(|_| rustix::fs::stat(path))?.st_ino)
+        let own = rustix::process::pidfd_open(own, rustix::process::PidfdFlags::empty());
+        for (found, (_, request, path)) in FOUND.iter().zip(OWN) {
+            let by_pidfd = own.as_ref().map_err(|e| *e).and_then(|own| {
+                let args = [own.as_raw_fd() as usize, request, 0, 0, 0];
+                // SAFETY: no pointer is passed.
+                let fd = unsafe { call(libc::SYS_ioctl, args) }? as RawFd;
+                // SAFETY: the descriptor is new and nobody else's.
+                rustix::fs::fstat(unsafe { OwnedFd::from_raw_fd(fd) })
+            });
+            let stat = by_pidfd.or_else(|_| rustix::fs::stat(path));
+            found.store(stat.map_or(0, |stat| stat.st_ino), Ordering::Relaxed);
+        }
+    }
+    match FOUND[number].load(Ordering::Relaxed) {
+        0 => Err(rustix::fs::stat(OWN[number].2).err().unwrap_or(Errno::NOSYS)),
+        found => Ok(found),
+    }
 }
 
 /// Brings up the loopback interface of the current network namespace (netdevice(7)).

@@ -196,3 +196,30 @@ fn shared_memory_and_message_queues_are_the_containers() {
     let full = "dd if=/dev/zero of=/dev/shm/x bs=1M 2>/dev/null; stat -c %s /dev/shm/x";
     assert_eq!(s.sh(&["--shm-size", "2m"], full).ok(), "2097152");
 }
+
+/// A launcher may put the child on another processor than its own while both work.
+#[test]
+fn processors_are_the_callers() {
+    let Some(s) = Sandbox::new() else { return };
+    let allowed = |text: &str| {
+        let line = text.lines().find(|l| l.starts_with("Cpus_allowed_list:"));
+        line.and_then(|l| l.split_whitespace().nth(1)).unwrap().to_owned()
+    };
+    let status = &["cat", "/proc/1/status", "/proc/self/status"];
+    let ours = allowed(&std::fs::read_to_string("/proc/self/status").unwrap());
+    // Nor may it depend on how much else there is to do.
+    for _ in 0..5 {
+        for init in [NONE, &["--no-init"]] {
+            for text in s.run(init, status).ok().split("Name:").skip(1) {
+                assert_eq!(allowed(text), ours);
+            }
+        }
+    }
+    // Of one's own choice, which is another one where there are several.
+    let one = ours.split(['-', ',']).next().unwrap();
+    let mut chosen = std::process::Command::new("taskset");
+    chosen.args(["-c", one]).arg(launch()).arg(s.rootfs()).args(status);
+    for text in Run::of(chosen).ok().split("Name:").skip(1) {
+        assert_eq!(allowed(text), one);
+    }
+}
