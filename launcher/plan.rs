@@ -105,6 +105,9 @@ fn work_out(spec: &Spec, host: &Host) -> Result<Plan> {
     if terminal {
         build.child.push(ChildStep::OpenTerminal { owner: Uid::from_raw(who.uid) });
     }
+    // The old root goes once every processor has left the kernel, where the launcher is making
+    // the network: what can be done before that costs no time.
+    build.drop_bounding();
     build.child.push(ChildStep::Pivot);
     build.network()?;
     build.cgroup_view()?;
@@ -306,6 +309,9 @@ impl<'a> Builder<'a> {
         self.settings()?;
         self.child.push(ChildStep::Chdir(c_path(workdir)?));
         self.verify_mounts();
+        if self.loopback_later() {
+            self.child.push(ChildStep::AwaitGo);
+        }
         self.give_up(who, self.spec.no_init)
     }
 
@@ -314,9 +320,6 @@ impl<'a> Builder<'a> {
         let keep = kept_capabilities(&self.spec.caps);
         let mut filter = self.filter(keep.unwrap_or(u64::MAX))?;
         self.process_limits()?;
-        if let Some(keep) = keep {
-            self.child.push(ChildStep::DropBounding { keep });
-        }
         self.hold_rules()?;
         let open = self.spec.caps.privileged && self.spec.landlock.is_empty();
         let fixed = !self.spec.new_privileges && !open;

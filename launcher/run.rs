@@ -168,6 +168,9 @@ fn host_step(
         HostStep::FilterDevices { dir, program } => filter_devices(step, dir, program)?,
         HostStep::Net(step) => step.run(&mut made.net, &mut made.helper, made.child)?,
         HostStep::NewNetwork => new_network(step, made)?,
+        HostStep::LoopbackUp => {
+            sys::loopback_up().map_err(|e| Error::os(explain::host_words(step), e))?;
+        }
         // It would only take longer.
         HostStep::Spread => drop(made.child.map(sys::keep_off_ours)),
         HostStep::MapIds(map) => {
@@ -200,9 +203,7 @@ fn host_step(
 
 fn new_network(step: &HostStep, made: &mut Made) -> Result<()> {
     made.net.iter_mut().for_each(net::Session::unlock);
-    sys::unshare(sys::ns::NEWNET)
-        .and_then(|()| sys::loopback_up())
-        .map_err(|e| Error::os(explain::host_words(step), e))
+    sys::unshare(sys::ns::NEWNET).map_err(|e| Error::os(explain::host_words(step), e))
 }
 
 /// For the child to join our network namespace by. Without one (before Linux 5.3) it makes a

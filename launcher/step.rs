@@ -73,9 +73,11 @@ pub enum HostStep {
     /// A tree of the host's as a mount of its own, sent to the child (root's user namespaces).
     SendTree(Tree),
     Net(NetStep),
-    /// A network namespace for the child to join, loopback up, made while it mounts: of
-    /// all namespaces it takes by far the longest.
+    /// A network namespace for the child to join, made while it mounts: of all namespaces it
+    /// takes by far the longest.
     NewNetwork,
+    /// In that.
+    LoopbackUp,
     /// Let the child go on: its ids are mapped, or its cgroup is ready.
     Go,
 }

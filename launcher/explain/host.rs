@@ -22,7 +22,8 @@ pub fn host_words(step: &HostStep) -> String {
         HostStep::NoteProcess => "note its process 1 in the record".into(),
         HostStep::MakeCgroup(dir) => format!("make cgroup {}", dir.display()),
         HostStep::WriteCgroup(w) => limit_words(w),
-        HostStep::NewNetwork => "make a network namespace for it, loopback up".into(),
+        HostStep::NewNetwork => "make a network namespace for it".into(),
+        HostStep::LoopbackUp => "bring loopback up in it".into(),
         HostStep::Net(step) => step.words(),
         HostStep::FilterDevices { program, .. } => {
             format!("let a program decide about devices (eBPF, {} steps)", program.len())
@@ -66,7 +67,8 @@ pub fn host_shell(step: &HostStep) -> Vec<String> {
         }
         HostStep::OomScore(score) => vec![format!("choom -n {score} -p $$")],
         HostStep::Spread => vec!["taskset --pid $OTHERS $CHILD".into()],
-        HostStep::NewNetwork => vec!["unshare --net ...; ip link set lo up".into()],
+        HostStep::NewNetwork => vec!["unshare --net ...".into()],
+        HostStep::LoopbackUp => vec!["ip link set lo up".into()],
         HostStep::MapIds(map) => ids::shell(map),
         HostStep::SendTree(tree) => ids::tree_shell(tree),
         HostStep::Record { .. }

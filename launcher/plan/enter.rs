@@ -55,6 +55,7 @@ pub fn enter(found: &Found, spec: &Spec, user_given: bool, host: &Host) -> Resul
         build.child.push(ChildStep::OpenTerminal { owner: Uid::from_raw(who.uid) });
     }
     build.child.push(ChildStep::Chdir(c_path(&workdir)?));
+    build.drop_bounding();
     build.give_up(&who, true)?;
     build.exec(candidates, &env, true, None)?;
     let enter = HostStep::Enter { name: found.name.clone(), pid, pidfd, kinds };

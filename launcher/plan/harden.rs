@@ -47,6 +47,11 @@ const OWN_AND_INITS: [&str; 8] = [
 ];
 
 impl Builder<'_> {
+    pub fn drop_bounding(&mut self) {
+        let keep = super::kept_capabilities(&self.spec.caps);
+        self.child.extend(keep.map(|keep| ChildStep::DropBounding { keep }));
+    }
+
     /// Covers what is below `top`, which is mounted by now: "/proc", "/sys".
     pub fn hide(&mut self, top: &str) -> Result<()> {
         if self.spec.caps.privileged {

@@ -79,7 +79,7 @@ impl Builder<'_> {
         let mut steps: Vec<_> = steps.into_iter().map(HostStep::Net).collect();
         if !self.apart() && !self.born_in_network() {
             // The child inherits it, and finds it when it mounts /sys.
-            steps.push(HostStep::NewNetwork);
+            steps.extend([HostStep::NewNetwork, HostStep::LoopbackUp]);
             steps.extend(self.plug());
         }
         Ok(steps)
@@ -103,12 +103,21 @@ impl Builder<'_> {
         }
         if self.apart() {
             steps.push(HostStep::NewNetwork);
+            if self.loopback_later() {
+                steps.push(HostStep::Go);
+            }
+            steps.push(HostStep::LoopbackUp);
             steps.extend(self.plug());
         } else if self.net.is_some() && self.born_in_network() {
             steps.push(HostStep::Net(NetStep::EnterChild));
             steps.extend(self.plug());
         }
         Ok(steps)
+    }
+
+    /// The child need not wait for it, but before it executes anything.
+    pub fn loopback_later(&self) -> bool {
+        self.apart() && self.net.is_none()
     }
 
     fn plug(&self) -> Option<HostStep> {
