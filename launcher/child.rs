@@ -6,6 +6,7 @@
 mod harden;
 mod landlock;
 mod living;
+mod meanwhile;
 pub mod seal;
 mod terminal;
 pub mod verify;
@@ -125,23 +126,8 @@ impl Context {
                 self.channel.check_parent()
             }
             ChildStep::AwaitGo => self.channel.await_go(),
-            ChildStep::EveryProcessor => {
-                sys::allow_all()?;
-                self.done.processors = true;
-                Ok(())
-            }
-            ChildStep::JoinNetwork { plugged } => {
-                match sys::join(self.launcher, sys::ns::NEWNET) {
-                    // Before Linux 5.8, or no pidfd: one like it.
-                    Err(Errno::BADF | Errno::INVAL | Errno::NOSYS | Errno::PERM) if !plugged => {
-                        sys::unshare(sys::ns::NEWNET)?;
-                        sys::loopback_up()?;
-                    }
-                    other => other?,
-                }
-                self.done.network = true;
-                Ok(())
-            }
+            ChildStep::EveryProcessor => self.every_processor(),
+            ChildStep::JoinNetwork { plugged } => self.join_network(*plugged),
             ChildStep::SealInit { log } => {
                 self.init = leak(seal::seal(if *log { INIT_WITH_LOG } else { INIT })?);
                 Ok(())

@@ -197,16 +197,10 @@ impl Builder<'_> {
             late.extend(record.take());
         }
         late.extend(files);
-        if by_child {
-            late.push(HostStep::Go);
-        }
+        late.extend(by_child.then_some(HostStep::Go));
         if let Some(g) = groups {
             if !by_child {
-                steps.extend(g.dirs.iter().cloned().map(HostStep::MakeCgroup));
-                steps.extend(g.writes.iter().cloned().map(HostStep::WriteCgroup));
-                if let (Some(program), Some(dir)) = (g.devices.clone(), g.join.unified.clone()) {
-                    steps.push(HostStep::FilterDevices { dir, program });
-                }
+                steps.extend(make_cgroups(g));
             }
             at_birth = g.join.unified.clone();
         }
@@ -219,9 +213,7 @@ impl Builder<'_> {
             flags |= ns::NEWUSER;
         }
         steps.push(HostStep::Clone { flags, cgroup: at_birth });
-        if self.spreads() {
-            steps.push(HostStep::Spread);
-        }
+        steps.extend(self.spreads().then_some(HostStep::Spread));
         steps.extend(self.ids.clone().map(HostStep::MapIds));
         steps.append(&mut late);
         steps.extend(self.network_after(id, carried)?);
@@ -250,6 +242,14 @@ impl Builder<'_> {
     pub fn child_makes(&self, groups: &cgroup::Cgroups) -> bool {
         self.ids.is_none() && groups.join.unified.is_none()
     }
+}
+
+/// By the launcher.
+fn make_cgroups(g: &cgroup::Cgroups) -> impl Iterator<Item = HostStep> {
+    let filter = g.devices.clone().zip(g.join.unified.clone());
+    let filter = filter.map(|(program, dir)| HostStep::FilterDevices { dir, program });
+    let dirs = g.dirs.iter().cloned().map(HostStep::MakeCgroup);
+    dirs.chain(g.writes.iter().cloned().map(HostStep::WriteCgroup)).chain(filter)
 }
 
 /// The kernel's own file systems have no owners on disk, and no idmapped mounts.
