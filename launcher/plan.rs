@@ -105,10 +105,7 @@ fn work_out(spec: &Spec, host: &Host) -> Result<Plan> {
     if terminal {
         build.child.push(ChildStep::OpenTerminal { owner: Uid::from_raw(who.uid) });
     }
-    // The old root goes once every processor has left the kernel, where the launcher is making
-    // the network: what can be done before that costs no time.
-    build.drop_bounding();
-    build.child.push(ChildStep::Pivot);
+    build.leave_old_root();
     build.network()?;
     build.cgroup_view()?;
     build.finish(&hostname, &who, &workdir)?;

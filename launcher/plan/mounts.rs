@@ -130,6 +130,13 @@ impl Builder<'_> {
         Ok(())
     }
 
+    /// It goes once every processor has left the kernel, where the launcher is making the
+    /// network: what can be done before that costs no time.
+    pub fn leave_old_root(&mut self) {
+        self.drop_bounding();
+        self.child.push(ChildStep::Pivot);
+    }
+
     /// Joins the network that the parent made meanwhile, and shows it.
     pub fn network(&mut self) -> Result<()> {
         if self.ids.is_none() {
