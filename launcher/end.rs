@@ -122,16 +122,22 @@ fn ended(pidfd: BorrowedFd<'_>, deadline: Option<Instant>) -> Result<bool> {
 /// it has none, we do.
 fn gone(found: &Found, pidfd: BorrowedFd<'_>) -> Result<()> {
     let deadline = Instant::now() + PATIENCE;
-    let name = quote(&found.name);
     if !ended(pidfd, Some(deadline))? {
+        let name = quote(&found.name);
         return Err(Error::new(format!("container {name}: process 1 does not end"))
             .hint("it may be stuck in the kernel, or be frozen: launch unpause"));
     }
+    rest_gone(found, deadline)
+}
+
+/// The same for one whose process 1 has ended.
+fn rest_gone(found: &Found, deadline: Instant) -> Result<()> {
     let mut pause = Duration::from_micros(200);
     loop {
         match collected(found)? {
             true => return Ok(()),
             false if Instant::now() >= deadline => {
+                let name = quote(&found.name);
                 return Err(Error::new(format!("container {name}: not all of it is gone"))
                     .hint(format!("its record is {}", found.place.join(&found.name).display())));
             }
@@ -192,15 +198,18 @@ fn wait_for(found: &Found) -> Result<i32> {
         Error::new(format!("container {}: how it ended is not known", quote(&found.name)))
             .hint("before Linux 6.15 only its launcher knows, which gives it as its own status")
     };
-    let status = if found.life == Life::Ended {
-        found.collect()?;
-        None
-    } else {
-        let (_, pidfd) = found.process()?;
-        ended(pidfd.as_fd(), None)?;
-        // A zombie's status is not told before it is reaped.
-        gone(found, pidfd.as_fd())?;
-        sys::exit_status(pidfd.as_fd())
+    let status = match found.try_process()? {
+        Some((_, pidfd)) => {
+            ended(pidfd.as_fd(), None)?;
+            // A zombie's status is not told before it is reaped.
+            gone(found, pidfd.as_fd())?;
+            sys::exit_status(pidfd.as_fd())
+        }
+        // It may have ended since it was found, and another one be clearing up.
+        None => {
+            rest_gone(found, Instant::now() + PATIENCE)?;
+            None
+        }
     };
     let now = record::find::look_for(&found.name)?;
     let ended = now.filter(|n| n.entry.process == found.entry.process).and_then(|n| n.entry.ended);

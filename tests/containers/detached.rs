@@ -65,6 +65,25 @@ fn every_status_is_kept() {
     verb(&["rm", "code"]).expect(0);
 }
 
+/// It ends while they look for it.
+#[test]
+fn all_who_wait_hear_how_it_ended() {
+    let Some(s) = Sandbox::new() else { return };
+    for _ in 0..10 {
+        detached(&s, "brief", &[], "exit 7").expect(0);
+        let wait = |_| {
+            let mut wait = Command::new(launch());
+            wait.args(["wait", "brief"]).stdout(Stdio::piped()).stderr(Stdio::piped());
+            wait.spawn().unwrap()
+        };
+        let all: Vec<_> = (0..4).map(wait).collect();
+        for one in all {
+            assert_eq!(Run::from(one.wait_with_output().unwrap()).expect(7).out, "7\n");
+        }
+        verb(&["rm", "brief"]).expect(0);
+    }
+}
+
 #[test]
 fn it_is_told_why_it_does_not_run() {
     let Some(s) = Sandbox::new() else { return };

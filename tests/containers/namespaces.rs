@@ -217,9 +217,14 @@ fn processors_are_the_callers() {
     }
     // Of one's own choice, which is another one where there are several.
     let one = ours.split(['-', ',']).next().unwrap();
-    let mut chosen = std::process::Command::new("taskset");
-    chosen.args(["-c", one]).arg(launch()).arg(s.rootfs()).args(status);
-    for text in Run::of(chosen).ok().split("Name:").skip(1) {
+    let mut chosen = rustix::thread::CpuSet::new();
+    chosen.set(one.parse().unwrap());
+    // This thread's, and with it that of what it starts.
+    let before = rustix::thread::sched_getaffinity(None).unwrap();
+    rustix::thread::sched_setaffinity(None, &chosen).unwrap();
+    let run = s.run(NONE, status);
+    rustix::thread::sched_setaffinity(None, &before).unwrap();
+    for text in run.ok().split("Name:").skip(1) {
         assert_eq!(allowed(text), one);
     }
 }
