@@ -78,7 +78,8 @@ pub enum HostStep {
     NewNetwork,
     /// In that.
     LoopbackUp,
-    /// Let the child go on: its ids are mapped, or its cgroup is ready.
+    /// Let the child go on: its ids are mapped, the record is written, the network is made or its
+    /// loopback is up.
     Go,
 }
 

@@ -3,7 +3,7 @@
 //! ```text
 //! parent                         child
 //!   Tree + descriptor ───────────>       (only in a user namespace of root's)
-//!   Go ──────────────────────────>       (end of file instead: the parent is gone)
+//!   Go, for each AwaitGo ────────>       (end of file instead: the parent is gone)
 //!      <── Terminal + descriptor ──      (only with a pty)
 //!      <── Failed(step, errno) ────      or
 //!      <── end of file ────────────      exec happened: the socket is close-on-exec
