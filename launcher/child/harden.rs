@@ -60,10 +60,18 @@ impl Context {
     /// image has. What is not there is noted, so that nobody looks for it again.
     fn hide(&mut self, paths: &[Hidden], first: usize) -> Result<()> {
         // Of procfs by descriptors alone: what covers and what is covered is below it.
-        let (null, empty) =
-            (sys::path_below_fd(self.dev, c"null"), sys::path_below_fd(self.dev, EMPTY));
-        let (null, empty) = (null.as_c_str()?, empty.as_c_str()?);
+        // With /dev as the root for a while each is one step away.
+        let from_dev = paths.iter().all(|hidden| below_proc(&hidden.path).is_some());
+        let held = [c"null", EMPTY].map(|name| sys::path_below_fd(self.dev, name));
+        let (null, empty) = match from_dev {
+            true => (c"/null", c"/.empty"),
+            false => (held[0].as_c_str()?, held[1].as_c_str()?),
+        };
         let mut place = -1;
+        if from_dev {
+            self.stand_in(self.dev, &mut place)?;
+            rustix::process::chroot(c".")?;
+        }
         let (mut met, mut missed) = ([false; 2], [false; 2]);
         for (index, hidden) in paths.iter().enumerate() {
             let done = match below_proc(&hidden.path) {
@@ -86,6 +94,10 @@ impl Context {
                 }
                 (Err(e), _) => return self.fails_at(index, e),
             }
+        }
+        if from_dev {
+            rustix::process::fchdir(sys::borrow(self.new_root))?;
+            rustix::process::chroot(c".")?;
         }
         // Where not one of a kind was there, what they are covered with may be what is missing.
         for (kind, cover) in [c"null", EMPTY].into_iter().enumerate() {

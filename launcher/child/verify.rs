@@ -225,13 +225,17 @@ impl Text {
     }
 
     fn find_lines(&mut self) {
-        let bytes = &self.large.as_deref().unwrap_or(&self.small)[..self.len];
+        // Eight bytes at a time: few of them end a line. What is beyond the end is of no text.
+        let (words, _) = self.large.as_deref().unwrap_or(&self.small).as_chunks();
         self.count = 1;
-        // Eight bytes at a time: few of them end a line.
-        for (number, word) in bytes.chunks(8).enumerate() {
-            let mut ends = line_ends(word);
+        for (number, word) in words.iter().take(self.len.div_ceil(8)).enumerate() {
+            let mut ends = line_ends(*word);
             while ends != 0 && self.count < self.starts.len() {
-                self.starts[self.count] = number as u32 * 8 + ends.trailing_zeros() / 8 + 1;
+                let start = number * 8 + ends.trailing_zeros() as usize / 8 + 1;
+                if start > self.len {
+                    return;
+                }
+                self.starts[self.count] = start as u32;
                 self.count += 1;
                 ends &= ends - 1;
             }
@@ -274,11 +278,9 @@ impl Text {
     }
 }
 
-/// The upper bit of each of up to eight bytes that ends a line.
-fn line_ends(bytes: &[u8]) -> u64 {
+/// The upper bit of each of eight bytes that ends a line.
+fn line_ends(word: [u8; 8]) -> u64 {
     const LOW: u64 = 0x7f7f_7f7f_7f7f_7f7f;
-    let mut word = [0; 8];
-    word[..bytes.len()].copy_from_slice(bytes);
     // Zero where there was the end of a line; then the upper bits of what is not zero.
     let word = u64::from_le_bytes(word) ^ 0x0a0a_0a0a_0a0a_0a0a;
     !(((word & LOW) + LOW) | word | LOW)
@@ -325,6 +327,11 @@ mod tests {
         let (t, lines) = (text(s), s.split('\n').map(str::as_bytes));
         assert!((0..t.count).map(|n| t.line(n)).eq(lines));
         assert_eq!(text("x\n").count, 2);
+        // What an earlier, longer text has left.
+        let mut shorter = text("a\nb\nc\nd\n");
+        shorter.len = 3;
+        shorter.find_lines();
+        assert_eq!((shorter.count, shorter.line(1)), (2, &b"b"[..]));
         assert_eq!(text(&"\n".repeat(2000)).count, 80);
     }
 

@@ -58,17 +58,19 @@ impl Builder<'_> {
             return Ok(());
         }
         let spec = self.spec;
-        let below = |path: &&Path| path.starts_with(top);
-        let fixed = HIDDEN.iter().map(|(path, kind)| (PathBuf::from(path), *kind));
+        // The letters will do: of these lists, and as it is a part of every start.
+        let fixed = HIDDEN.iter().filter(|(path, _)| path.starts_with(top));
+        let fixed = fixed.map(|(path, kind)| (PathBuf::from(path), *kind));
         let throttles = throttles(top).map(|path| (path, Kind::Directory));
         let fixed = fixed.chain(throttles).filter(|(path, _)| !spec.unmask.has(path));
-        let more = spec.mask.iter().map(|path| (path.clone(), Kind::Unknown));
-        let hidden: Vec<_> = fixed.chain(more).filter(|(path, _)| path.starts_with(top)).collect();
+        let more = spec.mask.iter().filter(|path| path.starts_with(top));
+        let more = more.map(|path| (path.clone(), Kind::Unknown));
+        let hidden: Vec<_> = fixed.chain(more).collect();
         self.cover(&hidden)?;
         if top == "/proc" && !spec.sysctls.is_empty() {
             self.harden(Harden::HoldSettings);
         }
-        let fixed = READ_ONLY.iter().map(Path::new).filter(below);
+        let fixed = READ_ONLY.iter().filter(|path| path.starts_with(top)).map(Path::new);
         let fixed: Vec<&Path> = fixed.filter(|path| !spec.unmask.has(path)).collect();
         if !fixed.is_empty() {
             let paths = fixed.iter().map(|path| c_path(path)).collect::<Result<_>>()?;
