@@ -90,7 +90,8 @@ fn start(args: Vec<OsString>) -> ! {
         say(&error.to_string());
         error.code as i32
     });
-    std::process::exit(code)
+    let _ = std::io::stdout().flush();
+    sys::exit_now(code)
 }
 
 fn dispatch(command: Command) -> Result<i32> {
@@ -104,7 +105,7 @@ fn dispatch(command: Command) -> Result<i32> {
             if mode == Mode::Explain {
                 return print(&if json { explain::json(&plan) } else { explain::text(&plan) });
             }
-            run_plan(&spec, plan, mode == Mode::Trace, json)
+            run_plan(&spec, plan, mode == Mode::Trace, json, &|| {})
         }
         Command::Inject { rootfs } => {
             let lines = inject::inject(&rootfs, child::INIT)?;
@@ -219,14 +220,17 @@ fn run_container(
     timed: bool,
     json: bool,
 ) -> Result<i32> {
-    warn(&record::sweep());
+    let sweep = || warn(&record::sweep());
+    if !plan::sweeps(spec) {
+        sweep();
+    }
     if let (true, Some(name)) = (spec.replace, &spec.name) {
         end::remove(std::slice::from_ref(name), true, false, &mut std::io::sink())?;
     }
     let mut plan = plan::plan(spec, &host())?;
     plan.asked_for(words);
     warn(&plan.warnings);
-    run_plan(spec, plan, timed, json)
+    run_plan(spec, plan, timed, json, &sweep)
 }
 
 /// Each tells its name when it runs.
@@ -242,14 +246,20 @@ fn start_again(
     errors.reduce(|first, next| first.and(&next)).map_or(Ok(0), Err)
 }
 
-fn run_plan(spec: &Spec, plan: plan::Plan, timed: bool, json: bool) -> Result<i32> {
+fn run_plan(
+    spec: &Spec,
+    plan: plan::Plan,
+    timed: bool,
+    json: bool,
+    sweep: &dyn Fn(),
+) -> Result<i32> {
     let names = timed.then(|| explain::names(&plan));
     let image = plan.tree.as_ref().map(|_| spec.rootfs.as_path());
     if !spec.detach {
         tty::leave_to_the_front(spec.tty)
             .map_err(|e| error::Error::os("leave the terminal to who is in front", e))?;
     }
-    let (status, timings) = run::run(spec, plan, timed).map_err(|e| match e.code {
+    let (status, timings) = run::run(spec, plan, timed, sweep).map_err(|e| match e.code {
         Code::CannotExecute => e.or_hint(|| report::mounted_noexec(spec)),
         _ => e,
     })?;

@@ -46,7 +46,7 @@ pub enum RecordItem {
 /// What is known of a container before it runs.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Facts {
-    /// Milliseconds after 1970.
+    /// Milliseconds after 1970; of one that is only planned, 0.
     pub started: u64,
     /// Outlives its launcher.
     pub detached: bool,
@@ -277,7 +277,7 @@ fn create_in(
     let path = place.join(id);
     let failed =
         |e: Errno| Error::os(format!("write the container's record {}", path.display()), e);
-    let mut text = lines::facts(facts);
+    let mut text = lines::facts(facts, now());
     text.extend(lines::encode(items, parent_inode).ok_or_else(|| failed(Errno::INVAL))?);
     let file = match create_locked(dir.as_fd(), id) {
         Err(Errno::EXIST) => {
@@ -314,6 +314,8 @@ fn replace(dir: BorrowedFd<'_>, id: &str) -> Result<()> {
 /// then there is no name any more, and we start over.
 fn create_locked(dir: BorrowedFd<'_>, id: &str) -> std::result::Result<OwnedFd, Errno> {
     let flags = OFlags::RDWR | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    // That we look into it at the end need not be written to a disk.
+    let flags = flags | OFlags::NOATIME;
     for _ in 0..100 {
         let file = rustix::fs::openat(dir, id, flags, Mode::RUSR | Mode::WUSR)?;
         let locked = retry_on_intr(|| rustix::fs::flock(&file, FlockOperation::LockExclusive))

@@ -1,26 +1,26 @@
 //! The parent's sequence: host steps, the child, supervision, and the undo of it all.
 
+mod clone;
 mod living;
 
 use crate::cgroup;
-use crate::child::{self, Context};
+use crate::child;
 use crate::error::{Error, Result};
 use crate::net;
 use crate::plan::Plan;
 use crate::record::Record;
 use crate::spec::{Fault, Log, Spec};
-use crate::step::{ChildStep, HostStep};
+use crate::step::HostStep;
 use crate::supervise::{self, Status};
-use crate::sync::{self, Channel, Report};
-use crate::sys::{self, CStrings, SharedTimes};
+use crate::sync::{self, Report};
+use crate::sys::{self, SharedTimes};
 use crate::{detach, explain, failure, idmap};
-use living::living_step;
-use rustix::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
+use clone::clone;
+use living::{ends_at_once, is_untold, living_step};
+use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
 use rustix::process::{Pid, Signal};
-use std::ffi::OsStr;
-use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 /// What a start has made so far, each with its undo.
@@ -32,10 +32,15 @@ struct Made {
     files: Vec<PathBuf>,
     written: Vec<cgroup::Write>,
     parent_end: Option<OwnedFd>,
+    /// The child runs in our memory until it is executed.
+    shared: bool,
     child: Option<Pid>,
     net: Option<net::Session>,
     /// A process of ours that ends when the child has.
     helper: Option<Pid>,
+    signals: Option<OwnedFd>,
+    /// What the kernel says of memory that was short.
+    events: Option<OwnedFd>,
 }
 
 /// One timed step: its number in the plan and nanoseconds.
@@ -45,8 +50,13 @@ pub struct Timing {
 }
 
 /// Runs the plan to the payload's end. Everything made is undone when this returns,
-/// whatever it returns.
-pub fn run(spec: &Spec, mut plan: Plan, timed: bool) -> Result<(Status, Vec<Timing>)> {
+/// whatever it returns. `sweep` clears up after the dead, if that is a step.
+pub fn run(
+    spec: &Spec,
+    mut plan: Plan,
+    timed: bool,
+    sweep: &dyn Fn(),
+) -> Result<(Status, Vec<Timing>)> {
     // A caller that ignores SIGCHLD would cost us the status.
     sys::default_disposition(libc::SIGCHLD)
         .map_err(|e| Error::os("take the default action on SIGCHLD", e))?;
@@ -57,11 +67,10 @@ pub fn run(spec: &Spec, mut plan: Plan, timed: bool) -> Result<(Status, Vec<Timi
     let times = timed.then(|| SharedTimes::new(plan.child.len())).transpose();
     let times = times.map_err(|e| Error::os("map memory for --trace", e))?;
     let mut timings = Vec::new();
-    let result = start(spec, &mut plan, &mut made, times, &mut timings).and_then(|terminal| {
-        match spec.detach {
-            true => let_go(spec, &mut made),
-            false => supervise(spec, &plan, &mut made, terminal),
-        }
+    let started = start(spec, &mut plan, &mut made, times, &mut timings, sweep);
+    let result = started.and_then(|terminal| match spec.detach {
+        true => let_go(spec, &mut made),
+        false => supervise(spec, &plan, &mut made, terminal),
     });
     let cleaned = undo(&mut made, result.is_err());
     let status = result?;
@@ -76,10 +85,12 @@ fn start(
     made: &mut Made,
     times: Option<SharedTimes>,
     timings: &mut Vec<Timing>,
+    sweep: &dyn Fn(),
 ) -> Result<Option<OwnedFd>> {
     let steps = std::mem::take(&mut plan.host);
     let mut times = times;
     let shared = times.as_ref().map(SharedTimes::share);
+    let untold = shared.is_none() && is_untold(spec, plan);
     for (index, step) in steps.iter().enumerate() {
         let number = index + 1;
         match spec.fault {
@@ -89,36 +100,52 @@ fn start(
             }
             _ => {}
         }
-        let before = child::now();
+        let before = shared.as_ref().map(|_| child::now());
         match step {
             HostStep::Clone { flags, cgroup } => {
                 let first = steps.len() + 1;
                 clone(spec, plan, made, *flags, cgroup.as_deref(), times.take(), first)?;
             }
+            HostStep::Sweep => sweep(),
+            // Nor need anybody know of it who has not asked for it by name.
+            HostStep::Record { required: false, .. } if untold => {}
             other => {
                 let done = host_step(other, &mut plan.opened, made, plan.rootfs.as_fd());
                 done.map_err(|e| first_cause(plan, made, e))?;
             }
         }
-        if shared.is_some() {
+        if let Some(before) = before {
             timings.push(Timing { step: number, nanoseconds: child::now() - before });
         }
     }
     drop(plan.ids_lock.take());
     let count = steps.len();
     plan.host = steps;
-    let terminal = await_exec(plan, made)?;
-    // Others may join it from now on, and not before. Not a step: the container runs.
-    if let (Some(record), Some(child), false) = (&made.record, made.child, spec.detach) {
-        record.note_process(child.as_raw_pid())?;
-    }
-    if let Some(session) = &made.net {
-        session.return_home()?;
-    }
+    let terminal = begun(spec, plan, made, untold)?;
     if let Some(shared) = shared {
         for index in 0..plan.child.len() {
             timings.push(Timing { step: count + 1 + index, nanoseconds: shared.get(index) });
         }
+    }
+    Ok(terminal)
+}
+
+/// From the last step to exec, or to the end of what is over before anybody need hear of it.
+fn begun(spec: &Spec, plan: &mut Plan, made: &mut Made, untold: bool) -> Result<Option<OwnedFd>> {
+    let over = untold && ends_at_once(plan, made)?;
+    for step in plan.host.iter().filter(|_| untold && !over) {
+        if let HostStep::Record { required: false, .. } = step {
+            host_step(step, &mut plan.opened, made, plan.rootfs.as_fd())?;
+        }
+    }
+    let silent = over && made.shared && sync::had_nothing_to_say();
+    let terminal = if silent { None } else { await_exec(plan, made)? };
+    // Others may join it from now on, and not before. Not a step: the container runs.
+    if let (Some(record), Some(child), false) = (&made.record, made.child, spec.detach || over) {
+        record.note_process(child.as_raw_pid())?;
+    }
+    if let Some(session) = &made.net {
+        session.return_home()?;
     }
     Ok(terminal)
 }
@@ -187,7 +214,8 @@ fn host_step(
         }
         HostStep::Go => {
             let parent_end = made.parent_end.as_ref();
-            let sent = parent_end.map_or(Err(Errno::BADF), |fd| sync::send_go(fd.as_fd()));
+            let sent =
+                parent_end.map_or(Err(Errno::BADF), |fd| sync::send_go(fd.as_fd(), made.shared));
             // A child that is gone already tells why in await_exec.
             if let Err(e) = sent
                 && e != Errno::PIPE
@@ -204,85 +232,6 @@ fn host_step(
 fn new_network(step: &HostStep, made: &mut Made) -> Result<()> {
     made.net.iter_mut().for_each(net::Session::unlock);
     sys::unshare(sys::ns::NEWNET).map_err(|e| Error::os(explain::host_words(step), e))
-}
-
-/// For the child to join our network namespace by. Without one (before Linux 5.3) it makes a
-/// network of its own, if nothing is plugged into ours.
-fn own_pidfd(plan: &Plan) -> Result<Option<OwnedFd>> {
-    let plugged = plan.child.iter().find_map(|s| match s {
-        ChildStep::JoinNetwork { plugged } => Some(*plugged),
-        _ => None,
-    });
-    let Some(plugged) = plugged else { return Ok(None) };
-    let own = rustix::process::getpid();
-    match rustix::process::pidfd_open(own, rustix::process::PidfdFlags::empty()) {
-        Ok(own) => Ok(Some(own)),
-        Err(e) if sys::is_unknown(e) && !plugged => Ok(None),
-        Err(e) => Err(Error::os("open a pidfd", e)),
-    }
-}
-
-fn clone(
-    spec: &Spec,
-    plan: &Plan,
-    made: &mut Made,
-    flags: u64,
-    cgroup: Option<&Path>,
-    times: Option<SharedTimes>,
-    first: usize,
-) -> Result<()> {
-    let (parent_end, child_end) = sync::pair().map_err(|e| Error::os("socketpair", e))?;
-    let own_fd = cgroup.map(open_cgroup).transpose()?;
-    let cgroup_fd = own_fd.as_ref().or(plan.birthplace.as_ref());
-    let own = own_pidfd(plan)?;
-    let context = Context {
-        channel: Channel::new(sys::borrow(child_end.as_raw_fd()), CStrings::new(plan.env.clone())),
-        parent_end: parent_end.as_raw_fd(),
-        record: made.record.as_ref().map_or(-1, Record::lock_fd),
-        launcher: own.as_ref().map_or(-1, AsRawFd::as_raw_fd),
-        init: -1,
-        cgroup: cgroup_fd.map_or(-1, AsRawFd::as_raw_fd),
-        born: false,
-        slots: slots(plan),
-        old_root: -1,
-        new_root: -1,
-        terminal: -1,
-        proc: -1,
-        dev: -1,
-        settings: -1,
-        done: child::Done::default(),
-        detail: None,
-        fault: spec.fault,
-        times,
-    };
-    let steps: &'static [ChildStep] = plan.child;
-    let body = move |born| child::run(steps, Context { born, ..context }, first);
-    // So little memory that the kernel might have to kill before exec: not the launcher, too.
-    // And what is written to oom_score_adj holds for all who share memory.
-    let tight =
-        spec.limits.memory.is_some_and(|bytes| bytes < 16 << 20) || spec.oom_score_adj.is_some();
-    // Where others could trace the child, it must not have our memory.
-    let share = !tight && (flags != 0 || !plan.traceable());
-    let pid = sys::clone(flags, cgroup_fd.map(AsFd::as_fd), share, body)
-        .map_err(|e| failure::clone_error(e, flags, plan.rootless))?;
-    made.child = Pid::from_raw(pid);
-    for step in steps {
-        if let ChildStep::MakeCgroup { dir } = step {
-            made.cgroups.push(OsStr::from_bytes(dir.to_bytes()).into());
-        }
-    }
-    made.parent_end = Some(parent_end);
-    Ok(())
-}
-
-/// The child's descriptors, most of which it opens itself.
-fn slots(plan: &Plan) -> Vec<RawFd> {
-    let mut slots: Vec<RawFd> = plan.opened.iter().map(AsRawFd::as_raw_fd).collect();
-    slots.resize(plan.slots, -1);
-    if let Some((slot, tree)) = &plan.tree {
-        slots[*slot] = tree.as_raw_fd();
-    }
-    slots
 }
 
 fn filter_devices(step: &HostStep, dir: &Path, program: &[u64]) -> Result<()> {
@@ -327,11 +276,13 @@ fn supervise(
     terminal: Option<OwnedFd>,
 ) -> Result<Status> {
     let Some(child) = made.child else { return Err(Error::new("no child was made")) };
-    let mut status = supervise::supervise(child, terminal, spec)?;
+    let signals = made.signals.take().map_or_else(supervise::signals, Ok)?;
+    let mut status = supervise::supervise(child, signals, terminal, spec)?;
     // Reaped: the number may be another process's by now.
     made.child = None;
     if spec.limits.memory.is_some() {
-        status.memory = plan.cgroups.as_ref().and_then(cgroup::memory_report);
+        status.memory =
+            plan.cgroups.as_ref().and_then(|c| cgroup::memory_report(c, made.events.take()));
     }
     Ok(status)
 }

@@ -78,6 +78,8 @@ pub enum HostStep {
     NewNetwork,
     /// In that.
     LoopbackUp,
+    /// What launchers that died have left is cleared up.
+    Sweep,
     /// Let the child go on: its ids are mapped, the record is written, the network is made or its
     /// loopback is up.
     Go,

@@ -8,7 +8,7 @@ use crate::tty::Terminal;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fd::{AsFd, OwnedFd};
 use rustix::io::Errno;
-use rustix::process::{Pid, Signal, WaitOptions, WaitStatus};
+use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, WaitOptions, WaitStatus};
 use std::time::{Duration, Instant};
 
 /// How the container ended.
@@ -56,26 +56,62 @@ pub fn to_end(spec: &Spec, signal: i32) -> impl Iterator<Item = i32> {
     (spec.restart != Restart::No).then_some(NO_RESTART).into_iter().chain([signal])
 }
 
+/// All signals, which are blocked, to be read.
+pub fn signals() -> Result<OwnedFd> {
+    sys::signalfd().map_err(|e| Error::os("signalfd", e))
+}
+
+/// How long a container may run before anybody is told that it does.
+const UNTOLD: Timespec = Timespec { tv_sec: 0, tv_nsec: 20_000_000 };
+
+/// Whether the child ends at once, well or not. Being woken when it is executed, to be told of
+/// its end right after that, costs both a switch.
+pub fn ends_at_once(child: Pid, signals: &OwnedFd) -> bool {
+    // A signal that comes meanwhile is the supervisor's.
+    let _ = poll(&mut [PollFd::new(signals, PollFlags::IN)], Some(&UNTOLD));
+    let look = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
+    rustix::process::waitid(WaitId::Pid(child), look).is_ok_and(|ended| ended.is_some())
+}
+
+/// A container that lives longer than a tenth of a second gets the launcher's memory trimmed.
+enum Trim {
+    Unset,
+    At(Instant),
+    Done,
+}
+
+impl Trim {
+    /// From the first wait on.
+    fn due(&mut self) -> Option<Instant> {
+        if let Trim::Unset = self {
+            *self = Trim::At(Instant::now() + Duration::from_millis(100));
+        }
+        if let Trim::At(at) = self { Some(*at) } else { None }
+    }
+}
+
 /// Waits for the container's end; forwards signals, and copies the terminal if there is one.
 /// Not part of its caller: launch.ld has it beside all that the wait needs.
 #[inline(never)]
-pub fn supervise(child: Pid, master: Option<OwnedFd>, spec: &Spec) -> Result<Status> {
-    let signals = sys::signalfd().map_err(|e| Error::os("signalfd", e))?;
+pub fn supervise(
+    child: Pid,
+    signals: OwnedFd,
+    master: Option<OwnedFd>,
+    spec: &Spec,
+) -> Result<Status> {
     let mut terminal = master.map(Terminal::new).transpose()?;
     let mut stop = Stop::default();
-    // A container that lives longer than this gets the launcher's memory trimmed.
-    let mut trim = Some(Instant::now() + Duration::from_millis(100));
+    let mut trim = Trim::Unset;
     loop {
         if let Some(code) = try_reap(child, WaitOptions::NOHANG)? {
-            if let Some(t) = &mut terminal {
-                t.drain();
-            }
+            terminal.iter_mut().for_each(Terminal::drain);
             return Ok(Status { code, name: None, memory: None });
         }
-        wait(&signals, terminal.as_mut(), stop.deadline.or(trim))?;
-        if trim.is_some_and(|t| Instant::now() >= t) {
+        let due = trim.due();
+        wait(&signals, terminal.as_mut(), stop.deadline.or(due))?;
+        if due.is_some_and(|t| Instant::now() >= t) {
             sys::forget_start();
-            trim = None;
+            trim = Trim::Done;
         }
         if terminal.as_mut().is_some_and(Terminal::take_hangup) {
             end(child, spec, libc::SIGHUP);

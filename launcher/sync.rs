@@ -3,7 +3,8 @@
 //! ```text
 //! parent                         child
 //!   Tree + descriptor ───────────>       (only in a user namespace of root's)
-//!   Go, for each AwaitGo ────────>       (end of file instead: the parent is gone)
+//!   Go, for each AwaitGo ────────>       (end of file instead: the parent is gone; where both
+//!                                         share memory, only to one that waits already)
 //!      <── Terminal + descriptor ──      (only with a pty)
 //!      <── Failed(step, errno) ────      or
 //!      <── end of file ────────────      exec happened: the socket is close-on-exec
@@ -29,6 +30,11 @@ const NONE: u32 = u32::MAX;
 
 /// The child's last message; nothing where it has a copy of the memory.
 static LAST: [AtomicU32; SIZE / 4] = [const { AtomicU32::new(0) }; SIZE / 4];
+
+/// Goes that were given and are not yet taken, where both have the same memory.
+static GIVEN: AtomicU32 = AtomicU32::new(0);
+/// The child waits, or is about to, for a message: 1, until that is sent.
+static AWAITED: AtomicU32 = AtomicU32::new(0);
 
 /// One message of the child's.
 #[derive(Debug, PartialEq)]
@@ -87,11 +93,18 @@ pub fn pair() -> Result<(OwnedFd, OwnedFd)> {
 pub struct Channel {
     fd: BorrowedFd<'static>,
     env: CStrings,
+    /// The child runs in its parent's memory.
+    shared: bool,
 }
 
 impl Channel {
-    pub fn new(fd: BorrowedFd<'static>, env: CStrings) -> Channel {
-        Channel { fd, env }
+    /// For the next child; `shared`: it will run in our memory.
+    pub fn new(fd: BorrowedFd<'static>, env: CStrings, shared: bool) -> Channel {
+        // What an earlier child has said is not this one's.
+        LAST.iter().for_each(|word| word.store(0, Ordering::Release));
+        GIVEN.store(0, Ordering::SeqCst);
+        AWAITED.store(0, Ordering::SeqCst);
+        Channel { fd, env, shared }
     }
 
     pub fn env(&self) -> &CStrings {
@@ -100,6 +113,23 @@ impl Channel {
 
     /// Blocks until the parent says go. ECONNRESET if it is gone.
     pub fn await_go(&self) -> Result<()> {
+        if !self.shared {
+            return self.await_message();
+        }
+        while !take() {
+            AWAITED.store(1, Ordering::SeqCst);
+            if take() {
+                // A message that is on its way must not be there for the next.
+                let unsent = AWAITED.swap(0, Ordering::SeqCst) == 1;
+                return if unsent { Ok(()) } else { self.await_message() };
+            }
+            // Of this go, or of the one before, if the parent was interrupted while giving it.
+            self.await_message()?;
+        }
+        Ok(())
+    }
+
+    fn await_message(&self) -> Result<()> {
         let mut byte = [0u8; 1];
         match retry_on_intr(|| rustix::io::read(self.fd, &mut byte))? {
             0 => Err(Errno::CONNRESET),
@@ -182,8 +212,24 @@ pub fn send_tree(parent: BorrowedFd<'_>, tree: BorrowedFd<'_>) -> Result<()> {
     send_with(parent, &[1], tree)
 }
 
-pub fn send_go(parent: BorrowedFd<'_>) -> Result<()> {
+/// `shared`: what the child's channel was made with.
+pub fn send_go(parent: BorrowedFd<'_>, shared: bool) -> Result<()> {
+    if shared {
+        GIVEN.fetch_add(1, Ordering::SeqCst);
+        if AWAITED.swap(0, Ordering::SeqCst) == 0 {
+            return Ok(());
+        }
+    }
     rustix::net::send(parent, &[1], SendFlags::NOSIGNAL).map(drop)
+}
+
+fn take() -> bool {
+    GIVEN.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |n| n.checked_sub(1)).is_ok()
+}
+
+/// Of a child that has ended: it ran in our memory and has left no report there.
+pub fn had_nothing_to_say() -> bool {
+    LAST[0].load(Ordering::Acquire) == 0
 }
 
 /// The child's next report, with the descriptor that came along; None at end of file.
@@ -223,16 +269,29 @@ mod tests {
         assert_eq!(Report::decode(&[9; SIZE]), None);
     }
 
+    /// One test for both ways: the counters are the program's.
     #[test]
-    fn a_parent_that_is_gone_is_an_end_of_file() {
-        let (parent, child) = pair().unwrap();
-        let child = crate::sys::borrow(child.as_raw_fd());
-        let channel = Channel::new(child, CStrings::new(Vec::new()));
-        send_go(parent.as_fd()).unwrap();
-        assert_eq!(channel.await_go(), Ok(()));
-        assert_eq!(channel.check_parent(), Ok(()));
-        drop(parent);
-        assert_eq!(channel.check_parent(), Err(Errno::CONNRESET));
-        assert_eq!(channel.await_go(), Err(Errno::CONNRESET));
+    fn each_go_is_taken_once_and_a_parent_that_is_gone_is_an_end_of_file() {
+        for shared in [false, true] {
+            let (parent, child) = pair().unwrap();
+            let child = crate::sys::borrow(child.as_raw_fd());
+            let channel = Channel::new(child, CStrings::new(Vec::new()), shared);
+            send_go(parent.as_fd(), shared).unwrap();
+            assert_eq!(channel.await_go(), Ok(()));
+            assert_eq!(channel.check_parent(), Ok(()));
+            // Sooner and later than it is waited for.
+            std::thread::scope(|both| {
+                let give = || (0..20_000).try_for_each(|_| send_go(parent.as_fd(), shared));
+                let given = both.spawn(give);
+                assert_eq!((0..20_000).try_for_each(|_| channel.await_go()), Ok(()));
+                assert_eq!(given.join().unwrap(), Ok(()));
+            });
+            assert!(had_nothing_to_say());
+            drop(parent);
+            assert_eq!(channel.check_parent(), Err(Errno::CONNRESET));
+            assert_eq!(channel.await_go(), Err(Errno::CONNRESET));
+            channel.send(&Report::Failed { step: 1, errno: Errno::IO, detail: None });
+            assert!(!had_nothing_to_say());
+        }
     }
 }

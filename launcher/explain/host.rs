@@ -22,6 +22,7 @@ pub fn host_words(step: &HostStep) -> String {
         HostStep::NoteProcess => "note its process 1 in the record".into(),
         HostStep::MakeCgroup(dir) => format!("make cgroup {}", dir.display()),
         HostStep::WriteCgroup(w) => limit_words(w),
+        HostStep::Sweep => "clear up what launchers that died have left".into(),
         HostStep::NewNetwork => "make a network namespace for it".into(),
         HostStep::LoopbackUp => "bring loopback up in it".into(),
         HostStep::Net(step) => step.words(),
@@ -53,7 +54,7 @@ pub fn host_shell(step: &HostStep) -> Vec<String> {
         HostStep::Enter { pid, kinds, .. } => {
             vec![format!("nsenter --target {} {}...", pid.as_raw_pid(), unshare_options(*kinds))]
         }
-        HostStep::Clone { flags: 0, .. } => Vec::new(),
+        HostStep::Clone { flags: 0, .. } | HostStep::Sweep => Vec::new(),
         HostStep::Clone { flags, cgroup } => {
             let mut out = vec![format!("unshare {}--fork ...", unshare_options(*flags))];
             if let Some(dir) = cgroup {

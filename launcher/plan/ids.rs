@@ -182,7 +182,8 @@ impl Builder<'_> {
         // Nobody else's name may be taken, and nothing made before it is written down.
         let named = self.spec.name.is_some() || self.spec.detach || self.net.is_some();
         let first = named || !items.is_empty() && !by_child;
-        let required = first || by_child;
+        let files = detach::files_for_others(self.spec, id);
+        let required = first || by_child || !files.is_empty();
         let record = HostStep::Record { id: id.into(), items, facts: Box::new(facts), required };
         let mut record = Some(record);
         if first {
@@ -192,7 +193,6 @@ impl Builder<'_> {
                 late.push(HostStep::NoteProcess);
             }
         }
-        let files = detach::files_for_others(self.spec, id);
         if by_child || !files.is_empty() {
             late.extend(record.take());
         }
@@ -204,7 +204,27 @@ impl Builder<'_> {
             }
             at_birth = g.join.unified.clone();
         }
-        steps.extend(self.network_before()?);
+        let mut sweep = sweeps(self.spec).then_some(HostStep::Sweep);
+        let before = self.network_before()?;
+        if !before.is_empty() {
+            // From the host's own network only can theirs be cleared.
+            steps.extend(sweep.take());
+        }
+        steps.extend(before);
+        steps.push(HostStep::Clone { flags: self.new_namespaces(), cgroup: at_birth });
+        steps.extend(self.spreads().then_some(HostStep::Spread));
+        steps.extend(self.ids.clone().map(HostStep::MapIds));
+        steps.append(&mut late);
+        steps.extend(sweep);
+        steps.extend(self.network_after(id, carried)?);
+        steps.push(HostStep::Go);
+        // Nothing has to be cleared up, and nobody knows its name yet.
+        steps.extend(record);
+        steps.extend(std::mem::take(&mut self.trees).into_iter().map(HostStep::SendTree));
+        Ok(steps)
+    }
+
+    fn new_namespaces(&self) -> u64 {
         let mut flags = ns::NEWPID | ns::NEWNS | ns::NEWUTS | ns::NEWIPC;
         if self.born_in_network() {
             flags |= ns::NEWNET;
@@ -212,16 +232,7 @@ impl Builder<'_> {
         if self.ids.is_some() {
             flags |= ns::NEWUSER;
         }
-        steps.push(HostStep::Clone { flags, cgroup: at_birth });
-        steps.extend(self.spreads().then_some(HostStep::Spread));
-        steps.extend(self.ids.clone().map(HostStep::MapIds));
-        steps.append(&mut late);
-        steps.extend(self.network_after(id, carried)?);
-        steps.push(HostStep::Go);
-        // Nothing has to be cleared up, and nobody knows its name yet.
-        steps.extend(record);
-        steps.extend(std::mem::take(&mut self.trees).into_iter().map(HostStep::SendTree));
-        Ok(steps)
+        flags
     }
 
     /// The parent makes the network namespace while the child mounts; in a user namespace of
@@ -242,6 +253,16 @@ impl Builder<'_> {
     pub fn child_makes(&self, groups: &cgroup::Cgroups) -> bool {
         self.ids.is_none() && groups.join.unified.is_none()
     }
+}
+
+/// What dead launchers have left is cleared up when the child has begun. It would be in the way
+/// of those that ask for a name, an address or ids: then it is done before all else.
+pub fn sweeps(spec: &Spec) -> bool {
+    let root = rustix::process::geteuid().is_root();
+    let ids = matches!(spec.userns, UserNs::Default | UserNs::Host);
+    let ids = ids && spec.uid_map.is_empty() && spec.gid_map.is_empty();
+    let name = spec.name.is_some() || spec.detach;
+    root && ids && !name && matches!(spec.net, Net::None | Net::Host)
 }
 
 /// By the launcher.

@@ -143,7 +143,7 @@ fn all_in(path: &Path) -> Vec<Found> {
 /// What may be a record: directories are none, and what begins with a dot belongs to one.
 pub(super) fn names(dir: &OwnedFd) -> Vec<CString> {
     let mut names = Vec::new();
-    let mut buffer = [MaybeUninit::uninit(); 4096];
+    let mut buffer = [MaybeUninit::uninit(); 1024];
     let mut entries = RawDir::new(dir, &mut buffer);
     while let Some(Ok(entry)) = entries.next() {
         let name = entry.file_name();

@@ -2,10 +2,27 @@
 
 use super::Made;
 use crate::error::{Error, Result};
-use crate::step::HostStep;
-use crate::{detach, explain, sys};
+use crate::plan::Plan;
+use crate::spec::Spec;
+use crate::step::{ChildStep, HostStep};
+use crate::{cgroup, detach, explain, supervise, sys};
 use rustix::fd::{AsRawFd, OwnedFd};
 use rustix::io::DupFlags;
+
+/// Nobody waits to hear that it runs.
+pub(super) fn is_untold(spec: &Spec, plan: &Plan) -> bool {
+    let terminal = plan.child.iter().any(|s| matches!(s, ChildStep::OpenTerminal { .. }));
+    let plugged = plan.host.iter().any(|s| matches!(s, HostStep::Net(_)));
+    !spec.detach && !terminal && !plugged
+}
+
+/// Whether it has ended before anybody need hear of it.
+pub(super) fn ends_at_once(plan: &Plan, made: &mut Made) -> Result<bool> {
+    let Some(child) = made.child else { return Ok(false) };
+    made.events = plan.cgroups.as_ref().and_then(cgroup::memory_events);
+    let signals = made.signals.insert(supervise::signals()?);
+    Ok(supervise::ends_at_once(child, signals))
+}
 
 /// Steps for those that come later, or are let go.
 pub(super) fn living_step(step: &HostStep, opened: &mut [OwnedFd], made: &mut Made) -> Result<()> {

@@ -4,8 +4,8 @@ use super::{check, map, ns};
 use rustix::fd::{AsRawFd, BorrowedFd};
 use rustix::io::{Errno, Result};
 use std::arch::asm;
+use std::cell::UnsafeCell;
 use std::ffi::{c_long, c_void};
-use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// struct clone_args of clone(2), first published size (64 bytes) plus tid and cgroup.
 #[repr(C)]
@@ -27,14 +27,20 @@ struct CloneArgs {
 /// Stack of the child while it shares the parent's memory; it calls no deeper than a page.
 const CHILD_STACK: usize = 64 << 10;
 
-static STACK: AtomicUsize = AtomicUsize::new(0);
+/// Where there is assembly for it; elsewhere it gets a copy.
+pub const CHILD_CAN_SHARE: bool = cfg!(any(target_arch = "x86_64", target_arch = "aarch64"));
 
-/// The last child's stack: address and bytes, none without one.
+#[repr(align(4096))]
+struct Stack(UnsafeCell<[u8; CHILD_STACK]>);
+
+// SAFETY: only children use it, and those that share our memory one after the other.
+unsafe impl Sync for Stack {}
+
+static STACK: Stack = Stack(UnsafeCell::new([0; CHILD_STACK]));
+
+/// The child's stack: address and bytes.
 pub(super) fn child_stack() -> (usize, usize) {
-    match STACK.load(Ordering::Relaxed) {
-        0 => (0, 0),
-        at => (at, CHILD_STACK),
-    }
+    (STACK.0.get() as usize, CHILD_STACK)
 }
 
 /// clone3(2): runs `body` in the child and returns its pid. If `share` the child runs in
@@ -51,8 +57,8 @@ pub fn clone<F: FnOnce(bool) -> Never>(
 ) -> Result<i32> {
     let signal = libc::SIGCHLD as u64;
     let flags = if share { flags | libc::CLONE_VM as u64 } else { flags };
-    let stack = map(CHILD_STACK, libc::MAP_PRIVATE)? as usize;
-    STACK.store(stack, Ordering::Relaxed);
+    // Unit tests have threads.
+    let stack = if cfg!(test) { map(CHILD_STACK, libc::MAP_PRIVATE)? } else { child_stack().0 };
     let mut args = CloneArgs {
         flags,
         exit_signal: signal,

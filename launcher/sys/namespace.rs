@@ -54,7 +54,9 @@ pub fn own_namespace(kind: u64) -> Result<u64> {
         // Closed again: what is open here could be taken for one of the caller's descriptors.
         let own = rustix::process::getpid();
         let own = rustix::process::pidfd_open(own, rustix::process::PidfdFlags::empty());
-        for (found, (_, request, path)) in FOUND.iter().zip(OWN) {
+        // That of processes only few ask for.
+        let wanted = |own: u64| own == kind || own != ns::NEWPID;
+        for (found, (_, request, path)) in FOUND.iter().zip(OWN).filter(|(_, own)| wanted(own.0)) {
             let by_pidfd = own.as_ref().map_err(|e| *e).and_then(|own| {
                 let args = [own.as_raw_fd() as usize, request, 0, 0, 0];
                 // SAFETY: no pointer is passed.

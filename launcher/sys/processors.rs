@@ -29,7 +29,11 @@ pub fn free_choice() -> bool {
 /// to wait there until the parent sleeps.
 pub fn keep_off_ours(child: Pid) -> Result<()> {
     let mut mask = ALL;
-    let ours = rustix::thread::sched_getcpu();
+    // Not by the vDSO, which for one look would have to be mapped and searched.
+    let mut ours = 0u32;
+    // SAFETY: the kernel writes one unsigned int; the others may be null.
+    unsafe { call(libc::SYS_getcpu, [(&raw mut ours) as usize, 0, 0, 0, 0]) }?;
+    let ours = ours as usize;
     if let Some(word) = mask.get_mut(ours / 64) {
         *word &= !(1 << (ours % 64));
     }

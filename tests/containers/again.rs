@@ -66,3 +66,29 @@ fn several_and_such_as_cannot() {
     assert_eq!(facts("gone")["exit_code"], 3);
     verb(&["rm", "gone"]).ok();
 }
+
+/// Started by one launcher, one after the other.
+#[test]
+fn one_that_fails_has_not_failed_for_the_next() {
+    let Some(s) = Sandbox::new() else { return };
+    // Its /tmp is no directory the second time, which its own child finds out.
+    let other = s.dir.join("other");
+    Run::of({
+        let mut c = Command::new("cp");
+        c.arg("-a").arg(s.rootfs()).arg(&other);
+        c
+    })
+    .ok();
+    for (name, root) in [("bad", other.as_path()), ("good", &s.rootfs())] {
+        let mut c = Command::new(launch());
+        c.args(["-d", "--name", name]).arg(root).args(["sh", "-c", "exit 3"]);
+        Run::of(c).ok();
+        wait_until("it has ended", || state(name) == "ended");
+    }
+    std::fs::remove_dir(other.join("tmp")).unwrap();
+    std::fs::write(other.join("tmp"), "").unwrap();
+    let run = verb(&["start", "bad", "good"]);
+    assert_eq!(run.out, "good\n", "{run:#?}");
+    run.fails(125, &["launch: mount", "/tmp"]);
+    verb(&["rm", "-f", "bad", "good"]).ok();
+}
