@@ -1,6 +1,8 @@
 //! Containers that are there: their names and records, and the commands about them.
 
 use crate::common::*;
+use rustix::process::{Pid, Signal, kill_process};
+use std::io::BufRead;
 use std::process::{Child, Command, Stdio};
 
 /// `launch VERB...`
@@ -177,4 +179,30 @@ fn wait_tells_the_status() {
         return skip("the kernel does not tell how a process ended");
     }
     assert_eq!((run.code, run.out.as_str()), (9, "9\n"));
+}
+
+/// What nobody has asked for by name is written down a little later, if it lives.
+#[test]
+fn one_without_a_name_is_found_a_little_later() {
+    let Some(s) = Sandbox::new() else { return };
+    let start = || {
+        let mut command = s.command(&["-T"], &["sh", "-c", "hostname; exec sleep 60"]);
+        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+        let mut name = String::new();
+        std::io::BufReader::new(child.stdout.take().unwrap()).read_line(&mut name).unwrap();
+        (child, name.trim_end().to_owned())
+    };
+    let (mut child, name) = start();
+    wait_until("it is listed", || state(&name) == "running");
+    assert_eq!(verb(&["exec", &name, "hostname"]).ok(), name);
+    assert_eq!(verb(&["stop", "-t", "0", &name]).ok(), name);
+    child.wait().unwrap();
+    assert_eq!(state(&name), "none");
+    // Signals count before that, too.
+    for signal in [Signal::TERM, Signal::KILL] {
+        let (mut child, _) = start();
+        kill_process(Pid::from_child(&child), signal).unwrap();
+        let status = child.wait().unwrap();
+        assert!(!status.success(), "{status}");
+    }
 }
