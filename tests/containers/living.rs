@@ -205,4 +205,6 @@ fn one_without_a_name_is_found_a_little_later() {
         let status = child.wait().unwrap();
         assert!(!status.success(), "{status}");
     }
+    // After a kill it is the next start that clears up.
+    s.run(&["-T"], &["true"]).ok();
 }
