@@ -18,8 +18,7 @@ mod v2;
 
 pub use change::{changes, holds};
 pub use end::{
-    MemoryReport, RETRIES, clear_left_over, memory_events, memory_report, oom_kills, remove,
-    switch_off,
+    MemoryReport, RETRIES, clear_left_over, memory_report, oom_kills, remove, switch_off,
 };
 pub use probe::{Layout, is_cgroup, probe, probe_of};
 pub use usage::{Glance, Usage, frozen};
@@ -27,7 +26,6 @@ pub use usage::{Glance, Usage, frozen};
 use crate::error::{Error, Result};
 use crate::spec::Limits;
 use limits::Want;
-use rustix::fd::OwnedFd;
 use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
 use std::path::{Path, PathBuf};
@@ -254,10 +252,7 @@ fn put(file: &Path, value: &str) -> rustix::io::Result<()> {
 /// A whole file of /proc or of a cgroup. The first read goes to the stack: these files are
 /// nearly always short, and a fresh page costs more than the copy.
 fn read(file: &Path) -> rustix::io::Result<Vec<u8>> {
-    read_open(rustix::fs::open(file, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())?)
-}
-
-fn read_open(fd: OwnedFd) -> rustix::io::Result<Vec<u8>> {
+    let fd = rustix::fs::open(file, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())?;
     let mut buffer = [0; BUFFER];
     let mut text = Vec::new();
     loop {

@@ -90,6 +90,7 @@ fn start(args: Vec<OsString>) -> ! {
         say(&error.to_string());
         error.code as i32
     });
+    // The C library has nothing else to do at the end, and its own end is another page of the file.
     let _ = std::io::stdout().flush();
     sys::exit_now(code)
 }

@@ -25,18 +25,9 @@ pub fn clone_tree(place: BorrowedFd<'_>) -> Result<OwnedFd> {
 }
 
 pub fn attach_tree(tree: BorrowedFd<'_>, target: &CStr) -> Result<()> {
+    make_directory(target, 0o755)?;
     let empty = MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH;
-    // In memory of our own: there is nothing yet.
-    if target.to_bytes().starts_with(b"/sys/fs/cgroup/") {
-        make_directory(target, 0o755)?;
-    }
-    match rustix::mount::move_mount(tree, c"", CWD, target, empty) {
-        Err(Errno::NOENT) => {
-            make_directory(target, 0o755)?;
-            rustix::mount::move_mount(tree, c"", CWD, target, empty)
-        }
-        other => other,
-    }
+    rustix::mount::move_mount(tree, c"", CWD, target, empty)
 }
 
 pub fn add(m: &Mount) -> Result<()> {

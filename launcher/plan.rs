@@ -385,8 +385,8 @@ impl<'a> Builder<'a> {
 fn facts(spec: &Spec, env: &[CString]) -> record::Facts {
     let cwd = std::env::current_dir().unwrap_or_else(|_| "/".into());
     let env = env.iter().map(|e| OsStr::from_bytes(e.to_bytes()).to_owned()).collect();
-    let (detached, stop_signal) = (spec.detach, spec.stop_signal);
-    record::Facts { detached, stop_signal, cwd, env, ..record::Facts::default() }
+    let (detached, stop_signal, started) = (spec.detach, spec.stop_signal, record::now());
+    record::Facts { started, detached, stop_signal, cwd, env, ..record::Facts::default() }
 }
 
 /// None: keep all.

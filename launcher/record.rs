@@ -46,7 +46,7 @@ pub enum RecordItem {
 /// What is known of a container before it runs.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Facts {
-    /// Milliseconds after 1970; of one that is only planned, 0.
+    /// Milliseconds after 1970.
     pub started: u64,
     /// Outlives its launcher.
     pub detached: bool,
@@ -277,7 +277,7 @@ fn create_in(
     let path = place.join(id);
     let failed =
         |e: Errno| Error::os(format!("write the container's record {}", path.display()), e);
-    let mut text = lines::facts(facts, now());
+    let mut text = lines::facts(facts);
     text.extend(lines::encode(items, parent_inode).ok_or_else(|| failed(Errno::INVAL))?);
     let file = match create_locked(dir.as_fd(), id) {
         Err(Errno::EXIST) => {

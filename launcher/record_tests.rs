@@ -64,7 +64,7 @@ fn what_is_written_is_read() {
         Process { pid: 77, start: 88, namespace: 99 },
         Ended { code: 137, at: 5, out_of_memory: true, known: false },
     );
-    let mut text = lines::facts(&facts, facts.started);
+    let mut text = lines::facts(&facts);
     text.extend(lines::encode(&items(), |_| 77).expect("encodes"));
     text.extend(lines::process(&process).bytes());
     text.extend(lines::ended(&ended).bytes());
@@ -81,7 +81,7 @@ fn what_is_written_is_read() {
         env: vec![],
         ..facts
     };
-    let again = lines::decode(&lines::facts(&none, none.started));
+    let again = lines::decode(&lines::facts(&none));
     assert_eq!((again.facts, again.understood), (none, true));
     let nothing = lines::decode(b"");
     assert_eq!(nothing, Entry { understood: true, ..Entry::default() });

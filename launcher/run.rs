@@ -39,8 +39,6 @@ struct Made {
     /// A process of ours that ends when the child has.
     helper: Option<Pid>,
     signals: Option<OwnedFd>,
-    /// What the kernel says of memory that was short.
-    events: Option<OwnedFd>,
 }
 
 /// One timed step: its number in the plan and nanoseconds.
@@ -132,11 +130,11 @@ fn start(
 
 /// From the last step to exec, or to the end of what is over before anybody need hear of it.
 fn begun(spec: &Spec, plan: &mut Plan, made: &mut Made, untold: bool) -> Result<Option<OwnedFd>> {
-    let over = untold && ends_at_once(plan, made)?;
-    for step in plan.host.iter().filter(|_| untold && !over) {
-        if let HostStep::Record { required: false, .. } = step {
-            host_step(step, &mut plan.opened, made, plan.rootfs.as_fd())?;
-        }
+    let over = untold && ends_at_once(made)?;
+    if untold && !over {
+        let left_out = |s: &&HostStep| matches!(s, HostStep::Record { required: false, .. });
+        let record = plan.host.iter().find(left_out);
+        record.map_or(Ok(()), |s| host_step(s, &mut plan.opened, made, plan.rootfs.as_fd()))?;
     }
     let silent = over && made.shared && sync::had_nothing_to_say();
     let terminal = if silent { None } else { await_exec(plan, made)? };
@@ -281,8 +279,7 @@ fn supervise(
     // Reaped: the number may be another process's by now.
     made.child = None;
     if spec.limits.memory.is_some() {
-        status.memory =
-            plan.cgroups.as_ref().and_then(|c| cgroup::memory_report(c, made.events.take()));
+        status.memory = plan.cgroups.as_ref().and_then(cgroup::memory_report);
     }
     Ok(status)
 }

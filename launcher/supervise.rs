@@ -73,23 +73,6 @@ pub fn ends_at_once(child: Pid, signals: &OwnedFd) -> bool {
     rustix::process::waitid(WaitId::Pid(child), look).is_ok_and(|ended| ended.is_some())
 }
 
-/// A container that lives longer than a tenth of a second gets the launcher's memory trimmed.
-enum Trim {
-    Unset,
-    At(Instant),
-    Done,
-}
-
-impl Trim {
-    /// From the first wait on.
-    fn due(&mut self) -> Option<Instant> {
-        if let Trim::Unset = self {
-            *self = Trim::At(Instant::now() + Duration::from_millis(100));
-        }
-        if let Trim::At(at) = self { Some(*at) } else { None }
-    }
-}
-
 /// Waits for the container's end; forwards signals, and copies the terminal if there is one.
 /// Not part of its caller: launch.ld has it beside all that the wait needs.
 #[inline(never)]
@@ -101,17 +84,17 @@ pub fn supervise(
 ) -> Result<Status> {
     let mut terminal = master.map(Terminal::new).transpose()?;
     let mut stop = Stop::default();
-    let mut trim = Trim::Unset;
+    // A container that lives longer than this gets the launcher's memory trimmed.
+    let mut trim = Some(Instant::now() + Duration::from_millis(100));
     loop {
         if let Some(code) = try_reap(child, WaitOptions::NOHANG)? {
             terminal.iter_mut().for_each(Terminal::drain);
             return Ok(Status { code, name: None, memory: None });
         }
-        let due = trim.due();
-        wait(&signals, terminal.as_mut(), stop.deadline.or(due))?;
-        if due.is_some_and(|t| Instant::now() >= t) {
+        wait(&signals, terminal.as_mut(), stop.deadline.or(trim))?;
+        if trim.is_some_and(|t| Instant::now() >= t) {
             sys::forget_start();
-            trim = Trim::Done;
+            trim = None;
         }
         if terminal.as_mut().is_some_and(Terminal::take_hangup) {
             end(child, spec, libc::SIGHUP);

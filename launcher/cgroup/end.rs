@@ -1,9 +1,8 @@
 //! The end of a cgroup: kill what is in it, tell what the kernel counted, remove it.
 
 use super::probe::is_cgroup;
-use super::{Cgroups, put, read, read_open};
+use super::{Cgroups, put, read};
 use crate::error::{Error, Result};
-use rustix::fd::OwnedFd;
 use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
@@ -31,27 +30,15 @@ pub struct MemoryReport {
     pub limit_hit: bool,
 }
 
-/// Where `memory_report` looks first, to be opened while there is time.
-pub fn memory_events(cgroups: &Cgroups) -> Option<OwnedFd> {
-    let memory = cgroups.memory.as_ref()?;
-    let file = memory.dir.join(events_of(memory.v2));
-    rustix::fs::open(file, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty()).ok()
-}
-
-fn events_of(v2: bool) -> &'static str {
-    if v2 { "memory.events" } else { "memory.oom_control" }
-}
-
-/// None when nothing was killed for memory, which costs one small read of `events`, or of the
-/// same file where that is None.
-pub fn memory_report(cgroups: &Cgroups, events: Option<OwnedFd>) -> Option<MemoryReport> {
+/// None when nothing was killed for memory, which costs one small read.
+pub fn memory_report(cgroups: &Cgroups) -> Option<MemoryReport> {
     let memory = cgroups.memory.as_ref()?;
     let file = |name: &str| memory.dir.join(name);
     let number = |name: &str| -> Option<u64> {
         String::from_utf8(read(&file(name)).ok()?).ok()?.trim().parse().ok()
     };
-    let opened = events.and_then(|fd| read_open(fd).ok());
-    let events = opened.map_or_else(|| read(&file(events_of(memory.v2))), Ok).ok()?;
+    let events =
+        read(&file(if memory.v2 { "memory.events" } else { "memory.oom_control" })).ok()?;
     let events = String::from_utf8_lossy(&events);
     let oom_kills = field(&events, "oom_kill").filter(|n| *n > 0)?;
     let peak = number(if memory.v2 { "memory.peak" } else { "memory.max_usage_in_bytes" });
@@ -214,20 +201,17 @@ fn children(dir: &Path, list: &mut Vec<PathBuf>) {
 /// Waits of 50 microseconds to 20 milliseconds, so many in all.
 struct Pause {
     next: Duration,
-    patience: Duration,
-    /// Known when there has been a first one.
-    end: Option<Instant>,
+    end: Instant,
 }
 
 impl Pause {
     fn new(patience: Duration) -> Pause {
-        Pause { next: Duration::from_micros(50), patience, end: None }
+        Pause { next: Duration::from_micros(50), end: Instant::now() + patience }
     }
 
     /// False when the time is up.
     fn wait(&mut self) -> bool {
-        let now = Instant::now();
-        if now >= *self.end.get_or_insert(now + self.patience) {
+        if Instant::now() >= self.end {
             return false;
         }
         std::thread::sleep(self.next);

@@ -31,7 +31,7 @@ fn what_cannot_be_had_is_an_error_for_root_and_a_warning_for_others() {
     assert!(out.dirs.is_empty() && out.writes.is_empty() && out.join == Join::default());
     assert_eq!(out.warnings.len(), 2);
     assert!(out.warnings[0].starts_with("--mem 200M is not enforced: "), "{}", out.warnings[0]);
-    assert!(memory_report(&out, None).is_none());
+    assert!(memory_report(&out).is_none());
 }
 
 #[test]

@@ -44,8 +44,8 @@ pub fn encode(items: &[RecordItem], parent: impl Fn(&Path) -> u64) -> Option<Vec
     Some(text)
 }
 
-pub fn facts(facts: &Facts, started: u64) -> Vec<u8> {
-    let mut text = format!("started {started}\n");
+pub fn facts(facts: &Facts) -> Vec<u8> {
+    let mut text = format!("started {}\n", facts.started);
     if facts.detached {
         text += &detached(facts.keep, facts.log_size);
     }

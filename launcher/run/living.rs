@@ -5,7 +5,7 @@ use crate::error::{Error, Result};
 use crate::plan::Plan;
 use crate::spec::Spec;
 use crate::step::{ChildStep, HostStep};
-use crate::{cgroup, detach, explain, supervise, sys};
+use crate::{detach, explain, supervise, sys};
 use rustix::fd::{AsRawFd, OwnedFd};
 use rustix::io::DupFlags;
 
@@ -17,9 +17,8 @@ pub(super) fn is_untold(spec: &Spec, plan: &Plan) -> bool {
 }
 
 /// Whether it has ended before anybody need hear of it.
-pub(super) fn ends_at_once(plan: &Plan, made: &mut Made) -> Result<bool> {
+pub(super) fn ends_at_once(made: &mut Made) -> Result<bool> {
     let Some(child) = made.child else { return Ok(false) };
-    made.events = plan.cgroups.as_ref().and_then(cgroup::memory_events);
     let signals = made.signals.insert(supervise::signals()?);
     Ok(supervise::ends_at_once(child, signals))
 }

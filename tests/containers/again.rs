@@ -72,13 +72,7 @@ fn several_and_such_as_cannot() {
 fn one_that_fails_has_not_failed_for_the_next() {
     let Some(s) = Sandbox::new() else { return };
     // Its /tmp is no directory the second time, which its own child finds out.
-    let other = s.dir.join("other");
-    Run::of({
-        let mut c = Command::new("cp");
-        c.arg("-a").arg(s.rootfs()).arg(&other);
-        c
-    })
-    .ok();
+    let other = s.copy("other");
     for (name, root) in [("bad", other.as_path()), ("good", &s.rootfs())] {
         let mut c = Command::new(launch());
         c.args(["-d", "--name", name]).arg(root).args(["sh", "-c", "exit 3"]);
