@@ -106,7 +106,7 @@ fn dispatch(command: Command) -> Result<i32> {
             if mode == Mode::Explain {
                 return print(&if json { explain::json(&plan) } else { explain::text(&plan) });
             }
-            run_plan(&spec, plan, mode == Mode::Trace, json, &|| {})
+            run_plan(&spec, plan, mode == Mode::Trace, json, &|_| {})
         }
         Command::Inject { rootfs } => {
             let lines = inject::inject(&rootfs, child::INIT)?;
@@ -221,9 +221,9 @@ fn run_container(
     timed: bool,
     json: bool,
 ) -> Result<i32> {
-    let sweep = || warn(&record::sweep());
+    let sweep = |own: Option<&record::Brief>| warn(&record::sweep(own));
     if !plan::sweeps(spec) {
-        sweep();
+        sweep(None);
     }
     if let (true, Some(name)) = (spec.replace, &spec.name) {
         end::remove(std::slice::from_ref(name), true, false, &mut std::io::sink())?;
@@ -252,7 +252,7 @@ fn run_plan(
     plan: plan::Plan,
     timed: bool,
     json: bool,
-    sweep: &dyn Fn(),
+    sweep: &dyn Fn(Option<&record::Brief>),
 ) -> Result<i32> {
     let names = timed.then(|| explain::names(&plan));
     let image = plan.tree.as_ref().map(|_| spec.rootfs.as_path());

@@ -6,6 +6,7 @@
 //! proof of life; the kernel drops it however the launcher ends. A detached container has
 //! no launcher: there it is process 1, by its number and the time it was started.
 
+pub mod brief;
 pub mod find;
 mod lines;
 pub mod log;
@@ -14,6 +15,7 @@ pub mod place;
 pub mod report;
 mod sweep;
 
+pub use brief::Brief;
 pub use find::{Found, Life, all, find, in_use, look_for};
 pub use sweep::sweep;
 
@@ -146,7 +148,7 @@ pub fn now() -> u64 {
 pub fn create(id: &str, items: &[RecordItem], facts: &Facts) -> Result<Record> {
     let mut last = None;
     for path in place::places() {
-        match place::open(&path, true).and_then(|dir| create_in(dir, &path, id, items, facts)) {
+        match place::open(path, true).and_then(|dir| create_in(dir, path, id, items, facts)) {
             Ok(record) => return Ok(record),
             // A name that is taken in one place is taken in all.
             Err(e) if look_for(id).is_ok_and(|f| f.is_some()) => return Err(e),
@@ -160,8 +162,8 @@ pub fn create(id: &str, items: &[RecordItem], facts: &Facts) -> Result<Record> {
 pub fn own_place() -> Result<(PathBuf, OwnedFd)> {
     let mut last = None;
     for path in place::places() {
-        match place::open(&path, true) {
-            Ok(dir) => return Ok((path, dir)),
+        match place::open(path, true) {
+            Ok(dir) => return Ok((path.clone(), dir)),
             Err(e) => last = Some(e),
         }
     }

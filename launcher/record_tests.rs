@@ -4,10 +4,10 @@ use std::fs;
 use std::process::{Child, Command, Stdio};
 
 /// A directory of this test's own below the temporary one, gone at the end.
-struct Place(PathBuf);
+pub(super) struct Place(pub(super) PathBuf);
 
 impl Place {
-    fn new(name: &str) -> Place {
+    pub(super) fn new(name: &str) -> Place {
         let path = std::env::temp_dir().join(format!("launch-test-{name}-{}", name::invent()));
         assert!(fs::create_dir(&path).is_ok());
         rustix::fs::chmod(&path, Mode::RWXU).expect("chmod");
@@ -18,11 +18,11 @@ impl Place {
         create_in(place::open(&self.0, true)?, &self.0, id, items, &Facts::default())
     }
 
-    fn sweep(&self) -> Vec<String> {
-        sweep::sweep_place(&self.0, usize::MAX)
+    pub(super) fn sweep(&self) -> Vec<String> {
+        sweep::sweep_place(&self.0, usize::MAX, None)
     }
 
-    fn names(&self) -> Vec<String> {
+    pub(super) fn names(&self) -> Vec<String> {
         let entries = fs::read_dir(&self.0).expect("listed").flatten();
         entries.map(|e| e.file_name().to_string_lossy().into_owned()).collect()
     }
@@ -34,7 +34,7 @@ impl Drop for Place {
     }
 }
 
-fn items() -> Vec<RecordItem> {
+pub(super) fn items() -> Vec<RecordItem> {
     vec![
         RecordItem::Cgroup("/sys/fs/cgroup/memory/launch-none with space".into()),
         RecordItem::Subtree {
@@ -182,17 +182,17 @@ fn places_of_users() {
 }
 
 /// This test program again, running one ignored test in `place`.
-fn again(test: &str, place: &Path) -> Child {
+pub(super) fn again(test: &str, place: &Path) -> Child {
     let program = std::env::current_exe().expect("known");
     Command::new(program)
-        .args(["--exact", &format!("record::tests::{test}"), "--ignored", "--nocapture"])
+        .args(["--exact", &format!("record::{test}"), "--ignored", "--nocapture"])
         .env("LAUNCH_TEST_PLACE", place)
         .stdout(Stdio::piped())
         .spawn()
         .expect("started")
 }
 
-fn given_place() -> Option<Place> {
+pub(super) fn given_place() -> Option<Place> {
     std::env::var_os("LAUNCH_TEST_PLACE").map(|p| Place(p.into()))
 }
 
@@ -209,7 +209,7 @@ fn owner() {
 #[test]
 fn the_record_of_a_killed_owner_is_cleared() {
     let place = Place::new("killed");
-    let mut child = again("owner", &place.0);
+    let mut child = again("tests::owner", &place.0);
     let ready = place.0.join("state.ready");
     while !ready.exists() {
         std::thread::sleep(std::time::Duration::from_millis(1));
@@ -243,7 +243,7 @@ fn creator() {
 #[test]
 fn twenty_creators_and_sweepers() {
     let place = Place::new("race");
-    let children: Vec<Child> = (0..20).map(|_| again("creator", &place.0)).collect();
+    let children: Vec<Child> = (0..20).map(|_| again("tests::creator", &place.0)).collect();
     for child in children {
         let out = child.wait_with_output().expect("ended");
         assert!(out.status.success(), "{}", String::from_utf8_lossy(&out.stdout));

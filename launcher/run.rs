@@ -8,15 +8,15 @@ use crate::child;
 use crate::error::{Error, Result};
 use crate::net;
 use crate::plan::Plan;
-use crate::record::Record;
+use crate::record::{self, Brief, Record};
 use crate::spec::{Fault, Log, Spec};
-use crate::step::HostStep;
+use crate::step::{HostStep, Need};
 use crate::supervise::{self, Status};
 use crate::sync::{self, Report};
 use crate::sys::{self, SharedTimes};
 use crate::{detach, explain, failure, idmap};
 use clone::clone;
-use living::{ends_at_once, is_untold, living_step};
+use living::{announce, ends_at_once, is_brief, is_untold, living_step};
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
@@ -27,6 +27,7 @@ use std::path::{Path, PathBuf};
 #[derive(Default)]
 struct Made {
     record: Option<Record>,
+    brief: Option<Brief>,
     cgroups: Vec<PathBuf>,
     /// Of --pidfile and --cidfile; they stay if the payload runs.
     files: Vec<PathBuf>,
@@ -53,7 +54,7 @@ pub fn run(
     spec: &Spec,
     mut plan: Plan,
     timed: bool,
-    sweep: &dyn Fn(),
+    sweep: &dyn Fn(Option<&Brief>),
 ) -> Result<(Status, Vec<Timing>)> {
     // A caller that ignores SIGCHLD would cost us the status.
     sys::default_disposition(libc::SIGCHLD)
@@ -83,7 +84,7 @@ fn start(
     made: &mut Made,
     times: Option<SharedTimes>,
     timings: &mut Vec<Timing>,
-    sweep: &dyn Fn(),
+    sweep: &dyn Fn(Option<&Brief>),
 ) -> Result<Option<OwnedFd>> {
     let steps = std::mem::take(&mut plan.host);
     let mut times = times;
@@ -104,9 +105,8 @@ fn start(
                 let first = steps.len() + 1;
                 clone(spec, plan, made, *flags, cgroup.as_deref(), times.take(), first)?;
             }
-            HostStep::Sweep => sweep(),
-            // Nor need anybody know of it who has not asked for it by name.
-            HostStep::Record { required: false, .. } if untold => {}
+            HostStep::Sweep => sweep(made.brief.as_ref()),
+            HostStep::Record { items, need, .. } if untold && is_brief(made, items, *need) => {}
             other => {
                 let done = host_step(other, &mut plan.opened, made, plan.rootfs.as_fd());
                 done.map_err(|e| first_cause(plan, made, e))?;
@@ -132,9 +132,7 @@ fn start(
 fn begun(spec: &Spec, plan: &mut Plan, made: &mut Made, untold: bool) -> Result<Option<OwnedFd>> {
     let over = untold && ends_at_once(made)?;
     if untold && !over {
-        let left_out = |s: &&HostStep| matches!(s, HostStep::Record { required: false, .. });
-        let record = plan.host.iter().find(left_out);
-        record.map_or(Ok(()), |s| host_step(s, &mut plan.opened, made, plan.rootfs.as_fd()))?;
+        announce(plan, made);
     }
     let silent = over && made.shared && sync::had_nothing_to_say();
     let terminal = if silent { None } else { await_exec(plan, made)? };
@@ -173,13 +171,11 @@ fn host_step(
     rootfs: BorrowedFd<'_>,
 ) -> Result<()> {
     match step {
-        HostStep::Record { id, items, facts, required } => {
-            match crate::record::create(id, items, facts) {
-                Ok(record) => made.record = Some(record),
-                Err(e) if *required => return Err(e),
-                Err(_) => {}
-            }
-        }
+        HostStep::Record { id, items, facts, need } => match record::create(id, items, facts) {
+            Ok(record) => made.record = Some(record),
+            Err(_) if *need == Need::Nobody => {}
+            Err(e) => return Err(e),
+        },
         HostStep::MakeCgroup(dir) => {
             cgroup::create(dir)?;
             made.cgroups.push(dir.clone());
@@ -324,10 +320,10 @@ fn undo(made: &mut Made, failed: bool) -> Result<()> {
     for dir in made.cgroups.iter().rev() {
         result = result.and(cgroup::remove(dir));
     }
-    if let Some(record) = made.record.take()
-        && result.is_ok()
-    {
-        result = record.remove();
+    // What is left is cleared up by the next one who comes.
+    if result.is_ok() {
+        made.brief.take().into_iter().for_each(Brief::free);
+        result = made.record.take().map_or(Ok(()), Record::remove);
     }
     result
 }

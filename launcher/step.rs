@@ -15,6 +15,16 @@ use rustix::process::{Gid, Pid, Uid};
 use std::ffi::CString;
 use std::path::PathBuf;
 
+/// Who needs a record.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Need {
+    /// Those who look for it by a name, a file or an address.
+    Others,
+    /// Who clears up; for a while a `record::Brief` does.
+    Undo,
+    Nobody,
+}
+
 /// What the parent does, outside. Each knows its undo (`run::undo`).
 pub enum HostStep {
     /// Write down what will be made, before it is made.
@@ -22,9 +32,7 @@ pub enum HostStep {
         id: String,
         items: Vec<RecordItem>,
         facts: Box<Facts>,
-        /// A container of which nothing has to be cleared up, and that nobody has given
-        /// a name, can do without.
-        required: bool,
+        need: Need,
     },
     /// A file beside the record, in the place of an opened descriptor.
     MakeFile {

@@ -32,7 +32,7 @@ pub use again::{begin_again, runs_from_descriptor};
 pub use arena::Arena;
 pub use clone::{CHILD_CAN_SHARE, Never, clone};
 pub use descriptors::{all_go_at_exec, close_all_but, is_close_on_exec, is_open, none_open_but};
-pub use fd::{close_on_exec_from, fd_path, path_below_fd, pty_path};
+pub use fd::{LockKind, close_on_exec_from, fd_path, lock_bytes, path_below_fd, pty_path};
 pub use forget::{forget_code, forget_start};
 pub use fork::fork;
 pub use landlock::{landlock_allow, landlock_restrict, landlock_rules, landlock_version};

@@ -6,7 +6,7 @@ use crate::host::{Host, TTY};
 use crate::idmap::{self, IdMap, Writer, subid, taken};
 use crate::record::RecordItem;
 use crate::spec::{Id, Net, Owners, Spec, UserNs, UserSpec};
-use crate::step::{ChildStep, HostStep, Tree};
+use crate::step::{ChildStep, HostStep, Need, Tree};
 use crate::sys::ns;
 use crate::{cgroup, record, user};
 use rustix::process::{Gid, Uid};
@@ -183,8 +183,14 @@ impl Builder<'_> {
         let named = self.spec.name.is_some() || self.spec.detach || self.net.is_some();
         let first = named || !items.is_empty() && !by_child;
         let files = detach::files_for_others(self.spec, id);
-        let required = first || by_child || !files.is_empty();
-        let record = HostStep::Record { id: id.into(), items, facts: Box::new(facts), required };
+        let need = if named || !files.is_empty() {
+            Need::Others
+        } else if items.is_empty() {
+            Need::Nobody
+        } else {
+            Need::Undo
+        };
+        let record = HostStep::Record { id: id.into(), items, facts: Box::new(facts), need };
         let mut record = Some(record);
         if first {
             steps.extend(record.take());

@@ -1,6 +1,6 @@
 //! Records as others than their owner see them: who is alive, and who is called so.
 
-use super::{Entry, Process, lines, log, name, place, read_into, sweep};
+use super::{Entry, Process, brief, lines, log, name, place, read_into, sweep};
 use crate::error::{Error, Result};
 use crate::members;
 use crate::quote::quote;
@@ -65,10 +65,10 @@ pub fn find(word: &OsStr) -> Result<Found> {
 pub fn look_for(name: &str) -> Result<Option<Found>> {
     let file = CString::new(name).map_err(|_| Error::new("a name with a NUL"))?;
     for path in place::places() {
-        let Ok(dir) = place::open(&path, false) else { continue };
+        let Ok(dir) = place::open(path, false) else { continue };
         if let Some((entry, life)) = read(dir.as_fd(), &file, &mut Vec::new())? {
             let (name, dir) = (name.to_owned(), Rc::new(dir));
-            return Ok(Some(Found { name, entry, life, place: path, dir }));
+            return Ok(Some(Found { name, entry, life, place: path.clone(), dir }));
         }
     }
     Ok(None)
@@ -128,6 +128,8 @@ fn all_in(path: &Path) -> Vec<Found> {
     let Ok(dir) = place::open(path, false) else { return Vec::new() };
     let (mut found, mut text) = (Vec::new(), Vec::new());
     let dir = Rc::new(dir);
+    // Nobody is found by that, but whoever comes by clears up.
+    let _ = brief::sweep(dir.as_fd(), None);
     for file in names(&dir) {
         let name = file.to_string_lossy().into_owned();
         if let Ok(Some((entry, life))) = read(dir.as_fd(), &file, &mut text) {

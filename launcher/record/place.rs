@@ -6,9 +6,16 @@ use rustix::fs::{Access, Mode, OFlags};
 use rustix::io::Errno;
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 
-/// Where records of this user may be: the first usable one is written to, all are read.
-pub fn places() -> Vec<PathBuf> {
+/// Where records of this user may be: the first usable one is written to, all are read. Who and
+/// where we are does not change.
+pub fn places() -> &'static [PathBuf] {
+    static PLACES: OnceLock<Vec<PathBuf>> = OnceLock::new();
+    PLACES.get_or_init(look_around)
+}
+
+fn look_around() -> Vec<PathBuf> {
     let uid = rustix::process::geteuid();
     if uid.is_root() {
         let writable = |path| rustix::fs::access(path, Access::WRITE_OK).is_ok();
@@ -29,13 +36,13 @@ pub(super) fn places_of(uid: u32, runtime: Option<&OsStr>) -> Vec<PathBuf> {
 
 /// Why one that is there is not read.
 pub fn refused() -> Option<String> {
-    let there = places().into_iter().filter(|path| rustix::fs::lstat(path).is_ok());
-    there.filter_map(|path| open(&path, false).err()).map(|e| e.to_string()).next()
+    let there = places().iter().filter(|path| rustix::fs::lstat(*path).is_ok());
+    there.filter_map(|path| open(path, false).err()).map(|e| e.to_string()).next()
 }
 
 /// Where something is called so, whatever it is.
 pub fn holding(id: &str) -> Option<PathBuf> {
-    let mut paths = places().into_iter().map(|place| place.join(id));
+    let mut paths = places().iter().map(|place| place.join(id));
     paths.find(|path| rustix::fs::lstat(path).is_ok())
 }
 

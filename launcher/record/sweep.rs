@@ -1,7 +1,9 @@
 //! Clearing what the dead left behind.
 
 use super::find::{self, Life};
-use super::{Entry, RecordItem, lines, log, parent_inode, place, read_all, write_all};
+use super::{
+    Brief, Entry, RecordItem, brief, lines, log, parent_inode, place, read_all, write_all,
+};
 use crate::cgroup;
 use crate::error::{Error, Result};
 use crate::{members, net};
@@ -9,7 +11,7 @@ use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::fs::{AtFlags, FlockOperation, Mode, OFlags};
 use std::ffi::{CStr, OsStr};
 use std::os::unix::ffi::OsStrExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// So many records are looked at by each start; with more of them each start has its
 /// turn at others.
@@ -18,22 +20,29 @@ const AT_A_START: usize = 24;
 const KEPT: u64 = 24 * 3600 * 1000;
 
 /// Clears what dead launchers of this user left behind; called at every start, a few
-/// microseconds when there is nothing. Returned: what could not be cleared, in words.
-pub fn sweep() -> Vec<String> {
-    place::places().iter().flat_map(|path| sweep_place(path, AT_A_START)).collect()
+/// microseconds when there is nothing. `own`: what this process has noted itself. Returned: what
+/// could not be cleared, in words.
+pub fn sweep(own: Option<&Brief>) -> Vec<String> {
+    let beside = |path: &PathBuf| own.filter(|own| own.place == *path);
+    place::places().iter().flat_map(|path| sweep_place(path, AT_A_START, beside(path))).collect()
 }
 
-pub(super) fn sweep_place(path: &Path, most: usize) -> Vec<String> {
+pub(super) fn sweep_place(path: &Path, most: usize, own: Option<&Brief>) -> Vec<String> {
+    let opened = own.is_none().then(|| place::open(path, false).ok()).flatten();
     // Not there, or not ours: then nothing in it is.
-    let Ok(dir) = place::open(path, false) else { return Vec::new() };
-    let names = find::names(&dir);
+    let Some(dir) = own.map(|own| &own.dir).or(opened.as_ref()) else { return Vec::new() };
+    let names = find::names(dir);
     let from = if names.len() > most { super::now() as usize % names.len() } else { 0 };
     let mut complaints = Vec::new();
-    for name in names.iter().cycle().skip(from).take(most.min(names.len())) {
-        if let Err(e) = sweep_one(dir.as_fd(), name) {
-            let shown = path.join(OsStr::from_bytes(name.to_bytes()));
+    let mut told = |name: &[u8], done: Result<()>| {
+        if let Err(e) = done {
+            let shown = path.join(OsStr::from_bytes(name));
             complaints.push(format!("left over, see {}: {e}", shown.display()));
         }
+    };
+    told(brief::NAME.as_bytes(), brief::sweep(dir.as_fd(), own));
+    for name in names.iter().cycle().skip(from).take(most.min(names.len())) {
+        told(name.to_bytes(), sweep_one(dir.as_fd(), name));
     }
     complaints
 }

@@ -5,7 +5,7 @@ use crate::child::{self, Context};
 use crate::error::{Error, Result};
 use crate::failure;
 use crate::plan::Plan;
-use crate::record::Record;
+use crate::record::{Brief, Record};
 use crate::spec::Spec;
 use crate::step::ChildStep;
 use crate::sync::{self, Channel};
@@ -51,6 +51,8 @@ pub(super) fn clone(
     let own_fd = cgroup.map(open_cgroup).transpose()?;
     let cgroup_fd = own_fd.as_ref().or(plan.birthplace.as_ref());
     let own = own_pidfd(plan)?;
+    let noted = made.brief.as_ref().map_or(-1, Brief::lock_fd);
+    let lock = made.record.as_ref().map_or(noted, Record::lock_fd);
     let context = Context {
         channel: Channel::new(
             sys::borrow(child_end.as_raw_fd()),
@@ -58,7 +60,7 @@ pub(super) fn clone(
             made.shared,
         ),
         parent_end: parent_end.as_raw_fd(),
-        record: made.record.as_ref().map_or(-1, Record::lock_fd),
+        record: lock,
         launcher: own.as_ref().map_or(-1, AsRawFd::as_raw_fd),
         init: -1,
         cgroup: cgroup_fd.map_or(-1, AsRawFd::as_raw_fd),

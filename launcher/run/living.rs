@@ -3,8 +3,9 @@
 use super::Made;
 use crate::error::{Error, Result};
 use crate::plan::Plan;
+use crate::record::{self, Brief, RecordItem};
 use crate::spec::Spec;
-use crate::step::{ChildStep, HostStep};
+use crate::step::{ChildStep, HostStep, Need};
 use crate::{detach, explain, supervise, sys};
 use rustix::fd::{AsRawFd, OwnedFd};
 use rustix::io::DupFlags;
@@ -14,6 +15,28 @@ pub(super) fn is_untold(spec: &Spec, plan: &Plan) -> bool {
     let terminal = plan.child.iter().any(|s| matches!(s, ChildStep::OpenTerminal { .. }));
     let plugged = plan.host.iter().any(|s| matches!(s, HostStep::Net(_)));
     !spec.detach && !terminal && !plugged
+}
+
+/// Nor need anybody know of it who has not asked for it by name: what has to be cleared up is noted
+/// where it costs less than in a record.
+pub(super) fn is_brief(made: &mut Made, items: &[RecordItem], need: Need) -> bool {
+    if need == Need::Undo {
+        made.brief = record::brief::claim(items);
+    }
+    need == Need::Nobody || made.brief.is_some()
+}
+
+/// It goes on: others shall find it. Where they cannot, what was noted for the end stays.
+pub(super) fn announce(plan: &Plan, made: &mut Made) {
+    let mut steps = plan.host.iter();
+    let step =
+        steps.find(|s| matches!(s, HostStep::Record { .. })).filter(|_| made.record.is_none());
+    if let Some(HostStep::Record { id, items, facts, .. }) = step {
+        made.record = record::create(id, items, facts).ok();
+    }
+    if made.record.is_some() {
+        made.brief.take().into_iter().for_each(Brief::free);
+    }
 }
 
 /// Whether it has ended before anybody need hear of it.

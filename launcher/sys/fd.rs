@@ -76,6 +76,29 @@ pub fn close_on_exec_from(first: RawFd) -> Result<bool> {
     }
 }
 
+pub enum LockKind {
+    Exclusive,
+    /// What this descriptor has of it ends.
+    None,
+}
+
+/// Locks bytes of a file for its open file description (fcntl(2), F_OFD_SETLK; Linux 3.15), without
+/// waiting: EAGAIN while another one has them. It ends with the last descriptor.
+pub fn lock_bytes(fd: BorrowedFd<'_>, kind: LockKind, from: u64, count: u64) -> Result<()> {
+    // SAFETY: plain numbers, of which zeros are values; the process must be 0.
+    let mut lock: libc::flock = unsafe { std::mem::zeroed() };
+    lock.l_type = match kind {
+        LockKind::Exclusive => libc::F_WRLCK,
+        LockKind::None => libc::F_UNLCK,
+    } as _;
+    lock.l_whence = libc::SEEK_SET as _;
+    (lock.l_start, lock.l_len) = (from as _, count as _);
+    let args =
+        [fd.as_raw_fd() as usize, libc::F_OFD_SETLK as usize, (&raw const lock) as usize, 0, 0];
+    // SAFETY: the kernel reads the structure.
+    unsafe { call(libc::SYS_fcntl, args) }.map(drop)
+}
+
 /// Seldom needed, and its buffer is not to be part of everybody's stack.
 #[inline(never)]
 fn listed(first: RawFd) -> Result<()> {
