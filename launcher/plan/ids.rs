@@ -183,13 +183,7 @@ impl Builder<'_> {
         let named = self.spec.name.is_some() || self.spec.detach || self.net.is_some();
         let first = named || !items.is_empty() && !by_child;
         let files = detach::files_for_others(self.spec, id);
-        let need = if named || !files.is_empty() {
-            Need::Others
-        } else if items.is_empty() {
-            Need::Nobody
-        } else {
-            Need::Undo
-        };
+        let need = need(named || !files.is_empty(), &items);
         let record = HostStep::Record { id: id.into(), items, facts: Box::new(facts), need };
         let mut record = Some(record);
         if first {
@@ -269,6 +263,14 @@ pub fn sweeps(spec: &Spec) -> bool {
     let ids = ids && spec.uid_map.is_empty() && spec.gid_map.is_empty();
     let name = spec.name.is_some() || spec.detach;
     root && ids && !name && matches!(spec.net, Net::None | Net::Host)
+}
+
+fn need(looked_for: bool, items: &[RecordItem]) -> Need {
+    match items {
+        _ if looked_for => Need::Others,
+        [] => Need::Nobody,
+        _ => Need::Undo,
+    }
 }
 
 /// By the launcher.
