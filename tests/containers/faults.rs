@@ -2,7 +2,7 @@
 
 use crate::common::*;
 use std::process::Command;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 const PATIENCE: Duration = Duration::from_secs(10);
 
@@ -157,4 +157,29 @@ fn in_a_user_namespace_of_roots() {
     drop(s);
     let Some(()) = need(mapped.then_some(()), "needs idmapped mounts") else { return };
     sweep_with(&["--userns", "auto", "--mem", "50M", "-v", "VOLUME", "--ephemeral"]);
+}
+
+/// What a short one has made is noted elsewhere than what a long one has: whoever comes next, with
+/// limits or without, clears up after both.
+#[test]
+fn killed_at_any_moment_of_its_beginning() {
+    let Some(()) = need_root() else { return };
+    let Some(s) = Sandbox::new() else { return };
+    let begun = Instant::now();
+    s.run(&["--mem", "50M"], &["true"]).expect(0);
+    let long = begun.elapsed();
+    let noted = || std::fs::read_dir("/run/launch").unwrap().count();
+    let (before, mut left) = (noted(), 0);
+    for n in 0..60 {
+        let mut child = s.command(&["--mem", "50M"], &["sleep", "99"]).spawn().unwrap();
+        std::thread::sleep(long * n / 60);
+        child.kill().unwrap();
+        child.wait().unwrap();
+        left += usize::from(noted() > before);
+        let next: &[&str] = if n % 2 == 0 { &["--mem", "30M"] } else { &[] };
+        let run = s.run(next, &["true"]).expect(0);
+        assert_eq!(run.err, "", "killed after {:?}", long * n / 60);
+        s.check_leaks();
+    }
+    assert!(left > 0, "killed too early or too late");
 }
