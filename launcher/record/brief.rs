@@ -45,10 +45,13 @@ fn claim_in(dir: OwnedFd, place: PathBuf, items: &[RecordItem]) -> Option<Brief>
     if text.len() > SIZE || !items.iter().all(cgroups) {
         return None;
     }
-    // Whoever leaves last removes the file, perhaps just now.
+    // Whoever leaves last locks all places and removes the file, perhaps just now.
     for _ in 0..8 {
         let file = open(dir.as_fd(), OFlags::CREATE).ok()?;
-        let number = take(&file).ok()??;
+        let Some(number) = take(&file).ok()? else {
+            std::thread::yield_now();
+            continue;
+        };
         let stat = rustix::fs::fstat(&file).ok().filter(find::is_ours)?;
         if stat.st_nlink > 0 {
             put(&file, &text, at(number)).ok()?;
