@@ -66,6 +66,8 @@ impl Brief {
     /// What was written is gone, or somewhere else by now.
     pub fn free(self) {
         if put(&self.file, &[0], self.number).is_ok() {
+            // Before the look whether anybody is left: of two at once neither would be the last.
+            unlock(&self.file, self.number);
             leave(self.dir.as_fd(), &self.file);
         }
     }
