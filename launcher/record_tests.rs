@@ -182,7 +182,7 @@ fn places_of_users() {
 }
 
 /// This test program again, running one ignored test in `place`.
-pub(super) fn again(test: &str, place: &Path) -> Child {
+fn again(test: &str, place: &Path) -> Child {
     let program = std::env::current_exe().expect("known");
     Command::new(program)
         .args(["--exact", &format!("record::{test}"), "--ignored", "--nocapture"])
@@ -240,16 +240,20 @@ fn creator() {
     }
 }
 
-#[test]
-fn twenty_creators_and_sweepers() {
-    let place = Place::new("race");
-    let children: Vec<Child> = (0..20).map(|_| again("tests::creator", &place.0)).collect();
+/// So many at once, each to its end; then a sweep leaves nothing of theirs.
+pub(super) fn twenty(test: &str, place: &Place) {
+    let children: Vec<Child> = (0..20).map(|_| again(test, &place.0)).collect();
     for child in children {
         let out = child.wait_with_output().expect("ended");
         assert!(out.status.success(), "{}", String::from_utf8_lossy(&out.stdout));
     }
     place.sweep();
     assert!(place.names().is_empty());
+}
+
+#[test]
+fn twenty_creators_and_sweepers() {
+    twenty("tests::creator", &Place::new("race"));
 }
 
 #[test]

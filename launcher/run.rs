@@ -16,7 +16,7 @@ use crate::sync::{self, Report};
 use crate::sys::{self, SharedTimes};
 use crate::{detach, explain, failure, idmap};
 use clone::clone;
-use living::{announce, ends_at_once, is_brief, is_untold, living_step};
+use living::{announce, ends_at_once, is_untold, living_step, noted_briefly};
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
@@ -106,7 +106,8 @@ fn start(
                 clone(spec, plan, made, *flags, cgroup.as_deref(), times.take(), first)?;
             }
             HostStep::Sweep => sweep(made.brief.as_ref()),
-            HostStep::Record { items, need, .. } if untold && is_brief(made, items, *need) => {}
+            HostStep::Record { items, need, .. } if untold && noted_briefly(made, items, *need) => {
+            }
             other => {
                 let done = host_step(other, &mut plan.opened, made, plan.rootfs.as_fd());
                 done.map_err(|e| first_cause(plan, made, e))?;

@@ -1,11 +1,11 @@
-//! What a start makes that may soon be over: a place in one file that all such starts share,
-//! which costs a fifth of a file of its own, and a look at it a tenth. Others do not find a
+//! What a start makes that may soon be over: a place in one file that all such starts share.
+//! Where it is there already, that costs a quarter of a file of its own. Others do not find a
 //! container by it; one that goes on gets its record.
 //!
 //! A byte for each place tells whether something is written there, and a lock on that byte
 //! is the proof of life. The file is there for as long as anybody has a place.
 
-use super::{RecordItem, find, lines, own_place, parent_inode, sweep as others, unlink};
+use super::{RecordItem, find, lines, own_place, parent_inode, sweep, unlink};
 use crate::error::{Error, Result};
 use crate::sys::{LockKind, lock_bytes};
 use rustix::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
@@ -24,9 +24,9 @@ type InUse = [u8; PLACES];
 /// A place that is locked by this process.
 #[derive(Debug)]
 pub struct Brief {
-    pub dir: OwnedFd,
+    pub(super) dir: OwnedFd,
     /// The directory's path.
-    pub place: PathBuf,
+    pub(super) place: PathBuf,
     file: OwnedFd,
     number: usize,
 }
@@ -34,17 +34,23 @@ pub struct Brief {
 /// Writes down what will be made. None: it does not fit, all places are taken, or there can be no
 /// such file; a record has to do, and tells what is wrong.
 pub fn claim(items: &[RecordItem]) -> Option<Brief> {
+    let text = text_of(items)?;
     let (place, dir) = own_place().ok()?;
-    claim_in(dir, place, items)
+    claim_in(dir, place, &text)
 }
 
-fn claim_in(dir: OwnedFd, place: PathBuf, items: &[RecordItem]) -> Option<Brief> {
+/// As in a record, and the end marked.
+fn text_of(items: &[RecordItem]) -> Option<Vec<u8>> {
     let cgroups = |i| matches!(i, &RecordItem::Cgroup(_) | &RecordItem::Subtree { .. });
-    let mut text = lines::encode(items, parent_inode)?;
-    text.push(0);
-    if text.len() > SIZE || !items.iter().all(cgroups) {
+    if !items.iter().all(cgroups) {
         return None;
     }
+    let mut text = lines::encode(items, parent_inode)?;
+    text.push(0);
+    (text.len() <= SIZE).then_some(text)
+}
+
+fn claim_in(dir: OwnedFd, place: PathBuf, text: &[u8]) -> Option<Brief> {
     // Whoever leaves last locks all places and removes the file, perhaps just now.
     for _ in 0..8 {
         let file = open(dir.as_fd(), OFlags::CREATE).ok()?;
@@ -54,7 +60,7 @@ fn claim_in(dir: OwnedFd, place: PathBuf, items: &[RecordItem]) -> Option<Brief>
         };
         let stat = rustix::fs::fstat(&file).ok().filter(find::is_ours)?;
         if stat.st_nlink > 0 {
-            put(&file, &text, at(number)).ok()?;
+            put(&file, text, at(number)).ok()?;
             put(&file, &[1], number).ok()?;
             return Some(Brief { dir, place, file, number });
         }
@@ -79,7 +85,7 @@ impl Brief {
 }
 
 /// Clears what those have left who died in their places; `own` is this process's.
-pub(super) fn sweep(dir: BorrowedFd<'_>, own: Option<&Brief>) -> Result<()> {
+pub(super) fn clear_up(dir: BorrowedFd<'_>, own: Option<&Brief>) -> Result<()> {
     if let Some(own) = own {
         return clear_all(&own.file, Some(own.number));
     }
@@ -115,7 +121,7 @@ fn clear(file: &OwnedFd, number: usize) -> Result<()> {
     retry_on_intr(|| rustix::io::pread(file, &mut text, at(number) as u64)).map_err(failed)?;
     let end = text.iter().position(|b| *b == 0).unwrap_or(SIZE);
     let entry = lines::decode(&text[..end]);
-    if others::clear(&entry.items)? && entry.understood {
+    if sweep::clear(&entry.items)? && entry.understood {
         put(file, &[0], number).map_err(|e| Error::os("write", e))?;
     }
     Ok(())

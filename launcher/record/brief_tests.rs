@@ -1,8 +1,7 @@
 use super::*;
-use crate::record::tests::{Place, again, given_place, items};
+use crate::record::tests::{Place, given_place, items, twenty};
 use crate::record::{create_in, place};
 use std::path::Path;
-use std::process::Child;
 
 /// Nothing that is there.
 fn noted() -> Vec<RecordItem> {
@@ -10,7 +9,7 @@ fn noted() -> Vec<RecordItem> {
 }
 
 fn claim(place: &Place, items: &[RecordItem]) -> Option<Brief> {
-    claim_in(place::open(&place.0, false).ok()?, place.0.clone(), items)
+    claim_in(place::open(&place.0, false).ok()?, place.0.clone(), &text_of(items)?)
 }
 
 /// A process that another test starts has our descriptors, and their locks, until its exec.
@@ -37,7 +36,7 @@ fn the_file_is_there_while_somebody_is_in_it() {
     assert!(gone(&place));
     // Begun, and not written.
     let (_, dir) = (std::fs::write(place.0.join(NAME), ""), place::open(&place.0, false).unwrap());
-    let three = claim_in(dir, place.0.clone(), &noted()).unwrap();
+    let three = claim_in(dir, place.0.clone(), &text_of(&noted()).unwrap()).unwrap();
     three.free();
     assert!(gone(&place));
 }
@@ -50,7 +49,7 @@ fn what_the_dead_have_noted_is_cleared_by_whoever_comes() {
     assert_eq!(in_use(&own.file).unwrap().iter().filter(|used| **used != 0).count(), 2);
     // By one that has a place itself, which it keeps.
     let left = || (0..PLACES).filter(|n| in_use(&own.file).unwrap()[*n] != 0).collect::<Vec<_>>();
-    assert!(soon(|| sweep(own.dir.as_fd(), Some(&own)).is_ok() && left() == [own.number]));
+    assert!(soon(|| clear_up(own.dir.as_fd(), Some(&own)).is_ok() && left() == [own.number]));
     drop(own);
     assert!(soon(|| place.sweep().is_empty() && place.names().is_empty()), "by one that has none");
 }
@@ -105,7 +104,7 @@ fn guest() {
             continue;
         };
         claimed += 1;
-        assert!(sweep(own.dir.as_fd(), Some(&own)).is_ok());
+        assert!(clear_up(own.dir.as_fd(), Some(&own)).is_ok());
         assert_eq!(in_use(&own.file).unwrap()[own.number], 1, "a living one was swept");
         match n % 3 {
             0 => drop(own),
@@ -118,12 +117,5 @@ fn guest() {
 
 #[test]
 fn twenty_come_and_go() {
-    let place = Place::new("brief-race");
-    let children: Vec<Child> = (0..20).map(|_| again("brief::tests::guest", &place.0)).collect();
-    for child in children {
-        let out = child.wait_with_output().expect("ended");
-        assert!(out.status.success(), "{}", String::from_utf8_lossy(&out.stdout));
-    }
-    place.sweep();
-    assert!(place.names().is_empty());
+    twenty("brief::tests::guest", &Place::new("brief-race"));
 }

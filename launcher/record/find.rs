@@ -129,7 +129,7 @@ fn all_in(path: &Path) -> Vec<Found> {
     let (mut found, mut text) = (Vec::new(), Vec::new());
     let dir = Rc::new(dir);
     // Nobody is found by that, but whoever comes by clears up.
-    let _ = brief::sweep(dir.as_fd(), None);
+    let _ = brief::clear_up(dir.as_fd(), None);
     for file in names(&dir) {
         let name = file.to_string_lossy().into_owned();
         if let Ok(Some((entry, life))) = read(dir.as_fd(), &file, &mut text) {

@@ -40,7 +40,7 @@ pub(super) fn sweep_place(path: &Path, most: usize, own: Option<&Brief>) -> Vec<
             complaints.push(format!("left over, see {}: {e}", shown.display()));
         }
     };
-    told(brief::NAME.as_bytes(), brief::sweep(dir.as_fd(), own));
+    told(brief::NAME.as_bytes(), brief::clear_up(dir.as_fd(), own));
     for name in names.iter().cycle().skip(from).take(most.min(names.len())) {
         told(name.to_bytes(), sweep_one(dir.as_fd(), name));
     }

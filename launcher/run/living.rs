@@ -19,7 +19,7 @@ pub(super) fn is_untold(spec: &Spec, plan: &Plan) -> bool {
 
 /// Nor need anybody know of it who has not asked for it by name: what has to be cleared up is noted
 /// where it costs less than in a record.
-pub(super) fn is_brief(made: &mut Made, items: &[RecordItem], need: Need) -> bool {
+pub(super) fn noted_briefly(made: &mut Made, items: &[RecordItem], need: Need) -> bool {
     if need == Need::Undo {
         made.brief = record::brief::claim(items);
     }
