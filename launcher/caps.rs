@@ -7,6 +7,8 @@ use rustix::thread::{CapabilitySet, CapabilitySets};
 
 /// CAP_LAST_CAP of the newest kernel known; older ones refuse the rest with EINVAL.
 const LAST: u32 = 63;
+/// CAP_AUDIT_READ, which Linux 3.16 has, too.
+const EVERYWHERE: u32 = 37;
 
 /// Removes everything but `keep` from the bounding set.
 pub fn drop_bounding(keep: u64) -> Result<()> {
@@ -26,6 +28,27 @@ pub fn drop_bounding(keep: u64) -> Result<()> {
         }
     }
     Ok(())
+}
+
+/// Whether the process has, or could come to have, one that is not to be kept. What is not
+/// inheritable is not ambient either.
+pub fn has_beyond(keep: u64) -> Result<bool> {
+    let have = rustix::thread::capabilities(None)?;
+    let usable = (have.permitted | have.effective).bits();
+    if usable & !keep != 0 || !have.inheritable.is_empty() {
+        return Ok(true);
+    }
+    for cap in (0..=LAST).filter(|cap| keep & (1 << cap) == 0) {
+        let set = CapabilitySet::from_bits_retain(1 << cap);
+        match rustix::thread::capability_is_in_bounding_set(set) {
+            Ok(false) => {}
+            Ok(true) => return Ok(true),
+            // There are no more.
+            Err(Errno::INVAL) if cap > EVERYWHERE => break,
+            Err(e) => return Err(e),
+        }
+    }
+    Ok(false)
 }
 
 /// Permitted and effective become what of `keep` the process has; inheritable and ambient

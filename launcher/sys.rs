@@ -14,6 +14,7 @@ mod descriptors;
 mod fd;
 mod forget;
 mod fork;
+mod ids;
 mod landlock;
 mod loopdev;
 mod namespace;
@@ -31,10 +32,11 @@ pub use again::{begin_again, runs_from_descriptor};
 #[cfg(not(test))]
 pub use arena::Arena;
 pub use clone::{CHILD_CAN_SHARE, Never, clone};
-pub use descriptors::{all_go_at_exec, close_all_but, is_close_on_exec, is_open, none_open_but};
+pub use descriptors::{all_go_at_exec, close_all_but, is_close_on_exec, is_open};
 pub use fd::{LockKind, close_on_exec_from, fd_path, lock_bytes, path_below_fd, pty_path};
 pub use forget::{forget_code, forget_start};
 pub use fork::fork;
+pub use ids::{group_count, group_ids, groups, ids_memory, user_ids};
 pub use landlock::{landlock_allow, landlock_restrict, landlock_rules, landlock_version};
 pub use loopdev::{loop_configure, loop_free};
 pub use namespace::{join, loopback_up, namespace_kind, outer_namespace, own_namespace, unshare};
@@ -45,8 +47,8 @@ pub use restrict::{
 };
 pub use shared::Shared;
 pub use signal::{
-    ALL_SIGNALS, default_disposition, default_dispositions, next_signal, set_signal_mask, signal,
-    signalfd,
+    ALL_SIGNALS, default_disposition, default_dispositions, ignored_signals, next_signal,
+    set_signal_mask, signal, signalfd,
 };
 pub use spawn::spawn;
 
@@ -114,13 +116,6 @@ unsafe fn call(n: c_long, a: [usize; 5]) -> Result<usize> {
     let ret = unsafe { libc::syscall(n, a[0], a[1], a[2], a[3], a[4]) };
     // SAFETY: errno is this thread's; the child has its own memory on these machines.
     if ret < 0 { check(-(unsafe { *libc::__errno_location() } as isize)) } else { Ok(ret as usize) }
-}
-
-/// New zeroed memory, for a child that may not use the allocator; never given back.
-pub fn memory(size: usize) -> Result<&'static mut [u8]> {
-    let at = map(size, libc::MAP_PRIVATE)?;
-    // SAFETY: `size` bytes that nobody else knows of, for as long as the process lives.
-    Ok(unsafe { std::slice::from_raw_parts_mut(at as *mut u8, size) })
 }
 
 /// New zeroed memory (mmap(2)), never given back; its pages come when they are touched.

@@ -30,7 +30,7 @@ impl Context {
             Harden::Settings(list) => self.set(list),
             Harden::OomScore(score) => write(sys::borrow(self.proc), c"self/oom_score_adj", score),
             Harden::Limits(limits) => self.limit(limits),
-            Harden::Verify { checks, status } => self.verify(checks, *status),
+            Harden::Verify { checks, .. } => self.verify(checks),
             Harden::VerifyFilter { mode } => verify_filter(*mode),
             Harden::ReleaseEmpty => {
                 rustix::fs::unlinkat(sys::borrow(self.dev), EMPTY, AtFlags::REMOVEDIR)?;

@@ -24,7 +24,7 @@ pub fn words(step: &Harden) -> String {
         Harden::Limits(all) => {
             format!("limit {}", all.iter().map(rlimit).collect::<Vec<_>>().join(", "))
         }
-        Harden::Verify { status: false, .. } => "look back: are the mounts as planned?".into(),
+        Harden::Verify { process: false, .. } => "look back: are the mounts as planned?".into(),
         Harden::Verify { .. } => "look back: is the process as planned?".into(),
         Harden::HoldRules(l) => {
             let rules = l.rules.iter().map(allowed).collect::<Vec<_>>();
@@ -155,7 +155,7 @@ pub fn shell(step: &Harden) -> Vec<String> {
             "prlimit {} ...",
             all.iter().map(|l| format!("--{}", rlimit(l))).collect::<Vec<_>>().join(" ")
         )],
-        Harden::Verify { status: false, .. } => vec!["cat /proc/self/mountinfo".into()],
+        Harden::Verify { process: false, .. } => vec!["cat /proc/self/mountinfo".into()],
         Harden::Verify { .. } => vec!["cat /proc/self/status; ls -l /proc/self/fd".into()],
         Harden::VerifyFilter { .. } => vec!["grep Seccomp: /proc/self/status".into()],
         Harden::HoldRules(l) => l.rules.iter().map(rule_option).collect(),

@@ -29,8 +29,8 @@ pub enum Harden {
     OomScore(CString),
     /// `--ulimit`
     Limits(Vec<Rlimit>),
-    /// Some of them need /proc/self/status.
-    Verify { checks: Vec<Check>, status: bool },
+    /// Of the mounts, or of the process itself.
+    Verify { checks: Vec<Check>, process: bool },
     /// Landlock's rules, of paths that may soon be out of reach.
     HoldRules(Landlock),
     /// From here on they hold.

@@ -63,41 +63,10 @@ pub(super) fn most() -> RawFd {
 }
 
 /// Whether of the numbers from `first` to below `size` all that are open go at exec, and are
-/// `kept`: asked for each, O_PATH ones included, of which poll(2) says nothing.
+/// `kept`: asked for each.
 pub fn all_go_at_exec(first: RawFd, size: RawFd, kept: impl Fn(RawFd) -> bool) -> bool {
     (first..size).all(|fd| match flags(fd) {
         Ok(flags) => flags & libc::FD_CLOEXEC != 0 && kept(fd),
         Err(e) => e == Errno::BADF,
     })
-}
-
-/// Whether of the numbers from `first` to below `size` none is open but what is `kept`:
-/// poll(2) says it of 64 at once.
-pub fn none_open_but(first: RawFd, size: RawFd, kept: impl Fn(RawFd) -> bool) -> Result<bool> {
-    let mut next = first;
-    let mut most = 64;
-    while next < size {
-        let mut list = [libc::pollfd { fd: -1, events: 0, revents: 0 }; 64];
-        let count = list.len().min(most).min((size - next) as usize);
-        for (fd, place) in (next..).zip(&mut list[..count]) {
-            place.fd = fd;
-        }
-        let none = libc::timespec { tv_sec: 0, tv_nsec: 0 };
-        let args = [list.as_mut_ptr() as usize, count, (&raw const none) as usize, 0, 8];
-        // SAFETY: the kernel reads and writes `count` entries of the list.
-        match unsafe { call(libc::SYS_ppoll, args) } {
-            // More than RLIMIT_NOFILE has it at a time.
-            Err(Errno::INVAL) if most > 1 => {
-                most = 1;
-                continue;
-            }
-            other => other?,
-        };
-        let open = |p: &&libc::pollfd| p.revents & libc::POLLNVAL == 0;
-        if list[..count].iter().filter(open).any(|p| !kept(p.fd)) {
-            return Ok(false);
-        }
-        next += count as RawFd;
-    }
-    Ok(true)
 }

@@ -33,6 +33,18 @@ pub fn default_dispositions(set: SignalSet) -> Result<()> {
     (1..=64).filter(|s| set & 1 << (s - 1) != 0).try_for_each(default_disposition)
 }
 
+/// What this process ignores, and would after exec.
+pub fn ignored_signals() -> Result<SignalSet> {
+    (1..=64).try_fold(0, |set, signal| {
+        let mut action = [0usize; 8];
+        let args = [signal, 0, action.as_mut_ptr() as usize, 8, 0];
+        // SAFETY: the kernel writes a sigaction, which is smaller and begins with the handler.
+        unsafe { call(libc::SYS_rt_sigaction, args) }?;
+        let ignored = u64::from(action[0] == libc::SIG_IGN);
+        Ok(set | ignored << (signal - 1))
+    })
+}
+
 /// A descriptor that becomes readable when a blocked signal arrives (signalfd(2)).
 pub fn signalfd() -> Result<OwnedFd> {
     let mask = ALL_SIGNALS;
