@@ -21,7 +21,7 @@ Usage: benches/launch [OPTIONS]      (as root)
   --also PATH    measure another build of launch, too (also, also-free)
   --only A,B     only these: floor-full floor-same floor-free launch launch-free
                  launch-no-init launch-unfiltered launch-unmasked crun runc bwrap unshare
-                 unshare-dev nspawn true (and the floor)
+                 unshare-chroot unshare-dev nspawn true (and the floor)
   --section S,T  only these: latency, rate, memory, smallest, living, throughput; and, not done
                  without asking, network (needs iproute2; podman and netavark are its peers), load
                  (1,000 starts in a row and 1,008 sixteen at a time)

@@ -10,7 +10,7 @@ use super::{
 use std::time::Duration;
 
 /// Who does the same as which of ours, with and without a limit.
-const PAIRS: [(&str, &str); 8] = [
+const PAIRS: [(&str, &str); 9] = [
     ("floor-same", "launch"),
     ("also", "launch"),
     ("also-free", "launch-free"),
@@ -18,6 +18,7 @@ const PAIRS: [(&str, &str); 8] = [
     ("runc", "launch"),
     ("bwrap", "launch-free"),
     ("unshare", "launch-free"),
+    ("unshare-chroot", "launch-free"),
     ("unshare-dev", "launch-free"),
 ];
 

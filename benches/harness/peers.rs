@@ -48,8 +48,9 @@ impl Ready {
         if self.launcher.appends {
             command.args(job.argv);
         }
-        // RUST_BACKTRACE above all would cost ours.
-        command.env_clear().env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin");
+        // RUST_BACKTRACE above all would cost ours. A language is set wherever somebody logs in,
+        // and programs with a locale look for it.
+        command.env_clear().env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin").env("LANG", "C.UTF-8");
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
         command
     }
@@ -97,19 +98,19 @@ fn bwrap(bench: &Bench, _: &Job, _: usize) -> Vec<String> {
     ]
 }
 
+const NAMESPACES: [&str; 7] = ["--pid", "--fork", "--mount", "--uts", "--ipc", "--net", "--cgroup"];
+
+/// Changes root by itself.
 fn unshare(bench: &Bench, _: &Job, _: usize) -> Vec<String> {
-    let root = format!("--root={}", root(bench));
-    strings![
-        "--pid",
-        "--fork",
-        "--mount",
-        "--uts",
-        "--ipc",
-        "--net",
-        "--cgroup",
-        root,
-        "--mount-proc"
-    ]
+    let mut args = NAMESPACES.map(String::from).to_vec();
+    args.extend(strings![format!("--root={}", root(bench)), "--mount-proc"]);
+    args
+}
+
+fn unshare_chroot(bench: &Bench, _: &Job, _: usize) -> Vec<String> {
+    let mut args = NAMESPACES.map(String::from).to_vec();
+    args.extend(strings![format!("--mount-proc={}/proc", root(bench)), "chroot", root(bench)]);
+    args
 }
 
 fn unshare_dev(bench: &Bench, job: &Job, id: usize) -> Vec<String> {
@@ -142,7 +143,7 @@ macro_rules! launchers {
 }
 
 /// name, program, limits memory, takes the command as arguments, arguments, remark
-pub static ALL: [Launcher; 18] = launchers![
+pub static ALL: [Launcher; 19] = launchers![
     "floor" FLOOR, true, true, |b, j, _| floor(b, j, ""), "fewest system calls";
     "floor-full" FLOOR, true, true, |b, j, _| floor(b, j, "+"), "all mounts of launch";
     "floor-same" FLOOR, true, true, |b, j, _| floor(b, j, "="),
@@ -165,8 +166,9 @@ pub static ALL: [Launcher; 18] = launchers![
     "crun" "crun", true, false, oci, "";
     "runc" "runc", true, false, oci, "";
     "bwrap" "bwrap", false, true, bwrap, "with its init; /dev/pts too";
-    "unshare" "unshare", false, true, unshare, "chroot; no /dev, no loopback";
-    "unshare-dev" "unshare", false, true, unshare_dev, "chroot; the rest by a shell script";
+    "unshare" "unshare", false, true, unshare, "--root; no /dev, no loopback";
+    "unshare-chroot" "unshare", false, true, unshare_chroot, "and chroot(1); no /dev, no loopback";
+    "unshare-dev" "unshare", false, true, unshare_dev, "--root; the rest by a shell script";
     "nspawn" "systemd-nspawn", false, true, nspawn, "";
     "true" PAYLOAD, false, false, |_, _, _| vec![], "no container: the payload alone";
 ];
