@@ -10,13 +10,15 @@ const LAST: u32 = 63;
 /// CAP_AUDIT_READ, which Linux 3.16 has, too.
 const EVERYWHERE: u32 = 37;
 
+/// Each by its number and alone; the kernel may not have all of them.
+fn all_but(keep: u64) -> impl Iterator<Item = (u32, CapabilitySet)> {
+    let others = (0..=LAST).filter(move |cap| keep & (1 << cap) == 0);
+    others.map(|cap| (cap, CapabilitySet::from_bits_retain(1 << cap)))
+}
+
 /// Removes everything but `keep` from the bounding set.
 pub fn drop_bounding(keep: u64) -> Result<()> {
-    for cap in 0..=LAST {
-        if keep & (1 << cap) != 0 {
-            continue;
-        }
-        let set = CapabilitySet::from_bits_retain(1 << cap);
+    for (_, set) in all_but(keep) {
         match rustix::thread::remove_capability_from_bounding_set(set) {
             Ok(()) => {}
             // Past the kernel's last capability, which it does not know at all.
@@ -38,8 +40,7 @@ pub fn has_beyond(keep: u64) -> Result<bool> {
     if usable & !keep != 0 || !have.inheritable.is_empty() {
         return Ok(true);
     }
-    for cap in (0..=LAST).filter(|cap| keep & (1 << cap) == 0) {
-        let set = CapabilitySet::from_bits_retain(1 << cap);
+    for (cap, set) in all_but(keep) {
         match rustix::thread::capability_is_in_bounding_set(set) {
             Ok(false) => {}
             Ok(true) => return Ok(true),

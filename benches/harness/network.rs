@@ -4,6 +4,7 @@
 use super::{
     Options, Result,
     bench::Bench,
+    peers::as_logged_in,
     stats::{Random, median, ms, quantile},
     sys,
 };
@@ -78,7 +79,7 @@ pub fn client(to: &str) -> Result<()> {
 
 fn quiet(program: &str, args: &[&str]) -> Command {
     let mut command = Command::new(program);
-    command.args(args).env_clear().env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin");
+    as_logged_in(command.args(args));
     command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
     command
 }

@@ -48,12 +48,16 @@ impl Ready {
         if self.launcher.appends {
             command.args(job.argv);
         }
-        // RUST_BACKTRACE above all would cost ours. A language is set wherever somebody logs in,
-        // and programs with a locale look for it.
-        command.env_clear().env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin").env("LANG", "C.UTF-8");
+        as_logged_in(&mut command);
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
         command
     }
+}
+
+/// The same for everybody: RUST_BACKTRACE above all would cost ours. A language is set wherever
+/// somebody logs in, and programs with a locale look for it.
+pub fn as_logged_in(command: &mut Command) -> &mut Command {
+    command.env_clear().env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin").env("LANG", "C.UTF-8")
 }
 
 macro_rules! strings {
@@ -98,19 +102,19 @@ fn bwrap(bench: &Bench, _: &Job, _: usize) -> Vec<String> {
     ]
 }
 
-const NAMESPACES: [&str; 7] = ["--pid", "--fork", "--mount", "--uts", "--ipc", "--net", "--cgroup"];
+fn unshare_and<const N: usize>(rest: [String; N]) -> Vec<String> {
+    let namespaces = ["--pid", "--fork", "--mount", "--uts", "--ipc", "--net", "--cgroup"];
+    namespaces.map(String::from).into_iter().chain(rest).collect()
+}
 
 /// Changes root by itself.
 fn unshare(bench: &Bench, _: &Job, _: usize) -> Vec<String> {
-    let mut args = NAMESPACES.map(String::from).to_vec();
-    args.extend(strings![format!("--root={}", root(bench)), "--mount-proc"]);
-    args
+    unshare_and([format!("--root={}", root(bench)), "--mount-proc".into()])
 }
 
 fn unshare_chroot(bench: &Bench, _: &Job, _: usize) -> Vec<String> {
-    let mut args = NAMESPACES.map(String::from).to_vec();
-    args.extend(strings![format!("--mount-proc={}/proc", root(bench)), "chroot", root(bench)]);
-    args
+    let root = root(bench).to_string();
+    unshare_and([format!("--mount-proc={root}/proc"), "chroot".into(), root])
 }
 
 fn unshare_dev(bench: &Bench, job: &Job, id: usize) -> Vec<String> {

@@ -3,6 +3,7 @@
 use super::{
     Options, Result,
     bench::Bench,
+    peers::as_logged_in,
     stats::{Random, median, quantile},
     sys,
 };
@@ -59,7 +60,7 @@ impl Who {
             _ => format!("/{FILE}"),
         };
         command.args((self.args)(root)).args(vec![file; times]);
-        command.env_clear().env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin").env("TERM", "dumb");
+        as_logged_in(&mut command).env("TERM", "dumb");
         command.stdin(Stdio::null()).stderr(Stdio::null());
         command
     }

@@ -3,21 +3,21 @@
 use rustix::io::{Errno, Result};
 use std::ffi::c_int;
 
-/// Real, effective and saved user.
+/// Real, effective and saved user; the one for files is the effective one (setresuid(2)).
 pub fn user_ids() -> Result<[u32; 3]> {
-    let mut ids = [0; 3];
-    let [real, effective, saved] = &mut ids;
-    // SAFETY: each is written to once.
-    check(unsafe { libc::getresuid(real, effective, saved) })?;
-    Ok(ids)
+    three(libc::getresuid)
 }
 
-/// Real, effective and saved group.
+/// Real, effective and saved group, and as above.
 pub fn group_ids() -> Result<[u32; 3]> {
+    three(libc::getresgid)
+}
+
+fn three(get: unsafe extern "C" fn(*mut u32, *mut u32, *mut u32) -> c_int) -> Result<[u32; 3]> {
     let mut ids = [0; 3];
     let [real, effective, saved] = &mut ids;
-    // SAFETY: each is written to once.
-    check(unsafe { libc::getresgid(real, effective, saved) })?;
+    // SAFETY: either of the two writes to each once.
+    check(unsafe { get(real, effective, saved) })?;
     Ok(ids)
 }
 
