@@ -8,8 +8,10 @@
  * /dev/mqueue, /run and /tmp.
  * 0=, 1=, 2=: all that launch does for a container: these mounts, hidden and read-only
  * paths, its own cgroup to be seen, no swap, a session and keyring of its own, capabilities,
- * no_new_privs, a filter as long as launch's, and a process 1 that starts the command and
- * reaps.
+ * no_new_privs, a filter as long as launch's, no descriptor of the caller's, launch's own
+ * init (the file INIT at build time) as process 1, from a sealed memfd, and at the end a look
+ * whether the kernel has killed for memory. Not what launch does for itself: it finds its own
+ * cgroup and the command, notes what would have to be cleared up, and looks back at the end.
  *
  * The cgroup is PREFIX and our pid, made and removed here. Any failing call ends with
  * its line and 125, so that a floor that does less than it should is noticed.
@@ -53,6 +55,11 @@ RUN void run(long *sp)
 		sys(SYS_exit_group, 0, 0, 0, 0, 0);
 }
 #else
+
+#ifdef INIT
+extern const char init_begin[], init_end[];
+__asm__(".pushsection .rodata\ninit_begin: .incbin \"" INIT "\"\ninit_end: .popsection");
+#endif
 
 enum { AT_CWD = -100, O_WR = 1, O_PATHS = 010000000, O_DIR = 0200000, SIG_CHLD = 17 };
 enum { M_NOSUID = 2, M_NODEV = 4, M_NOEXEC = 8, M_BIND = 4096, M_REC = 16384, M_PRIVATE = 1 << 18 };
@@ -116,6 +123,14 @@ static void store(const char *file, const char *value)
 	DO(close, fd);
 }
 
+static void count_of_kills(const char *file)
+{
+	char text[512];
+	long fd = DO(openat, AT_CWD, below(file), 0);
+	DO(read, fd, text, sizeof text);
+	DO(close, fd);
+}
+
 static void make_dev(void)
 {
 	static const struct { const char *name; int major, minor; } nodes[] = {
@@ -144,6 +159,8 @@ static void other_mounts(void)
 	DO(mount, "mqueue", "dev/mqueue", "mqueue", M_NOSUID | M_NODEV | M_NOEXEC);
 	DO(mount, "tmpfs", "run", "tmpfs", M_NOSUID | M_NODEV, "mode=755");
 	DO(mount, "tmpfs", "tmp", "tmpfs", M_NOSUID | M_NODEV, "mode=1777");
+	DO(symlinkat, "pts/ptmx", AT_CWD, "dev/ptmx");
+	DO(symlinkat, "/proc/kcore", AT_CWD, "dev/core");
 }
 
 /* A path that this kernel does not have need not be hidden. */
@@ -155,9 +172,9 @@ static int there(long r)
 }
 #define TRY(n, ...) there(CALL(n, __VA_ARGS__, 0, 0, 0, 0))
 
-static void read_only(const char *at)
+static void set(unsigned long attribute, const char *at)
 {
-	struct { unsigned long set, clear, propagation, userns; } attr = { 1, 0, 0, 0 };
+	struct { unsigned long set, clear, propagation, userns; } attr = { attribute, 0, 0, 0 };
 	DO(mount_setattr, AT_CWD, at, 0, &attr, sizeof attr);
 }
 
@@ -176,7 +193,7 @@ static void hide_in_proc(void)
 		TRY(mount, "dev/none", dirs[i], 0, M_BIND);
 	for (int i = 0; i < 5; i++)
 		if (TRY(mount, kept[i], kept[i], 0, M_BIND))
-			read_only(kept[i]);
+			set(1, kept[i]);
 }
 
 static void hide_in_sys(const char *version)
@@ -190,10 +207,10 @@ static void hide_in_sys(const char *version)
 	if (version[0] == '1') {
 		DO(mount, "tmpfs", "sys/fs/cgroup", "tmpfs", M_NOSUID | M_NODEV | M_NOEXEC, "mode=755");
 		DO(mkdirat, AT_CWD, at, 0755);
-		read_only("sys/fs/cgroup");
+		set(1, "sys/fs/cgroup");
 	}
 	DO(mount, below(""), at, 0, M_BIND);
-	read_only(at);
+	set(1, at);
 }
 
 /* Capabilities of docker's default, and a filter of 87 comparisons that allows all. */
@@ -229,19 +246,21 @@ static void loopback_up(void)
 	DO(close, fd);
 }
 
-/* Process 1: the command as a child in a group of its own, and what else ends reaped. */
-static void payload(char **argv, char **envp)
+/* Process 1 starts the command, forwards signals, reaps. */
+static void init(char **command, char **envp)
 {
-	int status = 0;
-	long pid = DO(clone, CLONE_VFORK | SIG_CHLD, 0);
-	if (pid == 0) {
-		DO(setpgid, 0, 0);
-		DO(execve, argv[0], argv, envp);
-	}
-	while (DO(wait4, -1, &status, 0, 0) != pid)
-		;
-	for (;;)
-		sys(SYS_exit_group, status & 127 ? 128 + (status & 127) : status >> 8 & 255, 0, 0, 0, 0);
+#ifdef INIT
+	char *argv[64] = { "/sbin/init", "--launched", "--" };
+	long fd = DO(memfd_create, "init", 1 | 2 /* CLOEXEC, ALLOW_SEALING */);
+	DO(write, fd, init_begin, init_end - init_begin);
+	DO(fcntl, fd, 1033 /* F_ADD_SEALS */, 15 /* SEAL, SHRINK, GROW, WRITE */);
+	DO(close_range, 3, 0x7fffffff, 4 /* CLOEXEC */);
+	for (int i = 0; i < 60 && command[i]; i++)
+		argv[i + 3] = command[i];
+	DO(execveat, fd, "", argv, envp, 0x1000 /* AT_EMPTY_PATH */);
+#else
+	must(-2, __LINE__);
+#endif
 }
 
 RUN void child(const char *version, const char *root, char **argv, char **envp)
@@ -274,8 +293,9 @@ RUN void child(const char *version, const char *root, char **argv, char **envp)
 	DO(sethostname, "floor", 5);
 	loopback_up();
 	if (version[1] == '=') {
+		set(4 /* MOUNT_ATTR_NODEV */, "/");
 		drop();
-		payload(argv, envp);
+		init(argv, envp);
 	}
 	DO(execve, argv[0], argv, envp);
 	__builtin_unreachable();
@@ -307,6 +327,10 @@ RUN void run(long *sp)
 		child(argv[1], argv[4], argv + 5, envp);
 	int status = 0;
 	DO(wait4, pid, &status, 0, 0);
+	if (version != '0' && argv[1][1] == '=') {
+		count_of_kills(version == '1' ? "/memory.oom_control" : "/memory.events");
+		below("");
+	}
 	if (version != '0')
 		DO(unlinkat, AT_CWD, below(""), 0x200 /* AT_REMOVEDIR */);
 	for (;;)

@@ -5,7 +5,7 @@ use std::cell::Cell;
 use std::fs::{self, create_dir_all, write};
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 const CGROUP: &str = "/sys/fs/cgroup";
 const APPLETS: [&str; 9] = ["sh", "true", "cat", "sleep", "mount", "mknod", "ln", "ip", "hostname"];
@@ -54,7 +54,8 @@ impl Bench {
         let (root, floor) = (dir.join("root"), dir.join("floor"));
         let mut bench = Self { name, dir, root, floor, cgroup: None, bundles: Cell::new(0) };
         bench.make_root()?;
-        bench.compile(&bench.floor, &[])?;
+        let init = bench.init()?;
+        bench.compile(&bench.floor, &[&format!("-DINIT=\"{}\"", init.display())])?;
         bench.compile(&bench.root.join("payload"), &["-DPAYLOAD"])?;
         bench.cgroup = bench.make_cgroup()?;
         Ok(bench)
@@ -71,6 +72,19 @@ impl Bench {
         }
         write(self.root.join("etc/os-release"), "ID=bench\n")?;
         Ok(())
+    }
+
+    /// launch's own, as a file.
+    fn init(&self) -> Result<PathBuf> {
+        let dir = self.dir.join("inject");
+        create_dir_all(&dir)?;
+        let mut launch = Command::new(env!("CARGO_BIN_EXE_launch"));
+        let status = launch.arg("inject").arg(&dir).stdout(Stdio::null()).status()?;
+        if status.success() {
+            Ok(dir.join("sbin/init"))
+        } else {
+            Err("launch inject failed".into())
+        }
     }
 
     fn compile(&self, to: &Path, flags: &[&str]) -> Result<()> {

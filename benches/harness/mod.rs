@@ -72,7 +72,7 @@ impl Default for Options {
         Self {
             payload,
             rounds: 60,
-            rate_rounds: 15,
+            rate_rounds: 30,
             gap_ms: 50,
             also: None,
             only: Vec::new(),

@@ -100,7 +100,7 @@ fn through_a_terminal(mut command: Command) -> Result<(f64, usize)> {
 
 /// Its ratios differ by less than those of rates.
 fn rounds(options: &Options) -> usize {
-    options.rate_rounds.div_ceil(2)
+    options.rate_rounds.div_ceil(4)
 }
 
 type Through = fn(Command) -> Result<(f64, usize)>;
