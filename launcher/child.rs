@@ -151,9 +151,9 @@ impl Context {
             ChildStep::NewSession => rustix::process::setsid().map(drop),
             ChildStep::DefaultSignals => {
                 rustix::process::umask(Mode::empty());
-                // The launcher's own, and what a shell, nohup(1) or posix_spawn(3) of glibc's may
-                // have ignored for it; others are seen by the look back.
-                for signal in [libc::SIGPIPE, libc::SIGHUP, libc::SIGINT, libc::SIGQUIT, 32, 33] {
+                // The launcher's own, and what its caller may have ignored. To ask for each whether it
+                // need be set would take as long.
+                for signal in (1..=64).filter(|s| ![libc::SIGKILL, libc::SIGSTOP].contains(s)) {
                     sys::default_disposition(signal)?;
                 }
                 self.done.signals = true;
@@ -162,7 +162,7 @@ impl Context {
             ChildStep::PrivateMounts => self.private_mounts(),
             ChildStep::OpenSource { slot, path } => {
                 let flags = OFlags::PATH | OFlags::CLOEXEC;
-                self.slots[*slot] = leak(rustix::fs::open(path.as_c_str(), flags, Mode::empty())?);
+                self.slots[*slot] = leak(rustix::fs::open(*path, flags, Mode::empty())?);
                 Ok(())
             }
             ChildStep::ReceiveTree { slot, .. } => {
@@ -203,22 +203,20 @@ impl Context {
             }
             ChildStep::BindRoot { path } => {
                 // Twice by name: the second walk ends on top of the new mount.
-                rustix::process::chdir(path.as_c_str())?;
+                rustix::process::chdir(*path)?;
                 rustix::mount::mount_bind_recursive(c".", c".")?;
-                rustix::process::chdir(path.as_c_str())
+                rustix::process::chdir(*path)
             }
             ChildStep::Scratch { at, dirs } => mount::scratch(at, dirs),
             ChildStep::Overlay(overlay) => self.overlay(overlay),
-            ChildStep::MakeDir { path } => {
-                rustix::fs::mkdir(path.as_c_str(), Mode::from_raw_mode(0o755))
-            }
+            ChildStep::MakeDir { path } => rustix::fs::mkdir(*path, Mode::from_raw_mode(0o755)),
             ChildStep::WorkDir { path, parents } => mount::directories(path, parents),
-            ChildStep::Enter { root } => rustix::process::chdir(root.as_c_str()),
+            ChildStep::Enter { root } => rustix::process::chdir(*root),
             ChildStep::Confine => self.confine(),
             ChildStep::Mount(m) => {
                 mount::add(m)?;
-                if m.target.as_c_str() == c"/proc" {
-                    self.proc = leak(mount::proc_root(&m.target)?);
+                if m.target == c"/proc" {
+                    self.proc = leak(mount::proc_root(m.target)?);
                 }
                 Ok(())
             }
@@ -226,9 +224,7 @@ impl Context {
                 mount::make_node(path, *mode, *major, *minor)
             }
             ChildStep::BindNode { slot, path } => self.bind_node(*slot, path),
-            ChildStep::MakeLink { path, target } => {
-                rustix::fs::symlink(target.as_c_str(), path.as_c_str())
-            }
+            ChildStep::MakeLink { path, target } => rustix::fs::symlink(*target, *path),
             ChildStep::Bind(bind) => mount::volume::bind(bind, sys::borrow(self.slots[bind.slot])),
             ChildStep::Harden(step) => self.harden(step),
             ChildStep::Volume(v) => {
@@ -257,7 +253,7 @@ impl Context {
                 Ok(())
             }
             ChildStep::LoopbackUp => sys::loopback_up(),
-            ChildStep::Hostname(name) => rustix::system::sethostname(name.as_bytes()),
+            ChildStep::Hostname(name) => rustix::system::sethostname(name.to_bytes()),
             ChildStep::Chdir(dir) => {
                 // `/proc/self/fd/7` is a name for it, with nothing hidden.
                 sys::close(self.proc);
@@ -308,7 +304,7 @@ impl Context {
         rustix::process::fchdir(sys::borrow(self.slots[o.lower]))?;
         let (fstype, mut flags) = (c"overlay", MountFlags::NODEV);
         flags.set(MountFlags::RDONLY, o.read_only);
-        rustix::mount::mount(fstype, o.target.as_c_str(), fstype, flags, o.data.as_c_str())
+        rustix::mount::mount(fstype, o.target, fstype, flags, o.data)
     }
 
     /// From here on every path is resolved below the directory we stand in, a mount of its

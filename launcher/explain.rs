@@ -99,7 +99,7 @@ pub fn child_words(step: &ChildStep) -> String {
         }
         ChildStep::Enter { root } => format!("enter {}", lossy(root)),
         ChildStep::Confine => "see nothing above it any more (chroot)".into(),
-        ChildStep::Mount(m) => format!("mount {} on {}", lossy(&m.fstype), lossy(&m.target)),
+        ChildStep::Mount(m) => format!("mount {} on {}", lossy(m.fstype), lossy(m.target)),
         ChildStep::MakeNode { path, .. } => format!("make device {}", lossy(path)),
         ChildStep::BindNode { path, .. } => format!("bind the host's {}", lossy(path)),
         ChildStep::MakeLink { path, target } => {
@@ -107,16 +107,16 @@ pub fn child_words(step: &ChildStep) -> String {
         }
         ChildStep::Bind(b) => {
             let ro = if b.read_only { ", read-only" } else { "" };
-            format!("volume {} on {}{ro}", b.source.display(), lossy(&b.target))
+            format!("volume {} on {}{ro}", b.source.display(), lossy(b.target))
         }
         ChildStep::Volume(v) => {
-            let (at, vanish) = (lossy(&v.target), "writes go to memory and vanish");
+            let (at, vanish) = (lossy(v.target), "writes go to memory and vanish");
             match &v.over {
                 None => format!("the image's volume on {at}: {vanish}"),
                 Some(dir) => format!("{} on {at}: {vanish}", dir.display()),
             }
         }
-        ChildStep::Provide(p) => format!("give it {} of its own", lossy(&p.bind.target)),
+        ChildStep::Provide(p) => format!("give it {} of its own", lossy(p.bind.target)),
         ChildStep::Harden(step) => harden::words(step),
         ChildStep::ReadOnly { target } => format!("make {} read-only", lossy(target)),
         ChildStep::OpenTerminal { .. } => "open a pseudo-terminal".into(),
@@ -173,11 +173,7 @@ fn child_shell(step: &ChildStep, plan: &Plan) -> Vec<String> {
         }
         ChildStep::Overlay(o) => vec![
             format!("cd {}", quote_path(&o.from)),
-            format!(
-                "mount -t overlay -o {} overlay {}",
-                lossy(&o.data),
-                quote(o.target.to_bytes())
-            ),
+            format!("mount -t overlay -o {} overlay {}", lossy(o.data), quote(o.target.to_bytes())),
         ],
         ChildStep::MakeDir { path } => one(format!("mkdir {}", quote(path.to_bytes()))),
         ChildStep::WorkDir { path, .. } => one(format!("mkdir -p {}", quote(path.to_bytes()))),
@@ -185,8 +181,8 @@ fn child_shell(step: &ChildStep, plan: &Plan) -> Vec<String> {
         ChildStep::Confine => one("chroot . ...".into()),
         ChildStep::Mount(m) => one(format!(
             "mount -t {} -o {} {} {}",
-            lossy(&m.fstype),
-            mount_options(m.flags, &m.data),
+            lossy(m.fstype),
+            mount_options(m.flags, m.data),
             quote(m.source.to_bytes()),
             quote(m.target.to_bytes())
         )),
@@ -209,7 +205,7 @@ fn child_shell(step: &ChildStep, plan: &Plan) -> Vec<String> {
         }
         ChildStep::Volume(v) => vec![
             format!("cd {}", quote(v.target.to_bytes())),
-            format!("mount -t overlay -o {} overlay .", lossy(&v.data)),
+            format!("mount -t overlay -o {} overlay .", lossy(v.data)),
         ],
         ChildStep::Provide(p) => {
             let target = quote(p.bind.target.to_bytes());

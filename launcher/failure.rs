@@ -55,7 +55,7 @@ fn of_step(step: &ChildStep, errno: Errno, detail: Option<usize>, plan: &Plan) -
     let error = Error::os(child_words(step), errno);
     match (step, errno) {
         (ChildStep::Mount(m), Errno::NOENT | Errno::ROFS | Errno::ACCESS | Errno::PERM | Errno::NOSPC) if missing(m, errno) => {
-            error.hint(format!("the rootfs has no {}, and it cannot be made there; add --ephemeral", lossy(&m.target)))
+            error.hint(format!("the rootfs has no {}, and it cannot be made there; add --ephemeral", lossy(m.target)))
         }
         // Made, but without any power in it.
         (ChildStep::PrivateMounts | ChildStep::BecomeMapped { .. }, Errno::PERM | Errno::ACCESS) => {
@@ -91,5 +91,5 @@ fn of_step(step: &ChildStep, errno: Errno, detail: Option<usize>, plan: &Plan) -
 }
 
 fn missing(m: &crate::step::Mount, errno: Errno) -> bool {
-    errno != Errno::PERM || m.fstype.as_c_str() == c"tmpfs"
+    errno != Errno::PERM || m.fstype == c"tmpfs"
 }

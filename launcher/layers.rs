@@ -9,7 +9,7 @@ use crate::plan::{Builder, Root, c_path, c_str};
 use crate::spec::Owners;
 use crate::step::{Bind, ChildStep, Mount, Overlay};
 use crate::table;
-use std::ffi::CString;
+use std::ffi::CStr;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
@@ -43,7 +43,7 @@ fn one_layer(b: &mut Builder<'_>) -> Result<()> {
     let (from, kept) = (source.clone(), false);
     b.child.push(ChildStep::Overlay(Box::new(Overlay {
         lower,
-        target: root.clone(),
+        target: root,
         read_only: false,
         data,
         source,
@@ -55,7 +55,7 @@ fn one_layer(b: &mut Builder<'_>) -> Result<()> {
 }
 
 /// For mount(2): the lower layers, and the two directories of the upper one.
-fn overlay_data(lower: &[u8], upper: &[u8], work: &[u8], userns: bool) -> Result<CString> {
+fn overlay_data(lower: &[u8], upper: &[u8], work: &[u8], userns: bool) -> Result<&'static CStr> {
     // Other extended attributes than user.* are not for a user namespace to set.
     let xattr: &[u8] = if userns { b",userxattr" } else { b"" };
     c_str([b"lowerdir=", lower, b",upperdir=", upper, b",workdir=", work, xattr].concat())
@@ -82,7 +82,7 @@ fn host_root(b: &mut Builder<'_>) -> Result<()> {
     let root = format!("{at}/root");
     let mounts = std::fs::read("/proc/self/mountinfo")
         .map_err(|e| Error::os("read /proc/self/mountinfo", e))?;
-    let mut dirs: Vec<(CString, u32)> = Vec::new();
+    let mut dirs: Vec<(&'static CStr, u32)> = Vec::new();
     for d in ["upper", "work", "root", "lower"] {
         dirs.push((c_str(format!("{at}/{d}"))?, 0o755));
     }
@@ -100,7 +100,7 @@ fn host_root(b: &mut Builder<'_>) -> Result<()> {
         } else if kind.is_dir() && !standard(&source) {
             if !readable(&source) {
                 // As empty as it is to the caller; what is written to it vanishes, too.
-                later.push(make_dir(&target));
+                later.push(make_dir(target));
             } else if can_layer(&source, &mounts, inside) {
                 for d in ["upper", "work"] {
                     dirs.push((c_str(format!("{at}/{d}/{n}"))?, mode(&source)));
@@ -110,7 +110,7 @@ fn host_root(b: &mut Builder<'_>) -> Result<()> {
                 let xattr = b.binds_devices();
                 let data = overlay_data(b".", upper.as_bytes(), work.as_bytes(), xattr)?;
                 let (read_only, from, kept) = (b.spec.read_only, source.clone(), false);
-                later.push(make_dir(&target));
+                later.push(make_dir(target));
                 later.push(ChildStep::Overlay(Box::new(Overlay {
                     lower,
                     target,
@@ -130,7 +130,7 @@ fn host_root(b: &mut Builder<'_>) -> Result<()> {
     b.become_mapped();
     b.child.push(ChildStep::Scratch { at: c_str(at)?, dirs });
     let root = c_str(root)?;
-    b.child.push(empty_root(&root));
+    b.child.push(empty_root(root));
     later.push(ChildStep::Enter { root });
     b.child.append(&mut later);
     Ok(())
@@ -150,18 +150,18 @@ fn lower_layer(
     Ok(slot)
 }
 
-fn empty_root(target: &CString) -> ChildStep {
-    ChildStep::Mount(Box::new(Mount::tmpfs(target.clone(), 0, c"mode=755".into())))
+fn empty_root(target: &'static CStr) -> ChildStep {
+    ChildStep::Mount(Box::new(Mount::tmpfs(target, 0, c"mode=755")))
 }
 
-fn make_dir(target: &CString) -> ChildStep {
-    ChildStep::MakeDir { path: target.clone() }
+fn make_dir(target: &'static CStr) -> ChildStep {
+    ChildStep::MakeDir { path: target }
 }
 
 fn read_only(
     b: &mut Builder<'_>,
     source: PathBuf,
-    target: CString,
+    target: &'static CStr,
     directory: bool,
 ) -> Result<ChildStep> {
     let slot = b.source(&source, true, Owners::Natural)?;

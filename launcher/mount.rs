@@ -14,7 +14,7 @@ use rustix::fd::{BorrowedFd, OwnedFd};
 use rustix::fs::{CWD, Mode, OFlags};
 use rustix::io::{Errno, Result};
 use rustix::mount::{MountFlags, MoveMountFlags, OpenTreeFlags};
-use std::ffi::{CStr, CString};
+use std::ffi::CStr;
 
 /// open_tree(2): what lies at `place`, without what is mounted below it.
 pub fn clone_tree(place: BorrowedFd<'_>) -> Result<OwnedFd> {
@@ -33,24 +33,24 @@ pub fn attach_tree(tree: BorrowedFd<'_>, target: &CStr) -> Result<()> {
 pub fn add(m: &Mount) -> Result<()> {
     let flags = MountFlags::from_bits_retain(m.flags);
     let mount_on = |target: &CStr| {
-        let source = m.source.as_c_str();
-        rustix::mount::mount(source, target, m.fstype.as_c_str(), flags, m.data.as_c_str())
+        let source = m.source;
+        rustix::mount::mount(source, target, m.fstype, flags, m.data)
     };
     match m.walk {
         Walk::Users => return volume::tmpfs(m),
         Walk::Exact => {
-            stand_in(&m.target, m.mode)?;
+            stand_in(m.target, m.mode)?;
             return mount_on(c".");
         }
-        Walk::New => make_directory(&m.target, m.mode)?,
+        Walk::New => make_directory(m.target, m.mode)?,
         // Where the image has a link it must lead inside.
-        Walk::Inside if is_link(&m.target) => return volume::tmpfs(m),
+        Walk::Inside if is_link(m.target) => return volume::tmpfs(m),
         Walk::Inside => {}
     }
-    let mount = || mount_on(&m.target);
+    let mount = || mount_on(m.target);
     match mount() {
         Err(Errno::NOENT) => {
-            make_directory(&m.target, m.mode)?;
+            make_directory(m.target, m.mode)?;
             mount()
         }
         other => other,
@@ -100,12 +100,12 @@ fn is_link(path: &CStr) -> bool {
     rustix::fs::readlinkat_raw(CWD, path, &mut [std::mem::MaybeUninit::uninit()][..]).is_ok()
 }
 
-fn make_parents(parents: &[CString]) -> Result<()> {
+fn make_parents(parents: &[&CStr]) -> Result<()> {
     parents.iter().try_for_each(|parent| inside::make_directory(parent))
 }
 
 /// A directory and all those above it, as far as they are missing.
-pub fn directories(path: &CStr, parents: &[CString]) -> Result<()> {
+pub fn directories(path: &CStr, parents: &[&CStr]) -> Result<()> {
     make_parents(parents)?;
     inside::make_directory(path)
 }
@@ -137,8 +137,7 @@ fn remount(target: &CStr, add: MountFlags) -> Result<()> {
     rustix::mount::mount_remount(target, flags, c"")
 }
 
-pub fn scratch(at: &CStr, dirs: &[(CString, u32)]) -> Result<()> {
+pub fn scratch(at: &CStr, dirs: &[(&CStr, u32)]) -> Result<()> {
     rustix::mount::mount(c"tmpfs", at, c"tmpfs", MountFlags::empty(), c"mode=700")?;
-    dirs.iter()
-        .try_for_each(|(dir, mode)| rustix::fs::mkdir(dir.as_c_str(), Mode::from_raw_mode(*mode)))
+    dirs.iter().try_for_each(|(dir, mode)| rustix::fs::mkdir(*dir, Mode::from_raw_mode(*mode)))
 }

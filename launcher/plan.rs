@@ -17,6 +17,7 @@ mod volumes;
 
 pub use ids::sweeps;
 pub use rootfs::{Fill, Root, in_use, real};
+use rootfs::{is_hosts, spares_it};
 
 use crate::error::Result;
 use crate::host::Host;
@@ -31,7 +32,7 @@ use rustix::process::Uid;
 use std::ffi::{CString, OsStr};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
-use strings::c_os;
+use strings::c_string;
 pub use strings::{absolute, c_path, c_str};
 
 /// A start, worked out to the last detail.
@@ -85,7 +86,7 @@ fn work_out(spec: &Spec, host: &Host) -> Result<Plan> {
     let hostname = names::hostname(spec, &id)?;
     let mut build = Builder::new(spec, host, fd.as_fd(), &root);
     (build.ids, build.slots, build.warnings) = (ids.clone(), opened.len(), found.warnings);
-    build.host_root = matches!(root, Root::Directory) && rootfs::is_hosts(&fd);
+    build.host_root = matches!(root, Root::Directory) && spares_it(spec) && is_hosts(&fd);
     build.net = network::wanted(spec, host, &id, &hostname)?;
     let cgroups = build.cgroups(&id)?;
     let who = build.user()?;
@@ -366,7 +367,7 @@ impl<'a> Builder<'a> {
         report: Option<&OwnedFd>,
     ) -> Result<()> {
         let command: Vec<CString> =
-            self.spec.command.iter().map(|a| c_os(a)).collect::<Result<_>>()?;
+            self.spec.command.iter().map(|a| c_string(a.as_bytes())).collect::<Result<_>>()?;
         env::check_sizes(&command, env)?;
         self.child.push(if bare {
             ChildStep::ExecPayload { candidates, argv: CStrings::new(command) }
@@ -385,8 +386,8 @@ impl<'a> Builder<'a> {
 fn facts(spec: &Spec, env: &[CString]) -> record::Facts {
     let cwd = std::env::current_dir().unwrap_or_else(|_| "/".into());
     let env = env.iter().map(|e| OsStr::from_bytes(e.to_bytes()).to_owned()).collect();
-    let (detached, stop_signal, started) = (spec.detach, spec.stop_signal, record::now());
-    record::Facts { started, detached, stop_signal, cwd, env, ..record::Facts::default() }
+    let (detached, stop_signal) = (spec.detach, spec.stop_signal);
+    record::Facts { detached, stop_signal, cwd, env, ..record::Facts::default() }
 }
 
 /// None: keep all.

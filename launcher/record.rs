@@ -146,9 +146,10 @@ pub fn now() -> u64 {
 /// Writes and locks the record of container `id`. Errors: the directory cannot be made, is
 /// not ours alone, is full or read-only; `id` is in use.
 pub fn create(id: &str, items: &[RecordItem], facts: &Facts) -> Result<Record> {
+    let facts = Facts { started: now(), ..facts.clone() };
     let mut last = None;
     for path in place::places() {
-        match place::open(path, true).and_then(|dir| create_in(dir, path, id, items, facts)) {
+        match place::open(path, true).and_then(|dir| create_in(dir, path, id, items, &facts)) {
             Ok(record) => return Ok(record),
             // A name that is taken in one place is taken in all.
             Err(e) if look_for(id).is_ok_and(|f| f.is_some()) => return Err(e),

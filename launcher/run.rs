@@ -39,7 +39,8 @@ struct Made {
     net: Option<net::Session>,
     /// A process of ours that ends when the child has.
     helper: Option<Pid>,
-    signals: Option<OwnedFd>,
+    /// How the child has ended, if it did at once.
+    ended: Option<i32>,
 }
 
 /// One timed step: its number in the plan and nanoseconds.
@@ -270,9 +271,11 @@ fn supervise(
     made: &mut Made,
     terminal: Option<OwnedFd>,
 ) -> Result<Status> {
-    let Some(child) = made.child else { return Err(Error::new("no child was made")) };
-    let signals = made.signals.take().map_or_else(supervise::signals, Ok)?;
-    let mut status = supervise::supervise(child, signals, terminal, spec)?;
+    let mut status = match (made.ended, made.child) {
+        (Some(code), _) => Status::of(code),
+        (None, Some(child)) => supervise::supervise(child, terminal, spec)?,
+        (None, None) => return Err(Error::new("no child was made")),
+    };
     // Reaped: the number may be another process's by now.
     made.child = None;
     if spec.limits.memory.is_some() {

@@ -12,7 +12,7 @@ use crate::record::{Facts, File, RecordItem};
 use crate::sys::CStrings;
 use rustix::fd::OwnedFd;
 use rustix::process::{Gid, Pid, Uid};
-use std::ffi::CString;
+use std::ffi::{CStr, CString};
 use std::path::PathBuf;
 
 /// Who needs a record.
@@ -110,15 +110,15 @@ pub enum ChildStep {
         log: bool,
     },
     MakeCgroup {
-        dir: CString,
+        dir: &'static CStr,
     },
     WriteCgroup {
-        file: CString,
+        file: &'static CStr,
         write: Box<Write>,
     },
     /// Where clone could not place it there (before Linux 5.7).
     JoinUnified {
-        dir: CString,
+        dir: &'static CStr,
     },
     NewSession,
     DefaultSignals,
@@ -126,7 +126,7 @@ pub enum ChildStep {
     /// Opens a source below the old root, to be mounted after the change of root.
     OpenSource {
         slot: usize,
-        path: CString,
+        path: &'static CStr,
     },
     /// The next of the launcher's `SendTree`.
     ReceiveTree {
@@ -143,45 +143,45 @@ pub enum ChildStep {
     /// Stand in a received tree, mounted over a directory of the host.
     AttachRoot {
         slot: usize,
-        at: CString,
+        at: &'static CStr,
     },
     /// A directory of the host by now, as a mount of its own that is nowhere yet.
     CloneTree {
         slot: usize,
-        path: CString,
+        path: &'static CStr,
     },
     /// Puts it somewhere, read-only.
     AttachTree {
         slot: usize,
-        target: CString,
+        target: &'static CStr,
     },
     BindRoot {
-        path: CString,
+        path: &'static CStr,
     },
     /// A tmpfs over a directory of the host (in our mount namespace only), for layers.
     Scratch {
-        at: CString,
-        dirs: Vec<(CString, u32)>,
+        at: &'static CStr,
+        dirs: Vec<(&'static CStr, u32)>,
     },
     /// A throw-away layer over an opened directory.
     Overlay(Box<Overlay>),
     MakeDir {
-        path: CString,
+        path: &'static CStr,
     },
     /// The working directory, or a volume, where an image lacks it.
     WorkDir {
-        path: CString,
-        parents: Vec<CString>,
+        path: &'static CStr,
+        parents: Vec<&'static CStr>,
     },
     /// Stand in what is to become the root.
     Enter {
-        root: CString,
+        root: &'static CStr,
     },
     /// See only what is below the new root; the old one is still there.
     Confine,
     Mount(Box<Mount>),
     MakeNode {
-        path: &'static std::ffi::CStr,
+        path: &'static CStr,
         mode: u32,
         major: u32,
         minor: u32,
@@ -189,11 +189,11 @@ pub enum ChildStep {
     /// The host's device of this name (a user namespace may not make nodes).
     BindNode {
         slot: usize,
-        path: &'static std::ffi::CStr,
+        path: &'static CStr,
     },
     MakeLink {
-        path: CString,
-        target: CString,
+        path: &'static CStr,
+        target: &'static CStr,
     },
     Bind(Box<Bind>),
     /// A directory of the image or a volume, writable in memory.
@@ -203,7 +203,7 @@ pub enum ChildStep {
     Harden(Harden),
     /// One mount, now that all mount points in it are made.
     ReadOnly {
-        target: CString,
+        target: &'static CStr,
     },
     /// A pty of the container's own devpts; its master goes to the parent.
     OpenTerminal {
@@ -216,7 +216,7 @@ pub enum ChildStep {
     },
     /// By the `tasks` file (cgroup v1) of each of these, below the old root.
     JoinCgroup {
-        tasks: CString,
+        tasks: &'static CStr,
     },
     NewCgroupNamespace,
     /// By a `tasks` file that was opened before.
@@ -232,8 +232,8 @@ pub enum ChildStep {
         slot: usize,
     },
     LoopbackUp,
-    Hostname(CString),
-    Chdir(CString),
+    Hostname(&'static CStr),
+    Chdir(&'static CStr),
     DropBounding {
         keep: u64,
     },
@@ -277,7 +277,7 @@ pub enum ChildStep {
 
 pub struct Tree {
     /// None: the root file system, as it was opened.
-    pub source: Option<CString>,
+    pub source: Option<&'static CStr>,
     /// With what is mounted below.
     pub recursive: bool,
     /// Owners inside are those on disk, for this volume or root file system.
@@ -289,10 +289,10 @@ pub struct Tree {
 pub struct Overlay {
     /// The lower layer, opened before anything could cover it.
     pub lower: usize,
-    pub target: CString,
+    pub target: &'static CStr,
     pub read_only: bool,
     /// For mount(2): `lowerdir=.` and the two directories of the upper layer.
-    pub data: CString,
+    pub data: &'static CStr,
     /// For messages.
     pub source: PathBuf,
     /// The directory that `lower` is.
@@ -302,16 +302,16 @@ pub struct Overlay {
 }
 
 pub struct Mount {
-    pub source: CString,
-    pub target: CString,
-    pub fstype: CString,
+    pub source: &'static CStr,
+    pub target: &'static CStr,
+    pub fstype: &'static CStr,
     /// MS_* of mount(2).
     pub flags: u32,
-    pub data: CString,
+    pub data: &'static CStr,
     /// Mode of the mount point where it has to be made.
     pub mode: u32,
     /// Every directory on the way to the target, outermost first.
-    pub parents: Vec<CString>,
+    pub parents: Vec<&'static CStr>,
     pub walk: Walk,
 }
 
@@ -330,8 +330,8 @@ pub enum Walk {
 
 impl Mount {
     /// A tmpfs at `target`, below directories that are there.
-    pub fn tmpfs(target: CString, flags: u32, data: CString) -> Mount {
-        let (source, fstype) = (c"tmpfs".into(), c"tmpfs".into());
+    pub fn tmpfs(target: &'static CStr, flags: u32, data: &'static CStr) -> Mount {
+        let (source, fstype) = (c"tmpfs", c"tmpfs");
         let (mode, parents, walk) = (0o755, Vec::new(), Walk::Inside);
         Mount { source, target, fstype, flags, data, mode, parents, walk }
     }
@@ -341,9 +341,9 @@ pub struct Bind {
     pub slot: usize,
     /// The slot holds a mount of its own, to be moved to the target.
     pub tree: bool,
-    pub target: CString,
+    pub target: &'static CStr,
     /// Every directory on the way to the target, outermost first.
-    pub parents: Vec<CString>,
+    pub parents: Vec<&'static CStr>,
     pub directory: bool,
     pub read_only: bool,
     /// For messages.
@@ -351,11 +351,11 @@ pub struct Bind {
 }
 
 pub struct Volume {
-    pub target: CString,
+    pub target: &'static CStr,
     /// Every directory on the way to the target, outermost first.
-    pub parents: Vec<CString>,
+    pub parents: Vec<&'static CStr>,
     /// For mount(2), with the two directories of `mount::volume::ROOM`.
-    pub data: CString,
+    pub data: &'static CStr,
     /// For messages: the host's directory that is there; None: the image's.
     pub over: Option<PathBuf>,
 }

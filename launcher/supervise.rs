@@ -8,7 +8,7 @@ use crate::tty::Terminal;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fd::{AsFd, OwnedFd};
 use rustix::io::Errno;
-use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, WaitOptions, WaitStatus};
+use rustix::process::{Pid, Signal, WaitOptions, WaitStatus};
 use std::time::{Duration, Instant};
 
 /// How the container ended.
@@ -19,6 +19,12 @@ pub struct Status {
     /// Of a container that has been let go.
     pub name: Option<String>,
     pub memory: Option<MemoryReport>,
+}
+
+impl Status {
+    pub fn of(code: i32) -> Status {
+        Status { code, name: None, memory: None }
+    }
 }
 
 /// What is known of a request to stop.
@@ -56,32 +62,22 @@ pub fn to_end(spec: &Spec, signal: i32) -> impl Iterator<Item = i32> {
     (spec.restart != Restart::No).then_some(NO_RESTART).into_iter().chain([signal])
 }
 
-/// All signals, which are blocked, to be read.
-pub fn signals() -> Result<OwnedFd> {
-    sys::signalfd().map_err(|e| Error::os("signalfd", e))
-}
-
 /// How long a container may run before anybody is told that it does.
 const UNTOLD: Timespec = Timespec { tv_sec: 0, tv_nsec: 20_000_000 };
 
-/// Whether the child ends at once, well or not. Being woken when it is executed, to be told of
-/// its end right after that, costs both a switch.
-pub fn ends_at_once(child: Pid, signals: &OwnedFd) -> bool {
-    // A signal that comes meanwhile is the supervisor's.
-    let _ = poll(&mut [PollFd::new(signals, PollFlags::IN)], Some(&UNTOLD));
-    let look = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
-    rustix::process::waitid(WaitId::Pid(child), look).is_ok_and(|ended| ended.is_some())
+/// The exit code of a child that ends at once, well or not. Being woken when it is executed, to
+/// be told of its end right after that, costs both a switch.
+pub fn ends_at_once(child: Pid) -> Result<Option<i32>> {
+    // Whatever else comes meanwhile waits for the supervisor.
+    let _ = sys::take_signal(1 << (libc::SIGCHLD - 1), &UNTOLD);
+    try_reap(child, WaitOptions::NOHANG)
 }
 
 /// Waits for the container's end; forwards signals, and copies the terminal if there is one.
 /// Not part of its caller: launch.ld has it beside all that the wait needs.
 #[inline(never)]
-pub fn supervise(
-    child: Pid,
-    signals: OwnedFd,
-    master: Option<OwnedFd>,
-    spec: &Spec,
-) -> Result<Status> {
+pub fn supervise(child: Pid, master: Option<OwnedFd>, spec: &Spec) -> Result<Status> {
+    let signals = sys::signalfd().map_err(|e| Error::os("signalfd", e))?;
     let mut terminal = master.map(Terminal::new).transpose()?;
     let mut stop = Stop::default();
     // A container that lives longer than this gets the launcher's memory trimmed.
@@ -89,7 +85,7 @@ pub fn supervise(
     loop {
         if let Some(code) = try_reap(child, WaitOptions::NOHANG)? {
             terminal.iter_mut().for_each(Terminal::drain);
-            return Ok(Status { code, name: None, memory: None });
+            return Ok(Status::of(code));
         }
         wait(&signals, terminal.as_mut(), stop.deadline.or(trim))?;
         if trim.is_some_and(|t| Instant::now() >= t) {

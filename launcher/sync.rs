@@ -4,7 +4,7 @@
 //! parent                         child
 //!   Tree + descriptor ───────────>       (only in a user namespace of root's)
 //!   Go, for each AwaitGo ────────>       (end of file instead: the parent is gone; where both
-//!                                         share memory, only to one that waits already)
+//!                                         share memory, a number there)
 //!      <── Terminal + descriptor ──      (only with a pty)
 //!      <── Failed(step, errno) ────      or
 //!      <── end of file ────────────      exec happened: the socket is close-on-exec
@@ -12,12 +12,15 @@
 //! Messages have one fixed size and no text.
 
 use crate::sys::CStrings;
+use rustix::event::{PollFd, PollFlags, poll};
 use rustix::fd::{BorrowedFd, OwnedFd};
 use rustix::io::{Errno, Result, retry_on_intr};
 use rustix::net::{
     AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer,
     SendAncillaryMessage, SendFlags, SocketFlags, SocketType,
 };
+use rustix::thread::futex;
+use rustix::time::Timespec;
 use std::io::{IoSlice, IoSliceMut};
 use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -33,8 +36,11 @@ static LAST: [AtomicU32; SIZE / 4] = [const { AtomicU32::new(0) }; SIZE / 4];
 
 /// Goes that were given and are not yet taken, where both have the same memory.
 static GIVEN: AtomicU32 = AtomicU32::new(0);
-/// The child waits, or is about to, for a message: 1, until that is sent.
+/// The child waits, or is about to: 1, until it is woken.
 static AWAITED: AtomicU32 = AtomicU32::new(0);
+
+/// From one look whether the parent is still there to the next.
+const A_WHILE: Timespec = Timespec { tv_sec: 0, tv_nsec: 100_000_000 };
 
 /// One message of the child's.
 #[derive(Debug, PartialEq)]
@@ -118,13 +124,12 @@ impl Channel {
         }
         while !take() {
             AWAITED.store(1, Ordering::SeqCst);
-            if take() {
-                // A message that is on its way must not be there for the next.
-                let unsent = AWAITED.swap(0, Ordering::SeqCst) == 1;
-                return if unsent { Ok(()) } else { self.await_message() };
+            match futex::wait(&GIVEN, futex::Flags::PRIVATE, 0, Some(&A_WHILE)) {
+                Ok(()) | Err(Errno::AGAIN | Errno::INTR) => {}
+                // It may have died before it was asked to take us with it.
+                Err(Errno::TIMEDOUT) => self.check_parent()?,
+                Err(e) => return Err(e),
             }
-            // Of this go, or of the one before, if the parent was interrupted while giving it.
-            self.await_message()?;
         }
         Ok(())
     }
@@ -147,14 +152,14 @@ impl Channel {
         }
     }
 
-    /// ECONNRESET if the parent is gone.
+    /// ECONNRESET if the parent is gone, whatever it has sent that is still to be read.
     pub fn check_parent(&self) -> Result<()> {
-        let mut byte = [0u8; 1];
-        let flags = RecvFlags::PEEK | RecvFlags::DONTWAIT;
-        match rustix::net::recv(self.fd, &mut byte, flags) {
-            Ok((0, _)) => Err(Errno::CONNRESET),
-            Ok(_) | Err(Errno::AGAIN) => Ok(()),
-            Err(e) => Err(e),
+        let mut end = [PollFd::new(&self.fd, PollFlags::empty())];
+        let at_once = Timespec { tv_sec: 0, tv_nsec: 0 };
+        retry_on_intr(|| poll(&mut end, Some(&at_once)))?;
+        match end[0].revents().contains(PollFlags::HUP) {
+            true => Err(Errno::CONNRESET),
+            false => Ok(()),
         }
     }
 
@@ -214,13 +219,14 @@ pub fn send_tree(parent: BorrowedFd<'_>, tree: BorrowedFd<'_>) -> Result<()> {
 
 /// `shared`: what the child's channel was made with.
 pub fn send_go(parent: BorrowedFd<'_>, shared: bool) -> Result<()> {
-    if shared {
-        GIVEN.fetch_add(1, Ordering::SeqCst);
-        if AWAITED.swap(0, Ordering::SeqCst) == 0 {
-            return Ok(());
-        }
+    if !shared {
+        return rustix::net::send(parent, &[1], SendFlags::NOSIGNAL).map(drop);
     }
-    rustix::net::send(parent, &[1], SendFlags::NOSIGNAL).map(drop)
+    GIVEN.fetch_add(1, Ordering::SeqCst);
+    match AWAITED.swap(0, Ordering::SeqCst) {
+        0 => Ok(()),
+        _ => futex::wake(&GIVEN, futex::Flags::PRIVATE, 1).map(drop),
+    }
 }
 
 fn take() -> bool {
@@ -287,6 +293,10 @@ mod tests {
                 assert_eq!(given.join().unwrap(), Ok(()));
             });
             assert!(had_nothing_to_say());
+            if shared {
+                // Something else that is still to be read.
+                send_tree(parent.as_fd(), rustix::stdio::stderr()).unwrap();
+            }
             drop(parent);
             assert_eq!(channel.check_parent(), Err(Errno::CONNRESET));
             assert_eq!(channel.await_go(), Err(Errno::CONNRESET));

@@ -47,8 +47,7 @@ pub use restrict::{
 };
 pub use shared::Shared;
 pub use signal::{
-    ALL_SIGNALS, default_disposition, default_dispositions, ignored_signals, next_signal,
-    set_signal_mask, signal, signalfd,
+    ALL_SIGNALS, default_disposition, next_signal, set_signal_mask, signal, signalfd, take_signal,
 };
 pub use spawn::spawn;
 

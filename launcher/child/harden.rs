@@ -9,7 +9,7 @@ use crate::sys;
 use rustix::fd::{AsFd, AsRawFd, RawFd};
 use rustix::fs::{AtFlags, FileType, Mode, OFlags};
 use rustix::io::{Errno, Result};
-use std::ffi::{CStr, CString};
+use std::ffi::CStr;
 
 /// Below /dev, for as long as things are being hidden.
 const EMPTY: &CStr = c".empty";
@@ -61,7 +61,7 @@ impl Context {
     fn hide(&mut self, paths: &[Hidden], first: usize) -> Result<()> {
         // Of procfs by descriptors alone: what covers and what is covered is below it.
         // With /dev as the root for a while each is one step away.
-        let from_dev = paths.iter().all(|hidden| below_proc(&hidden.path).is_some());
+        let from_dev = paths.iter().all(|hidden| below_proc(hidden.path).is_some());
         let held = [c"null", EMPTY].map(|name| sys::path_below_fd(self.dev, name));
         let (null, empty) = match from_dev {
             true => (c"/null", c"/.empty"),
@@ -74,13 +74,13 @@ impl Context {
         }
         let (mut met, mut missed) = ([false; 2], [false; 2]);
         for (index, hidden) in paths.iter().enumerate() {
-            let done = match below_proc(&hidden.path) {
+            let done = match below_proc(hidden.path) {
                 Some(name) => self
                     .stand_in(self.proc, &mut place)
                     .and_then(|()| cover(hidden, name, null, empty)),
                 None => self
                     .stand_in(self.dev, &mut place)
-                    .and_then(|()| cover(hidden, &hidden.path, c"null", EMPTY)),
+                    .and_then(|()| cover(hidden, hidden.path, c"null", EMPTY)),
             };
             match (done, hidden.directory) {
                 (Ok(()), Some(kind)) => met[usize::from(kind)] = true,
@@ -109,7 +109,7 @@ impl Context {
     }
 
     /// What does not exist needs no protection.
-    fn each(&mut self, paths: &[CString], protect: impl Fn(&CStr) -> Result<()>) -> Result<()> {
+    fn each(&mut self, paths: &[&CStr], protect: impl Fn(&CStr) -> Result<()>) -> Result<()> {
         let mut place = -1;
         for (index, path) in paths.iter().enumerate() {
             let done = match below_proc(path) {
@@ -154,7 +154,7 @@ impl Context {
     fn set(&mut self, list: &[Setting]) -> Result<()> {
         for (index, setting) in list.iter().enumerate() {
             let place = sys::borrow(self.settings);
-            if let Err(e) = write(place, &setting.file, &setting.value) {
+            if let Err(e) = write(place, setting.file, setting.value) {
                 return self.fails_at(index, e);
             }
         }

@@ -18,7 +18,7 @@ impl Context {
         let rules = sys::landlock_rules(landlock.handled)?;
         for (index, rule) in landlock.rules.iter().enumerate() {
             let flags = OFlags::PATH | OFlags::CLOEXEC;
-            let place = match rustix::fs::open(rule.path.as_c_str(), flags, Mode::empty()) {
+            let place = match rustix::fs::open(rule.path, flags, Mode::empty()) {
                 Err(Errno::NOENT) if !rule.must => continue,
                 Err(e) => return self.fails_at(index, e),
                 Ok(place) => place,

@@ -34,9 +34,7 @@ impl Context {
                 flags.contains(NODEV) && (!read_only || flags.contains(StatVfsMountFlags::RDONLY))
             }
             Check::Done(what) => self.is_done(*what),
-            Check::FileSystem { at, magic } => {
-                rustix::fs::statfs(at.as_c_str())?.f_type as i64 == *magic
-            }
+            Check::FileSystem { at, magic } => rustix::fs::statfs(*at)?.f_type as i64 == *magic,
             Check::MountPoint(path) => is_mount_point(path)?,
             Check::ReadOnly(path) | Check::Volume { target: path, .. } => match mount_flags(path) {
                 Ok(flags) => flags.contains(StatVfsMountFlags::RDONLY),
@@ -60,29 +58,17 @@ impl Context {
                 let planned = Mode::from_raw_mode(0o022);
                 rustix::process::umask(planned) == planned
             }
-            Check::Signals => self.ignores_nothing()?,
             Check::Session => sys::session()? == rustix::process::getpid().as_raw_nonzero().get(),
             Check::ParentDeath => {
                 let signal = rustix::process::parent_process_death_signal()?;
                 signal == Some(rustix::process::Signal::KILL)
             }
-            Check::Hostname(name) => rustix::system::uname().nodename() == name.as_c_str(),
+            Check::Hostname(name) => rustix::system::uname().nodename() == *name,
             Check::Descriptors { from, closed } => self.lets_go(*from, *closed)?,
             Check::Limit(limit) => sys::get_limit(limit.resource)? == (limit.soft, limit.hard),
             Check::OomScore(score) => is_oom_score(score)?,
             _ => false,
         })
-    }
-
-    /// What else the launcher's caller has ignored ends here: a look at each signal takes as
-    /// long as a change.
-    fn ignores_nothing(&self) -> Result<bool> {
-        let ignored = sys::ignored_signals()?;
-        if ignored == 0 || !self.done.signals {
-            return Ok(ignored == 0);
-        }
-        sys::default_dispositions(ignored)?;
-        Ok(sys::ignored_signals()? == 0)
     }
 
     /// The channel, which was marked, stands for all that one call has made close-on-exec.
@@ -101,6 +87,7 @@ impl Context {
             Done::CgroupNamespace => self.done.cgroup_namespace,
             Done::Keyring => self.done.keyring,
             Done::Processors => self.done.processors,
+            Done::Signals => self.done.signals,
             Done::Cgroups(count) => self.done.cgroups == count,
             Done::Limits(count) => self.done.limits == count,
             Done::Volumes(count) => self.done.volumes == count,

@@ -4,14 +4,14 @@ use super::{lossy, quote};
 use crate::cli::ulimit;
 use crate::spec::{PathRule, Rlimit};
 use crate::step::{Allowed, Check, Done, Harden, Hidden, Setting};
-use std::ffi::CString;
+use std::ffi::CStr;
 
 pub fn words(step: &Harden) -> String {
     match step {
         Harden::HoldEmpty => "make an empty directory to hide others with".into(),
         Harden::Hide { paths, .. } => format!("hide {}", list(paths.iter().map(|h| &h.path))),
         Harden::Device(d) => {
-            format!("device {} as {}", d.source.display(), lossy(&d.target))
+            format!("device {} as {}", d.source.display(), lossy(d.target))
         }
         Harden::HoldSettings => "take hold of /proc/sys".into(),
         Harden::ReadOnly(paths) => format!("make {} read-only", list(paths)),
@@ -42,8 +42,8 @@ pub fn words(step: &Harden) -> String {
 /// What one of the many things is called that a step does.
 pub fn detail_words(step: &Harden, at: usize) -> String {
     match step {
-        Harden::Hide { paths, .. } => format!("hide {}", lossy(&paths[at].path)),
-        Harden::ReadOnly(paths) => format!("make {} read-only", lossy(&paths[at])),
+        Harden::Hide { paths, .. } => format!("hide {}", lossy(paths[at].path)),
+        Harden::ReadOnly(paths) => format!("make {} read-only", lossy(paths[at])),
         Harden::Settings(all) => format!("set {}", setting(&all[at])),
         Harden::HoldRules(l) => format!("--landlock {}", allowed(&l.rules[at])),
         Harden::Limits(all) => format!("limit {}", rlimit(&all[at])),
@@ -61,6 +61,7 @@ pub fn check(check: &Check) -> String {
             Done::Pivot => "the old root gone".into(),
             Done::Network => "a network namespace of its own".into(),
             Done::CgroupNamespace => "a cgroup namespace of its own".into(),
+            Done::Signals => "no signal ignored".into(),
             Done::Keyring => "a session keyring of its own".into(),
             Done::Processors => "all processors again".into(),
             Done::Cgroups(_) => "a member of its cgroups".into(),
@@ -77,7 +78,6 @@ pub fn check(check: &Check) -> String {
         Check::Capabilities { .. } => "only the allowed capabilities".into(),
         Check::NoNewPrivileges => "no new privileges".into(),
         Check::Umask => "umask 022".into(),
-        Check::Signals => "no signal ignored".into(),
         Check::Session => "a session of its own".into(),
         Check::ParentDeath => "death along with the launcher".into(),
         Check::Hostname(name) => format!("hostname {}", lossy(name)),
@@ -90,14 +90,14 @@ pub fn check(check: &Check) -> String {
     }
 }
 
-fn list<'a>(paths: impl IntoIterator<Item = &'a CString>) -> String {
+fn list<'a>(paths: impl IntoIterator<Item = &'a &'static CStr>) -> String {
     paths.into_iter().map(|path| lossy(path)).collect::<Vec<_>>().join(", ")
 }
 
 fn allowed(rule: &Allowed) -> String {
     let letters = [(PathRule::READ, 'r'), (PathRule::WRITE, 'w'), (PathRule::EXECUTE, 'x')];
     let letters = letters.iter().filter(|(bit, _)| rule.wish & bit != 0).map(|(_, c)| c);
-    format!("{}:{}", lossy(&rule.path), letters.collect::<String>())
+    format!("{}:{}", lossy(rule.path), letters.collect::<String>())
 }
 
 /// As setpriv(1) of util-linux has it, since 2.40.
@@ -141,7 +141,7 @@ pub fn shell(step: &Harden) -> Vec<String> {
             rustix::fs::minor(d.device)
         )],
         Harden::ReadOnly(paths) => {
-            let protect = |path: &CString| {
+            let protect = |path: &&CStr| {
                 let path = quote(path.to_bytes());
                 format!("mount --bind {path} {path}; mount -o remount,bind,ro {path}")
             };

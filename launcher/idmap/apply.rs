@@ -97,7 +97,7 @@ pub fn mapped_tree(tree: &Tree, rootfs: BorrowedFd<'_>, child: Pid) -> Result<Ow
     let mut flags = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC;
     flags.set(OpenTreeFlags::AT_RECURSIVE, tree.recursive);
     let fd = match &tree.source {
-        Some(path) => rustix::mount::open_tree(CWD, path.as_c_str(), flags),
+        Some(path) => rustix::mount::open_tree(CWD, *path, flags),
         None => rustix::mount::open_tree(rootfs, c"", flags | OpenTreeFlags::AT_EMPTY_PATH),
     };
     let shown = tree.shown.display();

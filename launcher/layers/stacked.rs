@@ -8,7 +8,7 @@ use crate::spec::Owners;
 use crate::step::{ChildStep, Overlay};
 use rustix::fs::FileType;
 use rustix::io::Errno;
-use std::ffi::CString;
+use std::ffi::CStr;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
@@ -21,7 +21,7 @@ struct Lowers {
     /// The slot of that directory.
     from: usize,
     /// Mounts of their own: where they are attached first.
-    attached: Vec<(usize, CString)>,
+    attached: Vec<(usize, &'static CStr)>,
 }
 
 pub fn add(b: &mut Builder<'_>) -> Result<()> {
@@ -65,7 +65,7 @@ pub fn add(b: &mut Builder<'_>) -> Result<()> {
     let root = c_str(format!("{at}/root"))?;
     b.child.push(ChildStep::Overlay(Box::new(Overlay {
         lower: lowers.from,
-        target: root.clone(),
+        target: root,
         read_only: false,
         data,
         source: b.spec.rootfs.clone(),
@@ -97,8 +97,8 @@ fn root_mode(b: &Builder<'_>) -> u32 {
 fn nothing(b: &mut Builder<'_>, at: &str) -> Result<()> {
     b.become_mapped();
     let root = c_str(format!("{at}/root"))?;
-    b.child.push(ChildStep::Scratch { at: c_str(at)?, dirs: vec![(root.clone(), 0o755)] });
-    b.child.push(empty_root(&root));
+    b.child.push(ChildStep::Scratch { at: c_str(at)?, dirs: vec![(root, 0o755)] });
+    b.child.push(empty_root(root));
     b.child.push(ChildStep::Enter { root });
     Ok(())
 }
@@ -163,10 +163,10 @@ fn lowers(b: &mut Builder<'_>, at: &str) -> Result<Lowers> {
     Ok(lowers)
 }
 
-fn data(names: &[Vec<u8>], upper: &Path, work: &Path, userns: bool) -> Result<CString> {
+fn data(names: &[Vec<u8>], upper: &Path, work: &Path, userns: bool) -> Result<&'static CStr> {
     let path = |p: &Path| -> Result<Vec<u8>> { Ok(escaped(absolute(p)?.as_os_str().as_bytes())) };
     let data = overlay_data(&names.join(&b':'), &path(upper)?, &path(work)?, userns)?;
-    if data.as_bytes().len() > OPTIONS_MOST {
+    if data.to_bytes().len() > OPTIONS_MOST {
         return Err(Error::new(format!("{} layers are more than one mount takes", names.len())));
     }
     Ok(data)

@@ -14,12 +14,12 @@ const PASSING: &CStr = c"/dev/.device";
 pub fn make_device(d: &MakeDevice) -> Result<()> {
     if d.below_dev {
         make_parents(&d.parents)?;
-        return make(d, &d.target);
+        return make(d, d.target);
     }
     make(d, PASSING)?;
     let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     let node = rustix::fs::open(PASSING, flags, Mode::empty())?;
-    let place = volume::place(&d.target, &d.parents, false)?;
+    let place = volume::place(d.target, &d.parents, false)?;
     volume::attach(clone_tree(node.as_fd())?.as_fd(), &place, false)?;
     rustix::fs::unlink(PASSING)
 }

@@ -8,11 +8,11 @@ use rustix::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use rustix::fs::{AtFlags, CWD, FileType, Gid, Mode, OFlags, Uid};
 use rustix::io::{Errno, Result};
 use rustix::mount::{MountFlags, MoveMountFlags, OpenTreeFlags, UnmountFlags};
-use std::ffi::{CStr, CString};
+use std::ffi::CStr;
 
 /// Where something is mounted over, the image's links are the image's affair: they end inside
 /// the new root. But what is hidden of /proc must not be hidden itself.
-pub(super) fn place(target: &CStr, parents: &[CString], directory: bool) -> Result<OwnedFd> {
+pub(super) fn place(target: &CStr, parents: &[&CStr], directory: bool) -> Result<OwnedFd> {
     let place = match inside::open(target, directory) {
         Err(Errno::NOENT) => {
             make_parents(parents)?;
@@ -34,7 +34,7 @@ pub const ROOM: &str = "/dev/.volume";
 /// A directory of the image below a layer of its own, which is in memory and has no name
 /// when this is done.
 pub fn own(v: &Volume) -> Result<()> {
-    let lower = place(&v.target, &v.parents, true)?;
+    let lower = place(v.target, &v.parents, true)?;
     let stat = rustix::fs::fstat(&lower)?;
     let (room, upper, work) = (c"/dev/.volume", c"/dev/.volume/upper", c"/dev/.volume/work");
     make_directory(room, 0o700)?;
@@ -52,7 +52,7 @@ pub fn own(v: &Volume) -> Result<()> {
     // Wherever a link of the image has led to.
     rustix::process::fchdir(&lower)?;
     let overlay = c"overlay";
-    rustix::mount::mount(overlay, c".", overlay, MountFlags::NODEV, v.data.as_c_str())?;
+    rustix::mount::mount(overlay, c".", overlay, MountFlags::NODEV, v.data)?;
     rustix::mount::unmount(room, UnmountFlags::DETACH)?;
     rustix::fs::rmdir(room)?;
     rustix::process::chdir(c"/")
@@ -60,7 +60,7 @@ pub fn own(v: &Volume) -> Result<()> {
 
 /// `source` is a descriptor of the host's file or directory, or of a mount that is nowhere yet.
 pub fn bind(b: &Bind, source: BorrowedFd<'_>) -> Result<()> {
-    let place = place(&b.target, &b.parents, b.directory)?;
+    let place = place(b.target, &b.parents, b.directory)?;
     if b.tree {
         return attach(source, &place, b.read_only);
     }
@@ -141,7 +141,7 @@ fn bind_by_name(b: &Bind, source: BorrowedFd<'_>, place: &OwnedFd) -> Result<()>
         return Ok(());
     }
     // The name leads on top of the new mount, if it is still the same name.
-    let top = rustix::fs::open(b.target.as_c_str(), OFlags::PATH | OFlags::CLOEXEC, Mode::empty())?;
+    let top = rustix::fs::open(b.target, OFlags::PATH | OFlags::CLOEXEC, Mode::empty())?;
     let (a, b) = (rustix::fs::fstat(&top)?, rustix::fs::fstat(source)?);
     if (a.st_dev, a.st_ino) != (b.st_dev, b.st_ino) {
         return Err(Errno::STALE);
@@ -166,7 +166,7 @@ fn all_read_only(mount: BorrowedFd<'_>) -> Result<()> {
 
 /// A tmpfs of the user's.
 pub fn tmpfs(m: &Mount) -> Result<()> {
-    rustix::process::fchdir(place(&m.target, &m.parents, true)?)?;
-    let (source, flags) = (m.source.as_c_str(), MountFlags::from_bits_retain(m.flags));
-    rustix::mount::mount(source, c".", m.fstype.as_c_str(), flags, m.data.as_c_str())
+    rustix::process::fchdir(place(m.target, &m.parents, true)?)?;
+    let (source, flags) = (m.source, MountFlags::from_bits_retain(m.flags));
+    rustix::mount::mount(source, c".", m.fstype, flags, m.data)
 }

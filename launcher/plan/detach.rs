@@ -1,7 +1,7 @@
 //! What a detached container has instead of its launcher: nothing to read, a log, and a
 //! file for its init's reports.
 
-use super::{Builder, c_str};
+use super::{Builder, c_string};
 use crate::error::{Error, Result};
 use crate::record::File;
 use crate::spec::{Log, Restart, Spec};
@@ -76,11 +76,11 @@ impl Builder<'_> {
     pub fn init_options(&self, report: Option<&OwnedFd>) -> Result<Vec<CString>> {
         let mut argv = Vec::new();
         if let Some(report) = report {
-            argv.extend([c"--report".into(), c_str(report.as_raw_fd().to_string())?]);
+            argv.extend([c"--report".into(), c_string(report.as_raw_fd().to_string())?]);
         }
         if self.log_size() > 0 && self.may_cut() {
             let kibibytes = self.log_size().div_ceil(1024).min(u32::MAX.into());
-            argv.extend([c"--log".into(), c_str(kibibytes.to_string())?]);
+            argv.extend([c"--log".into(), c_string(kibibytes.to_string())?]);
         }
         let policy = match self.spec.restart {
             Restart::No => return Ok(argv),
@@ -88,8 +88,8 @@ impl Builder<'_> {
             Restart::OnFailure(None) => "on-failure".to_owned(),
             Restart::OnFailure(Some(n)) => format!("on-failure:{n}"),
         };
-        argv.extend([c"--restart".into(), c_str(policy)?]);
-        argv.push(c_str(format!("--rewrite={NO_RESTART}:0"))?);
+        argv.extend([c"--restart".into(), c_string(policy)?]);
+        argv.push(c_string(format!("--rewrite={NO_RESTART}:0"))?);
         Ok(argv)
     }
 }

@@ -5,33 +5,36 @@ use crate::error::Result;
 use crate::seccomp::{self, Filter};
 use crate::spec::{Seccomp, Unmask};
 use crate::step::{ChildStep, Harden, Hidden, Setting};
+use std::ffi::{CStr, OsStr};
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
-
-#[derive(Clone, Copy, PartialEq)]
-enum Kind {
-    Directory,
-    File,
-    Unknown,
-}
 
 /// moby's lists (daemon/pkg/oci/defaults.go, Apache-2.0), of October 2026: what tells of
 /// the host, or of its other containers, or lets them be disturbed.
-const HIDDEN: [(&str, Kind); 12] = [
-    ("/proc/acpi", Kind::Directory),
-    ("/proc/asound", Kind::Directory),
-    ("/proc/interrupts", Kind::File),
-    ("/proc/kcore", Kind::File),
-    ("/proc/keys", Kind::File),
-    ("/proc/latency_stats", Kind::File),
-    ("/proc/sched_debug", Kind::File),
-    ("/proc/scsi", Kind::Directory),
-    ("/proc/timer_list", Kind::File),
-    ("/proc/timer_stats", Kind::File),
-    ("/sys/devices/virtual/powercap", Kind::Directory),
-    ("/sys/firmware", Kind::Directory),
+const HIDDEN: [Hidden; 12] = [
+    directory(c"/proc/acpi"),
+    directory(c"/proc/asound"),
+    file(c"/proc/interrupts"),
+    file(c"/proc/kcore"),
+    file(c"/proc/keys"),
+    file(c"/proc/latency_stats"),
+    file(c"/proc/sched_debug"),
+    directory(c"/proc/scsi"),
+    file(c"/proc/timer_list"),
+    file(c"/proc/timer_stats"),
+    directory(c"/sys/devices/virtual/powercap"),
+    directory(c"/sys/firmware"),
 ];
-const READ_ONLY: [&str; 5] =
-    ["/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"];
+const READ_ONLY: [&CStr; 5] =
+    [c"/proc/bus", c"/proc/fs", c"/proc/irq", c"/proc/sys", c"/proc/sysrq-trigger"];
+
+const fn directory(path: &'static CStr) -> Hidden {
+    Hidden { path, directory: Some(true) }
+}
+
+const fn file(path: &'static CStr) -> Hidden {
+    Hidden { path, directory: Some(false) }
+}
 
 /// System calls without which nothing can be started, and that would be hard to find out.
 const OWN: [&str; 3] = ["execve", "exit_group", "rt_sigprocmask"];
@@ -59,43 +62,38 @@ impl Builder<'_> {
         }
         let spec = self.spec;
         // The letters will do: of these lists, and as it is a part of every start.
-        let fixed = HIDDEN.iter().filter(|(path, _)| path.starts_with(top));
-        let fixed = fixed.map(|(path, kind)| (PathBuf::from(path), *kind));
-        let throttles = throttles(top).map(|path| (path, Kind::Directory));
-        let fixed = fixed.chain(throttles).filter(|(path, _)| !spec.unmask.has(path));
-        let more = spec.mask.iter().filter(|path| path.starts_with(top));
-        let more = more.map(|path| (path.clone(), Kind::Unknown));
-        let hidden: Vec<_> = fixed.chain(more).collect();
-        self.cover(&hidden)?;
+        let here = |path: &CStr| {
+            let path = path.to_bytes();
+            path.starts_with(top.as_bytes()) && !spec.unmask.has(Path::new(OsStr::from_bytes(path)))
+        };
+        let mut hidden: Vec<Hidden> = HIDDEN.into_iter().filter(|h| here(h.path)).collect();
+        for path in throttles(top) {
+            hidden.extend(Some(directory(c_path(&path)?)).filter(|h| here(h.path)));
+        }
+        self.cover(hidden, |path| path.starts_with(top))?;
         if top == "/proc" && !spec.sysctls.is_empty() {
             self.harden(Harden::HoldSettings);
         }
-        let fixed = READ_ONLY.iter().filter(|path| path.starts_with(top)).map(Path::new);
-        let fixed: Vec<&Path> = fixed.filter(|path| !spec.unmask.has(path)).collect();
+        let fixed: Vec<&CStr> = READ_ONLY.into_iter().filter(|path| here(path)).collect();
         if !fixed.is_empty() {
-            let paths = fixed.iter().map(|path| c_path(path)).collect::<Result<_>>()?;
-            self.harden(Harden::ReadOnly(paths));
+            self.harden(Harden::ReadOnly(fixed));
         }
         Ok(())
     }
 
     /// The user's, in the image or on volumes.
     pub fn hide_others(&mut self) -> Result<()> {
-        let spec = self.spec;
-        let kernels = |p: &&PathBuf| p.starts_with("/proc") || p.starts_with("/sys");
-        let others = spec.mask.iter().filter(|p| !kernels(p));
-        let others: Vec<_> = others.map(|path| (path.clone(), Kind::Unknown)).collect();
-        if spec.caps.privileged { Ok(()) } else { self.cover(&others) }
+        let kernels = |p: &Path| p.starts_with("/proc") || p.starts_with("/sys");
+        if self.spec.caps.privileged { Ok(()) } else { self.cover(Vec::new(), |p| !kernels(p)) }
     }
 
-    fn cover(&mut self, paths: &[(PathBuf, Kind)]) -> Result<()> {
+    /// Beside those of ours, those of the user's.
+    fn cover(&mut self, mut paths: Vec<Hidden>, users: impl Fn(&Path) -> bool) -> Result<()> {
+        for path in self.spec.mask.iter().filter(|path| users(path)) {
+            paths.push(Hidden { path: c_path(path)?, directory: None });
+        }
         let first = self.hidden;
         self.hidden += paths.len();
-        let hidden = paths.iter().map(|(path, kind)| {
-            let directory = (*kind != Kind::Unknown).then_some(*kind == Kind::Directory);
-            Ok(Hidden { path: c_path(path)?, directory })
-        });
-        let paths = hidden.collect::<Result<Vec<_>>>()?;
         if !paths.is_empty() {
             self.harden(Harden::Hide { paths, first });
         }

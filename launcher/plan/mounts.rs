@@ -9,7 +9,7 @@ use crate::table;
 use rustix::fs::FileType;
 use rustix::io::Errno;
 use rustix::mount::MountFlags;
-use std::ffi::{CString, OsStr};
+use std::ffi::{CStr, OsStr};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Component, Path, PathBuf};
 
@@ -39,7 +39,7 @@ impl Builder<'_> {
             self.child.push(ChildStep::Bind(Box::new(Bind {
                 slot: self.sys_slot,
                 tree: false,
-                target: c"/sys".into(),
+                target: c"/sys",
                 parents: Vec::new(),
                 directory: true,
                 read_only: true,
@@ -56,11 +56,11 @@ impl Builder<'_> {
             data = table::DEVPTS_DATA_NOGID;
         }
         self.child.push(ChildStep::Mount(Box::new(Mount {
-            source: m.source.into(),
-            target: m.target.into(),
-            fstype: m.fstype.into(),
+            source: m.source,
+            target: m.target,
+            fstype: m.fstype,
             flags,
-            data: data.into(),
+            data,
             mode: m.mode,
             parents: Vec::new(),
             // What is hidden below them must not be hidden elsewhere.
@@ -112,7 +112,7 @@ impl Builder<'_> {
         let mut slots = self.view_slot..;
         for v in std::mem::take(&mut self.view) {
             let target = match v.target.as_str() {
-                "" => c"/sys/fs/cgroup".into(),
+                "" => c"/sys/fs/cgroup",
                 name => c_str(format!("/sys/fs/cgroup/{name}"))?,
             };
             if v.fstype == "tmpfs" {
@@ -125,7 +125,7 @@ impl Builder<'_> {
             }
         }
         if room {
-            self.child.push(ChildStep::ReadOnly { target: c"/sys/fs/cgroup".into() });
+            self.child.push(ChildStep::ReadOnly { target: c"/sys/fs/cgroup" });
         }
         Ok(())
     }
@@ -169,7 +169,7 @@ impl Builder<'_> {
             });
         }
         for l in table::LINKS {
-            let (path, target) = (l.path.into(), l.target.into());
+            let (path, target) = (l.path, l.target);
             self.child.push(ChildStep::MakeLink { path, target });
         }
     }
@@ -289,7 +289,7 @@ fn tmpfs_flags(f: TmpfsFlags) -> MountFlags {
 }
 
 /// `/a/b/c` gives `/a` and `/a/b`.
-pub(super) fn parents(target: &Path) -> Result<Vec<CString>> {
+pub(super) fn parents(target: &Path) -> Result<Vec<&'static CStr>> {
     let mut path = PathBuf::from("/");
     let mut out = Vec::new();
     let names: Vec<_> = target.components().filter(|c| matches!(c, Component::Normal(_))).collect();

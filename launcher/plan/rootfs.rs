@@ -135,7 +135,7 @@ fn directory(spec: &Spec, look: &OwnedFd) -> Result<bool> {
     if bare && blobs::Layout::of(look).is_some() {
         return Ok(true);
     }
-    if is_hosts(look) && !spec.ephemeral && !spec.read_only && spec.keep.is_none() {
+    if !spares_it(spec) && is_hosts(look) {
         return Err(Error::new(format!(
             "rootfs {}: refusing to use the host's own root writable",
             spec.rootfs.display()
@@ -143,6 +143,11 @@ fn directory(spec: &Spec, look: &OwnedFd) -> Result<bool> {
         .hint("add --ephemeral (changes vanish with the container) or --read-only"));
     }
     Ok(false)
+}
+
+/// What is written does not end up in the root file system, so that it may be the host's.
+pub fn spares_it(spec: &Spec) -> bool {
+    spec.ephemeral || spec.read_only || spec.keep.is_some()
 }
 
 /// The host's own root, by whatever name.

@@ -1,7 +1,7 @@
 //! Paths and words as the child passes them to the kernel.
 
 use crate::error::{Error, Result};
-use std::ffi::{CString, OsStr};
+use std::ffi::{CStr, CString, OsStr};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
@@ -10,15 +10,20 @@ pub fn absolute(path: &Path) -> Result<PathBuf> {
     std::path::absolute(path).map_err(|e| Error::os("find the current directory", e))
 }
 
-pub fn c_path(path: &Path) -> Result<CString> {
+pub fn c_path(path: &Path) -> Result<&'static CStr> {
     c_os(path.as_os_str())
 }
 
-pub fn c_os(text: &OsStr) -> Result<CString> {
+pub fn c_os(text: &OsStr) -> Result<&'static CStr> {
     c_str(text.as_bytes())
 }
 
-pub fn c_str(text: impl Into<Vec<u8>>) -> Result<CString> {
+/// Part of a plan, which lives as long as the process.
+pub fn c_str(text: impl Into<Vec<u8>>) -> Result<&'static CStr> {
+    Ok(Box::leak(c_string(text)?.into_boxed_c_str()))
+}
+
+pub fn c_string(text: impl Into<Vec<u8>>) -> Result<CString> {
     CString::new(text).map_err(|e| {
         let shown = String::from_utf8_lossy(&e.into_vec()).replace('\0', "\\0");
         Error::new(format!("{shown:?}: contains a NUL byte"))

@@ -1,9 +1,9 @@
 //! What has to be so at the end, worked out from the steps that are to make it so.
 
-use super::Builder;
+use super::{Builder, c_str};
 use crate::step::{Check, ChildStep, Done, Harden, Hidden};
 use rustix::mount::MountFlags;
-use std::ffi::CString;
+use std::ffi::CStr;
 
 /// PROC_SUPER_MAGIC of statfs(2).
 const PROC: i64 = 0x9fa0;
@@ -17,8 +17,8 @@ impl Builder<'_> {
         for (index, step) in self.child.iter().enumerate() {
             // By a mount of a later step, so that it is not what one gets to.
             let later = mounted.iter().filter(|(at, _)| *at > index);
-            let covered = |path: &CString| {
-                later.clone().any(|(_, target)| is_below(path.as_bytes(), target.as_bytes()))
+            let covered = |path: &CStr| {
+                later.clone().any(|(_, target)| is_below(path.to_bytes(), target.to_bytes()))
             };
             mount_checks(step, covered, &mut checks);
         }
@@ -30,7 +30,7 @@ impl Builder<'_> {
         self.child.iter().for_each(|step| process_checks(step, &mut checks));
         if !checks.iter().any(|check| matches!(check, Check::OomScore(_))) {
             // Inherited, in a container that is there; a number has no NUL.
-            let score = self.spec.oom_score_adj.map(|score| CString::new(score.to_string()));
+            let score = self.spec.oom_score_adj.map(|score| c_str(score.to_string()));
             checks.extend(score.into_iter().flatten().map(Check::OomScore));
         }
         let count = |kind: fn(&ChildStep) -> bool| self.child.iter().filter(|s| kind(s)).count();
@@ -52,44 +52,42 @@ impl Builder<'_> {
 }
 
 /// Where it mounts something.
-fn target(step: &ChildStep) -> Option<&CString> {
+fn target(step: &ChildStep) -> Option<&'static CStr> {
     match step {
-        ChildStep::Bind(b) => Some(&b.target),
-        ChildStep::Mount(m) => Some(&m.target),
-        ChildStep::Volume(v) => Some(&v.target),
+        ChildStep::Bind(b) => Some(b.target),
+        ChildStep::Mount(m) => Some(m.target),
+        ChildStep::Volume(v) => Some(v.target),
         _ => None,
     }
 }
 
-fn mount_checks(step: &ChildStep, covered: impl Fn(&CString) -> bool, checks: &mut Vec<Check>) {
-    let mut add = |path: &CString, check: Check| {
+fn mount_checks(step: &ChildStep, covered: impl Fn(&CStr) -> bool, checks: &mut Vec<Check>) {
+    let mut add = |path: &CStr, check: Check| {
         if !covered(path) {
             checks.push(check);
         }
     };
     match step {
-        ChildStep::Mount(m) if m.fstype.as_c_str() == c"proc" => {
-            add(&m.target, Check::FileSystem { at: m.target.clone(), magic: PROC });
+        ChildStep::Mount(m) if m.fstype == c"proc" => {
+            add(m.target, Check::FileSystem { at: m.target, magic: PROC });
         }
-        ChildStep::Mount(m) if m.target.as_c_str() == c"/dev" => {
-            add(&m.target, Check::MountPoint(m.target.clone()));
-        }
+        ChildStep::Mount(m) if m.target == c"/dev" => add(m.target, Check::MountPoint(m.target)),
         ChildStep::Mount(m) if m.flags & MountFlags::RDONLY.bits() != 0 => {
-            add(&m.target, Check::ReadOnly(m.target.clone()));
+            add(m.target, Check::ReadOnly(m.target));
         }
         ChildStep::Bind(b) if b.read_only => {
-            let (target, source) = (b.target.clone(), b.source.clone());
-            add(&b.target, Check::Volume { target, source });
+            add(b.target, Check::Volume { target: b.target, source: b.source.clone() });
         }
-        ChildStep::ReadOnly { target } => add(target, Check::ReadOnly(target.clone())),
-        ChildStep::AttachTree { target, .. } => add(target, Check::ReadOnly(target.clone())),
+        ChildStep::ReadOnly { target } | ChildStep::AttachTree { target, .. } => {
+            add(target, Check::ReadOnly(target));
+        }
         ChildStep::Harden(Harden::Hide { paths, first }) => {
             for (index, Hidden { path, .. }) in paths.iter().enumerate() {
-                add(path, Check::Hidden { path: path.clone(), number: first + index });
+                add(path, Check::Hidden { path, number: first + index });
             }
         }
         ChildStep::Harden(Harden::ReadOnly(paths)) => {
-            paths.iter().for_each(|path| add(path, Check::ReadOnly(path.clone())));
+            paths.iter().for_each(|path| add(path, Check::ReadOnly(path)));
         }
         ChildStep::RootAttributes { read_only } => {
             checks.push(Check::Root { read_only: *read_only });
@@ -110,7 +108,7 @@ fn is_below(path: &[u8], dir: &[u8]) -> bool {
 fn process_checks(step: &ChildStep, checks: &mut Vec<Check>) {
     match step {
         ChildStep::NewSession => checks.push(Check::Session),
-        ChildStep::DefaultSignals => checks.push(Check::Signals),
+        ChildStep::DefaultSignals => checks.push(Check::Done(Done::Signals)),
         ChildStep::EveryProcessor => checks.push(Check::Done(Done::Processors)),
         ChildStep::JoinNetwork { .. } => checks.push(Check::Done(Done::Network)),
         ChildStep::NewCgroupNamespace => checks.push(Check::Done(Done::CgroupNamespace)),
@@ -119,7 +117,7 @@ fn process_checks(step: &ChildStep, checks: &mut Vec<Check>) {
             checks.extend([Check::Uid(uid.as_raw()), Check::Gid(gid.as_raw())]);
             checks.extend(groups.clone().map(Check::Groups));
         }
-        ChildStep::Hostname(name) => checks.push(Check::Hostname(name.clone())),
+        ChildStep::Hostname(name) => checks.push(Check::Hostname(name)),
         ChildStep::SetCapabilities { keep } => checks.push(Check::Capabilities { keep: *keep }),
         ChildStep::NoNewPrivileges => checks.push(Check::NoNewPrivileges),
         ChildStep::CloseOnExec { first, now } => {
@@ -132,7 +130,7 @@ fn process_checks(step: &ChildStep, checks: &mut Vec<Check>) {
         ChildStep::Harden(Harden::Limits(limits)) => {
             checks.extend(limits.iter().copied().map(Check::Limit));
         }
-        ChildStep::Harden(Harden::OomScore(score)) => checks.push(Check::OomScore(score.clone())),
+        ChildStep::Harden(Harden::OomScore(score)) => checks.push(Check::OomScore(score)),
         _ => {}
     }
 }

@@ -29,6 +29,8 @@ pub struct Brief {
     pub(super) place: PathBuf,
     file: OwnedFd,
     number: usize,
+    /// Places that were in use when this one was taken.
+    others: InUse,
 }
 
 /// Writes down what will be made. None: it does not fit, all places are taken, or there can be no
@@ -54,7 +56,7 @@ fn claim_in(dir: OwnedFd, place: PathBuf, text: &[u8]) -> Option<Brief> {
     // Whoever leaves last locks all places and removes the file, perhaps just now.
     for _ in 0..8 {
         let file = open(dir.as_fd(), OFlags::CREATE).ok()?;
-        let Some(number) = take(&file).ok()? else {
+        let Some((number, others)) = take(&file).ok()? else {
             std::thread::yield_now();
             continue;
         };
@@ -62,7 +64,7 @@ fn claim_in(dir: OwnedFd, place: PathBuf, text: &[u8]) -> Option<Brief> {
         if stat.st_nlink > 0 {
             put(&file, text, at(number)).ok()?;
             put(&file, &[1], number).ok()?;
-            return Some(Brief { dir, place, file, number });
+            return Some(Brief { dir, place, file, number, others });
         }
     }
     None
@@ -87,21 +89,21 @@ impl Brief {
 /// Clears what those have left who died in their places; `own` is this process's.
 pub(super) fn clear_up(dir: BorrowedFd<'_>, own: Option<&Brief>) -> Result<()> {
     if let Some(own) = own {
-        return clear_all(&own.file, Some(own.number));
+        return clear_all(&own.file, &own.others);
     }
     let Ok(file) = open(dir, OFlags::empty()) else { return Ok(()) };
     if !rustix::fs::fstat(&file).is_ok_and(|s| find::is_ours(&s)) {
         return Ok(());
     }
-    let cleared = clear_all(&file, None);
+    let used = in_use(&file).map_err(|e| Error::os("read", e))?;
+    let cleared = clear_all(&file, &used);
     leave(dir, &file);
     cleared
 }
 
-fn clear_all(file: &OwnedFd, own: Option<usize>) -> Result<()> {
-    let used = in_use(file).map_err(|e| Error::os("read", e))?;
+fn clear_all(file: &OwnedFd, used: &InUse) -> Result<()> {
     let mut result = Ok(());
-    for number in (0..PLACES).filter(|n| used[*n] != 0 && own != Some(*n)) {
+    for number in (0..PLACES).filter(|n| used[*n] != 0) {
         if lock(file, number) {
             result = result.and(clear(file, number));
             unlock(file, number);
@@ -142,14 +144,15 @@ fn open(dir: BorrowedFd<'_>, more: OFlags) -> rustix::io::Result<OwnedFd> {
     rustix::fs::openat(dir, NAME, flags, Mode::RUSR | Mode::WUSR)
 }
 
-/// The first place that is nobody's, not even a dead one's; each process begins at another.
-fn take(file: &OwnedFd) -> rustix::io::Result<Option<usize>> {
+/// The first place that is nobody's, not even a dead one's, and which others are in use; each
+/// process begins at another.
+fn take(file: &OwnedFd) -> rustix::io::Result<Option<(usize, InUse)>> {
     let own = rustix::process::getpid().as_raw_pid() as usize;
-    let used = in_use(file)?;
-    for number in (0..PLACES).map(|n| (own + n) % PLACES).filter(|n| used[*n] == 0) {
+    for number in (0..PLACES).map(|n| (own + n) % PLACES) {
         if lock(file, number) {
-            if in_use(file)?[number] == 0 {
-                return Ok(Some(number));
+            let used = in_use(file)?;
+            if used[number] == 0 {
+                return Ok(Some((number, used)));
             }
             unlock(file, number);
         }

@@ -42,8 +42,11 @@ pub(super) fn announce(plan: &Plan, made: &mut Made) {
 /// Whether it has ended before anybody need hear of it.
 pub(super) fn ends_at_once(made: &mut Made) -> Result<bool> {
     let Some(child) = made.child else { return Ok(false) };
-    let signals = made.signals.insert(supervise::signals()?);
-    Ok(supervise::ends_at_once(child, signals))
+    made.ended = supervise::ends_at_once(child)?;
+    if made.ended.is_some() {
+        made.child = None;
+    }
+    Ok(made.ended.is_some())
 }
 
 /// Steps for those that come later, or are let go.

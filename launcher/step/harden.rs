@@ -4,7 +4,7 @@
 use crate::seccomp::Filter;
 use crate::spec::Rlimit;
 use rustix::process::Gid;
-use std::ffi::CString;
+use std::ffi::CStr;
 use std::path::PathBuf;
 
 pub enum Harden {
@@ -18,7 +18,7 @@ pub enum Harden {
     /// Takes hold of /proc/sys before it becomes read-only.
     HoldSettings,
     /// Each over itself; absent is fine.
-    ReadOnly(Vec<CString>),
+    ReadOnly(Vec<&'static CStr>),
     /// The empty directory loses its name, so that nothing can ever be put into it.
     ReleaseEmpty,
     /// A session keyring of its own (keyrings(7)).
@@ -26,7 +26,7 @@ pub enum Harden {
     /// `--sysctl`: files below /proc/sys.
     Settings(Vec<Setting>),
     /// `--oom-score-adj`
-    OomScore(CString),
+    OomScore(&'static CStr),
     /// `--ulimit`
     Limits(Vec<Rlimit>),
     /// Of the mounts, or of the process itself.
@@ -53,7 +53,7 @@ pub struct Landlock {
 }
 
 pub struct Allowed {
-    pub path: CString,
+    pub path: &'static CStr,
     /// LANDLOCK_ACCESS_FS_*
     pub access: u64,
     pub must: bool,
@@ -63,11 +63,11 @@ pub struct Allowed {
 
 /// A node of our own that is like one of the host's.
 pub struct MakeDevice {
-    pub target: CString,
+    pub target: &'static CStr,
     /// Made on our /dev; otherwise made there, and bound to its place.
     pub below_dev: bool,
     /// Every directory on the way to the target, outermost first.
-    pub parents: Vec<CString>,
+    pub parents: Vec<&'static CStr>,
     /// With its type.
     pub mode: u32,
     pub device: u64,
@@ -76,16 +76,17 @@ pub struct MakeDevice {
     pub source: PathBuf,
 }
 
+#[derive(Clone, Copy)]
 pub struct Hidden {
-    pub path: CString,
+    pub path: &'static CStr,
     /// Where that is known: of the kernel's own.
     pub directory: Option<bool>,
 }
 
 /// A file below /proc/sys, without a leading slash.
 pub struct Setting {
-    pub file: CString,
-    pub value: CString,
+    pub file: &'static CStr,
+    pub value: &'static CStr,
     /// For messages: `net.ipv4.ip_forward=1`.
     pub shown: String,
 }
@@ -100,6 +101,7 @@ pub enum Done {
     Keyring,
     /// It may run on all of them again.
     Processors,
+    Signals,
     /// So many joined.
     Cgroups(u32),
     /// So many written.
@@ -116,17 +118,17 @@ pub enum Check {
     },
     Done(Done),
     /// Something of ours is mounted here.
-    MountPoint(CString),
+    MountPoint(&'static CStr),
     /// A file system of the kernel's own (f_type of statfs(2)) at its place.
     FileSystem {
-        at: CString,
+        at: &'static CStr,
         magic: i64,
     },
     /// Read-only, or absent.
-    ReadOnly(CString),
+    ReadOnly(&'static CStr),
     /// Covered, or absent: by number, as in `Harden::Hide`.
     Hidden {
-        path: CString,
+        path: &'static CStr,
         number: usize,
     },
     Uid(u32),
@@ -137,10 +139,9 @@ pub enum Check {
     },
     NoNewPrivileges,
     Umask,
-    Signals,
     Session,
     ParentDeath,
-    Hostname(CString),
+    Hostname(&'static CStr),
     /// From this one on none but ours, which go at exec.
     Descriptors {
         from: i32,
@@ -148,10 +149,10 @@ pub enum Check {
         closed: bool,
     },
     Limit(Rlimit),
-    OomScore(CString),
+    OomScore(&'static CStr),
     /// A mount of the user's.
     Volume {
-        target: CString,
+        target: &'static CStr,
         source: PathBuf,
     },
 }

@@ -3,6 +3,7 @@
 use super::call;
 use rustix::fd::{BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use rustix::io::Result;
+use rustix::time::Timespec;
 
 /// A signal set as the kernel has it: bit n-1 is signal n.
 pub type SignalSet = u64;
@@ -28,21 +29,12 @@ pub fn default_disposition(signal: i32) -> Result<()> {
     unsafe { call(libc::SYS_rt_sigaction, args) }.map(drop)
 }
 
-/// The same for each of a set: what is ignored would stay so across exec.
-pub fn default_dispositions(set: SignalSet) -> Result<()> {
-    (1..=64).filter(|s| set & 1 << (s - 1) != 0).try_for_each(default_disposition)
-}
-
-/// What this process ignores, and would after exec.
-pub fn ignored_signals() -> Result<SignalSet> {
-    (1..=64).try_fold(0, |set, signal| {
-        let mut action = [0usize; 8];
-        let args = [signal, 0, action.as_mut_ptr() as usize, 8, 0];
-        // SAFETY: the kernel writes a sigaction, which is smaller and begins with the handler.
-        unsafe { call(libc::SYS_rt_sigaction, args) }?;
-        let ignored = u64::from(action[0] == libc::SIG_IGN);
-        Ok(set | ignored << (signal - 1))
-    })
+/// Takes one of these signals, which are blocked; waits for it at most this long
+/// (rt_sigtimedwait(2)). EAGAIN: none came.
+pub fn take_signal(set: SignalSet, most: &Timespec) -> Result<()> {
+    let args = [(&raw const set) as usize, 0, most as *const Timespec as usize, 8, 0];
+    // SAFETY: the kernel reads a set of 8 bytes, the size that is passed, and a 64-bit timespec.
+    unsafe { call(libc::SYS_rt_sigtimedwait, args) }.map(drop)
 }
 
 /// A descriptor that becomes readable when a blocked signal arrives (signalfd(2)).

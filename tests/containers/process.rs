@@ -124,7 +124,7 @@ fn an_odd_caller_does_not_show() {
     let Some(s) = Sandbox::new() else { return };
     for init in ["", "--no-init"] {
         let script = format!(
-            "umask 0; trap '' INT HUP QUIT USR1 CHLD PIPE; exec 8</dev/null 9>/dev/null; exec {} {init} {} cat /proc/self/status",
+            "umask 0; trap '' INT HUP QUIT USR1 CHLD PIPE 34 64; exec 8</dev/null 9>/dev/null; exec {} {init} {} cat /proc/self/status",
             launch().display(),
             s.rootfs().display()
         );
