@@ -50,11 +50,11 @@ pub fn ensure(
     }
     let bridge = describe(socket, &locked.state, name, options)?;
     locked.state.bridges.push(bridge.clone());
-    switch_forwarding_on(&mut locked.state, &bridge, false)?;
+    switch_forwarding_on(socket, &mut locked.state, &bridge, false)?;
     locked.state.bridged6 = sysctl::shows_bridged6();
     locked.save()?;
     make(socket, &locked.state, &bridge)?;
-    switch_forwarding_on(&mut locked.state, &bridge, true)
+    switch_forwarding_on(socket, &mut locked.state, &bridge, true)
 }
 
 fn suits(bridge: &Bridge, options: &NetOptions) -> Result<()> {
@@ -204,7 +204,12 @@ pub fn mac_of(name: &str) -> [u8; 6] {
 
 /// Packets pass between links only where this is on; off again with the last bridge.
 /// First noted (and saved), then done.
-fn switch_forwarding_on(state: &mut State, bridge: &Bridge, now: bool) -> Result<()> {
+fn switch_forwarding_on(
+    socket: &Socket,
+    state: &mut State,
+    bridge: &Bridge,
+    now: bool,
+) -> Result<()> {
     if bridge.internal {
         return Ok(());
     }
@@ -216,6 +221,9 @@ fn switch_forwarding_on(state: &mut State, bridge: &Bridge, now: bool) -> Result
         if !before && (state.forward4 || state.forward6) {
             state.outer = links();
             state.outer.retain(|link| state.bridges.iter().all(|b| b.name != *link));
+            let found = |name: &&String| link::find(socket, name).ok().flatten();
+            let is_bridge = |name: &&String| found(name).is_some_and(|link| link.kind == "bridge");
+            state.outer_bridges = state.outer.iter().filter(is_bridge).cloned().collect();
         }
         return Ok(());
     }
@@ -311,6 +319,7 @@ fn close(state: &mut State) -> [Option<&'static str>; 2] {
     (state.forward4, state.forward6) = (state.forward4 && open4, state.forward6 && open6);
     if !state.forward4 && !state.forward6 {
         state.outer.clear();
+        state.outer_bridges.clear();
     }
     [four, six]
 }

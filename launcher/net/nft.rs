@@ -168,6 +168,13 @@ fn between(t: &mut Transaction, state: &State) {
     t.rule("forward", |r| r.tracked(0, 2 | 4).verdict(ACCEPT, None));
     t.rule("forward", |r| r.link_in(Meta::OifName, "bridges").verdict(DROP, None));
     t.rule("forward", |r| r.tracked(2, 1 << 5).verdict(ACCEPT, None));
+    for name in &state.outer_bridges {
+        // What goes from one of its links to another is forwarded by nobody, though the kernel may
+        // show it here (br_netfilter).
+        t.rule("forward", |r| {
+            r.link(Meta::IifName, EQ, name).link(Meta::OifName, EQ, name).verdict(ACCEPT, None);
+        });
+    }
     for (ours, family) in [(state.forward4, 2), (state.forward6, 10)] {
         if ours {
             t.rule("forward", |r| {

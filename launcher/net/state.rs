@@ -14,6 +14,8 @@ pub struct State {
     pub forward6: bool,
     /// Links that were there then, for which it stays off.
     pub outer: Vec<String>,
+    /// Those of them that are bridges: what stays on one of these passes.
+    pub outer_bridges: Vec<String>,
     /// The kernel showed bridged packets to the rules when they were written.
     pub bridged6: bool,
     /// Which start of the kernel it is of: by the next one all is gone but this text, where
@@ -149,6 +151,9 @@ impl State {
         if !self.outer.is_empty() {
             let _ = writeln!(out, "outer {}", self.outer.join(" "));
         }
+        if !self.outer_bridges.is_empty() {
+            let _ = writeln!(out, "outer-bridges {}", self.outer_bridges.join(" "));
+        }
         for b in &self.bridges {
             let second = b.gateway6.map_or("-".to_owned(), |p| p.to_string());
             let (name, gateway, mtu) = (&b.name, b.gateway, b.mtu);
@@ -181,9 +186,8 @@ impl State {
                 ["forward4"] => state.forward4 = true,
                 ["forward6"] => state.forward6 = true,
                 ["bridged6"] => state.bridged6 = true,
-                ["outer", ref links @ ..] => {
-                    state.outer = links.iter().map(|link| (*link).to_owned()).collect();
-                }
+                ["outer", ref links @ ..] => state.outer = owned(links),
+                ["outer-bridges", ref links @ ..] => state.outer_bridges = owned(links),
                 ["bridge", ..] => state.bridges.extend(decode_bridge(&words)),
                 ["lease", ..] => state.leases.extend(decode_lease(&words)),
                 _ => {}
@@ -191,6 +195,10 @@ impl State {
         }
         state
     }
+}
+
+fn owned(words: &[&str]) -> Vec<String> {
+    words.iter().map(|word| (*word).to_owned()).collect()
 }
 
 fn decode_prefix(text: &str) -> Option<Prefix> {
@@ -293,7 +301,8 @@ mod tests {
             }],
             forward4: true,
             forward6: false,
-            outer: vec!["eth0".into(), "tun0".into()],
+            outer: vec!["eth0".into(), "br0".into()],
+            outer_bridges: vec!["br0".into()],
             bridged6: true,
             boot: "1b9d6bcd".into(),
         }

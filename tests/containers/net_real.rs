@@ -206,6 +206,42 @@ fn an_ordinary_users_ports() {
     nobody_is_left();
 }
 
+/// The kernel may show the rules what a bridge of the host's own carries, too.
+#[test]
+fn a_bridge_of_the_hosts_own_carries_on() {
+    let Some(_s) = Sandbox::new() else { return };
+    let Some(w) = World::new() else { return };
+    let setting = "/proc/sys/net/bridge/bridge-nf-call-iptables";
+    if w.host(&format!("echo 1 > {setting}; cat {setting}; true")) != "1" {
+        return skip("needs br_netfilter");
+    }
+    let mut third = w.on_host(&["unshare", "--net", "sleep", "60"]).spawn().unwrap();
+    let (one, two) = (w.outside_pid(), third.id());
+    wait_until("a network", || {
+        let network = |pid: &str| std::fs::read_link(format!("/proc/{pid}/ns/net")).unwrap();
+        w.host("readlink /proc/self/ns/net") != network(&two.to_string()).display().to_string()
+    });
+    w.host("ip link add own type bridge; ip link set own up");
+    for (pid, end) in [(one, 1), (two, 2)] {
+        w.host(&format!(
+            "ip link add own{end} type veth peer name end netns {pid}; ip link set own{end} master own up
+            nsenter -n -t {pid} ip addr add 203.0.113.{end}/24 dev end
+            nsenter -n -t {pid} ip link set end up"
+        ));
+    }
+    let ask = "socat - TCP:203.0.113.2:9,connect-timeout=2 </dev/null 2>&1; true";
+    let refused = || w.outside(ask).contains("refused");
+    wait_until("an answer", refused);
+    let server = w.serve(&["--net", "bridge"], "sleep 30");
+    wait_until("forwarding", || w.host("cat /proc/sys/net/ipv4/ip_forward") == "1");
+    assert!(refused());
+    drop(server);
+    w.host("for link in own own1 own2; do ip link del $link; done");
+    w.check_cleared();
+    third.kill().unwrap();
+    third.wait().unwrap();
+}
+
 /// A published port on ::1 that can get no answer any more is refused as soon as the next
 /// one is published, and answers again after the change is taken back.
 #[test]
