@@ -63,6 +63,7 @@ __asm__(".pushsection .rodata\ninit_begin: .incbin \"" INIT "\"\ninit_end: .pops
 
 enum { AT_CWD = -100, O_WR = 1, O_PATHS = 010000000, O_DIR = 0200000, SIG_CHLD = 17 };
 enum { M_NOSUID = 2, M_NODEV = 4, M_NOEXEC = 8, M_BIND = 4096, M_REC = 16384, M_PRIVATE = 1 << 18 };
+enum attribute { READ_ONLY = 1, NO_DEVICES = 4 }; /* MOUNT_ATTR_* */
 enum { M_STRICTATIME = 1 << 24, DETACH = 2, S_CHR = 020000 };
 
 static void put(char *to, const char *s, long number)
@@ -172,7 +173,7 @@ static int there(long r)
 }
 #define TRY(n, ...) there(CALL(n, __VA_ARGS__, 0, 0, 0, 0))
 
-static void set(unsigned long attribute, const char *at)
+static void set(enum attribute attribute, const char *at)
 {
 	struct { unsigned long set, clear, propagation, userns; } attr = { attribute, 0, 0, 0 };
 	DO(mount_setattr, AT_CWD, at, 0, &attr, sizeof attr);
@@ -193,7 +194,7 @@ static void hide_in_proc(void)
 		TRY(mount, "dev/none", dirs[i], 0, M_BIND);
 	for (int i = 0; i < 5; i++)
 		if (TRY(mount, kept[i], kept[i], 0, M_BIND))
-			set(1, kept[i]);
+			set(READ_ONLY, kept[i]);
 }
 
 static void hide_in_sys(const char *version)
@@ -207,10 +208,10 @@ static void hide_in_sys(const char *version)
 	if (version[0] == '1') {
 		DO(mount, "tmpfs", "sys/fs/cgroup", "tmpfs", M_NOSUID | M_NODEV | M_NOEXEC, "mode=755");
 		DO(mkdirat, AT_CWD, at, 0755);
-		set(1, "sys/fs/cgroup");
+		set(READ_ONLY, "sys/fs/cgroup");
 	}
 	DO(mount, below(""), at, 0, M_BIND);
-	set(1, at);
+	set(READ_ONLY, at);
 }
 
 /* Capabilities of docker's default, and a filter of 87 comparisons that allows all. */
@@ -255,8 +256,10 @@ static void init(char **command, char **envp)
 	DO(write, fd, init_begin, init_end - init_begin);
 	DO(fcntl, fd, 1033 /* F_ADD_SEALS */, 15 /* SEAL, SHRINK, GROW, WRITE */);
 	DO(close_range, 3, 0x7fffffff, 4 /* CLOEXEC */);
-	for (int i = 0; i < 60 && command[i]; i++)
+	for (int i = 0; command[i]; i++) {
+		must(i < 60 ? 0 : -7 /* E2BIG */, __LINE__);
 		argv[i + 3] = command[i];
+	}
 	DO(execveat, fd, "", argv, envp, 0x1000 /* AT_EMPTY_PATH */);
 #else
 	must(-2, __LINE__);
@@ -293,7 +296,7 @@ RUN void child(const char *version, const char *root, char **argv, char **envp)
 	DO(sethostname, "floor", 5);
 	loopback_up();
 	if (version[1] == '=') {
-		set(4 /* MOUNT_ATTR_NODEV */, "/");
+		set(NO_DEVICES, "/");
 		drop();
 		init(argv, envp);
 	}
@@ -327,10 +330,8 @@ RUN void run(long *sp)
 		child(argv[1], argv[4], argv + 5, envp);
 	int status = 0;
 	DO(wait4, pid, &status, 0, 0);
-	if (version != '0' && argv[1][1] == '=') {
+	if (version != '0' && argv[1][1] == '=')
 		count_of_kills(version == '1' ? "/memory.oom_control" : "/memory.events");
-		below("");
-	}
 	if (version != '0')
 		DO(unlinkat, AT_CWD, below(""), 0x200 /* AT_REMOVEDIR */);
 	for (;;)

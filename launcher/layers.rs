@@ -100,7 +100,7 @@ fn host_root(b: &mut Builder<'_>) -> Result<()> {
         } else if kind.is_dir() && !standard(&source) {
             if !readable(&source) {
                 // As empty as it is to the caller; what is written to it vanishes, too.
-                later.push(make_dir(target));
+                later.push(ChildStep::MakeDir { path: target });
             } else if can_layer(&source, &mounts, inside) {
                 for d in ["upper", "work"] {
                     dirs.push((c_str(format!("{at}/{d}/{n}"))?, mode(&source)));
@@ -110,7 +110,7 @@ fn host_root(b: &mut Builder<'_>) -> Result<()> {
                 let xattr = b.binds_devices();
                 let data = overlay_data(b".", upper.as_bytes(), work.as_bytes(), xattr)?;
                 let (read_only, from, kept) = (b.spec.read_only, source.clone(), false);
-                later.push(make_dir(target));
+                later.push(ChildStep::MakeDir { path: target });
                 later.push(ChildStep::Overlay(Box::new(Overlay {
                     lower,
                     target,
@@ -152,10 +152,6 @@ fn lower_layer(
 
 fn empty_root(target: &'static CStr) -> ChildStep {
     ChildStep::Mount(Box::new(Mount::tmpfs(target, 0, c"mode=755")))
-}
-
-fn make_dir(target: &'static CStr) -> ChildStep {
-    ChildStep::MakeDir { path: target }
 }
 
 fn read_only(

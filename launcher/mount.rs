@@ -32,10 +32,7 @@ pub fn attach_tree(tree: BorrowedFd<'_>, target: &CStr) -> Result<()> {
 
 pub fn add(m: &Mount) -> Result<()> {
     let flags = MountFlags::from_bits_retain(m.flags);
-    let mount_on = |target: &CStr| {
-        let source = m.source;
-        rustix::mount::mount(source, target, m.fstype, flags, m.data)
-    };
+    let mount_on = |target: &CStr| rustix::mount::mount(m.source, target, m.fstype, flags, m.data);
     match m.walk {
         Walk::Users => return volume::tmpfs(m),
         Walk::Exact => {

@@ -1,6 +1,6 @@
 //! The ground everything is measured on: one rootfs, the floor, cgroups; removed at the end.
 
-use super::{Result, sys};
+use super::{LAUNCH, Result, sys};
 use std::cell::Cell;
 use std::fs::{self, create_dir_all, write};
 use std::os::unix::fs::symlink;
@@ -78,7 +78,7 @@ impl Bench {
     fn init(&self) -> Result<PathBuf> {
         let dir = self.dir.join("inject");
         create_dir_all(&dir)?;
-        let mut launch = Command::new(env!("CARGO_BIN_EXE_launch"));
+        let mut launch = Command::new(LAUNCH);
         let status = launch.arg("inject").arg(&dir).stdout(Stdio::null()).status()?;
         if status.success() {
             Ok(dir.join("sbin/init"))

@@ -2,7 +2,7 @@
 //! costs, and how long it takes to list a hundred.
 
 use super::{
-    Options, Result,
+    LAUNCH, Options, Result,
     bench::Bench,
     peers::as_logged_in,
     stats::{Random, median, ms, quantile},
@@ -18,10 +18,6 @@ const COUNT: usize = 100;
 /// So many of those that have a monitor each.
 const MONITORED: usize = 10;
 const RUNTIMES: [&str; 2] = ["crun", "runc"];
-
-fn launch() -> &'static str {
-    env!("CARGO_BIN_EXE_launch")
-}
 
 fn quiet(program: impl AsRef<std::ffi::OsStr>, args: &[&str]) -> Command {
     let mut command = Command::new(program);
@@ -46,14 +42,14 @@ pub fn run(bench: &Bench, options: &Options) -> Result<()> {
 
 fn detached(bench: &Bench, name: &str) -> Result<()> {
     let root = bench.root.display().to_string();
-    match works(launch(), &["-d", "--rm", "--name", name, &root, "/bin/sleep", "1000"]) {
+    match works(LAUNCH, &["-d", "--rm", "--name", name, &root, "/bin/sleep", "1000"]) {
         true => Ok(()),
         false => Err("launch -d failed".into()),
     }
 }
 
 fn process(name: &str) -> Result<String> {
-    let text = output(launch(), &["top", name])?;
+    let text = output(LAUNCH, &["top", name])?;
     let word = text.lines().nth(1).and_then(|l| l.split_whitespace().next());
     Ok(word.ok_or("no process")?.to_owned())
 }
@@ -80,7 +76,7 @@ fn exec(bench: &Bench, options: &Options) -> Result<()> {
     let floor = floor.display().to_string();
     let mut who: Vec<(&str, String, Vec<&str>)> = vec![
         ("the floor", floor, vec![&pid, "/bin/true"]),
-        ("launch", launch().into(), vec!["exec", &bench.name, "/bin/true"]),
+        ("launch", LAUNCH.into(), vec!["exec", &bench.name, "/bin/true"]),
         ("nsenter", "nsenter".into(), vec!["-a", "-t", &pid, "/bin/true"]),
     ];
     for program in &runtimes {
@@ -110,7 +106,7 @@ fn exec(bench: &Bench, options: &Options) -> Result<()> {
         );
     }
     println!();
-    works(launch(), &["rm", "-f", &bench.name]);
+    works(LAUNCH, &["rm", "-f", &bench.name]);
     for program in runtimes {
         works(program, &["delete", "-f", &theirs]);
     }
@@ -161,7 +157,7 @@ fn idle(bench: &Bench) -> Result<()> {
     };
     row("launch -d", &all, 0);
     let names: Vec<&str> = names.iter().map(String::as_str).collect();
-    works(launch(), &[&["rm", "-f"], &names[..]].concat());
+    works(LAUNCH, &[&["rm", "-f"], &names[..]].concat());
     let bundle = bench.bundle(&["/bin/sleep", "1000"], super::LIMIT)?;
     for program in RUNTIMES {
         let monitors: Vec<_> =
@@ -239,7 +235,7 @@ fn list(bench: &Bench, options: &Options) -> Result<()> {
         let made = runtimes(&bundle, &name);
         there.retain(|program| made.contains(program));
     }
-    let mut who = vec![("launch ps", launch(), "ps")];
+    let mut who = vec![("launch ps", LAUNCH, "ps")];
     who.extend(there.iter().map(|program| (*program, *program, "list")));
     // Wall and processor time of each, the latter with its children's.
     let mut times = vec![(Vec::new(), Vec::new()); who.len()];
@@ -266,7 +262,7 @@ fn list(bench: &Bench, options: &Options) -> Result<()> {
     println!();
     for n in 0..COUNT {
         let name = format!("{}-{n}", bench.name);
-        works(launch(), &["rm", "-f", &name]);
+        works(LAUNCH, &["rm", "-f", &name]);
         for program in RUNTIMES {
             works(program, &["delete", "-f", &name]);
         }

@@ -16,6 +16,8 @@ pub type Error = Box<dyn std::error::Error>;
 pub type Result<T> = std::result::Result<T, Error>;
 
 pub const LIMIT: u64 = 200 << 20;
+/// The build that is measured.
+pub const LAUNCH: &str = env!("CARGO_BIN_EXE_launch");
 
 #[derive(Clone, Copy)]
 pub enum Section {

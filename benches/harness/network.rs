@@ -2,7 +2,7 @@
 //! what goes over them is, beside a bare pair of links.
 
 use super::{
-    Options, Result,
+    LAUNCH, Options, Result,
     bench::Bench,
     peers::as_logged_in,
     stats::{Random, median, ms, quantile},
@@ -21,10 +21,6 @@ const PORT: u16 = 9000;
 const PUBLISHED: u16 = 19000;
 const ASKED: u32 = 4000;
 const LASTS: Duration = Duration::from_millis(400);
-
-fn launch() -> &'static str {
-    env!("CARGO_BIN_EXE_launch")
-}
 
 /// Each connection begins with `p`, and every byte goes back, or `s`, and nothing does.
 pub fn server() -> Result<()> {
@@ -149,13 +145,13 @@ fn podman_run(bench: &Bench, words: &[String], options: &[&str]) -> Command {
 
 fn starts(bench: &Bench, options: &Options) -> Result<()> {
     let root = bench.root.display().to_string();
-    let ours = |options: &[&str]| quiet(launch(), &[options, &[&root, "/bin/true"]].concat());
+    let ours = |options: &[&str]| quiet(LAUNCH, &[options, &[&root, "/bin/true"]].concat());
     let published = ["--net", "bridge", "-p", "18080:80"];
     let theirs = podman(bench)?;
     let names = ["launch", "launch, bridge", "launch, bridge and port", "podman, no network"];
     let names = [&names[..], &["podman, bridge and port"]].concat();
     // A bridge that others are on, as usual.
-    must(launch(), &["-d", "--net", "bridge", "--name", &bench.name, &root, "/bin/sleep", "1000"])?;
+    must(LAUNCH, &["-d", "--net", "bridge", "--name", &bench.name, &root, "/bin/sleep", "1000"])?;
     let mut times = vec![Vec::new(); if theirs.is_some() { 5 } else { 3 }];
     let mut order: Vec<usize> = (0..times.len()).collect();
     let mut random = Random::new();
@@ -177,7 +173,7 @@ fn starts(bench: &Bench, options: &Options) -> Result<()> {
             times[i].push(if run.status == 0 { ms(run.wall) } else { f64::NAN });
         }
     }
-    must(launch(), &["rm", "-f", &bench.name])?;
+    must(LAUNCH, &["rm", "-f", &bench.name])?;
     println!("### Start to exit of /bin/true on a network, {rounds} rounds\n");
     println!("| | median ms | × launch | × launch, bridge and port |\n|---|---|---|---|");
     for (name, mine) in names.iter().zip(&times) {
@@ -249,8 +245,8 @@ fn paths(bench: &Bench, options: &Options) -> Result<()> {
     let port = format!("{PUBLISHED}:{PORT}");
     let run = ["--rm", "-d", "--net", "bridge", "--name"];
     let serve = ["-p", &port, &root, "/bin/peer", SERVER];
-    must(launch(), &[&run[..], &[name], &serve].concat())?;
-    must(launch(), &[&run[..], &[&other, &root, "/bin/sleep", "1000"]].concat())?;
+    must(LAUNCH, &[&run[..], &[name], &serve].concat())?;
+    must(LAUNCH, &[&run[..], &[&other, &root, "/bin/sleep", "1000"]].concat())?;
     std::thread::sleep(Duration::from_millis(300));
     let by_name = format!("{name}:{PORT}");
     let published = format!("10.99.1.1:{PUBLISHED}");
@@ -262,7 +258,7 @@ fn paths(bench: &Bench, options: &Options) -> Result<()> {
         ("two pairs and a bridge, bare", within(&near, &[&peer, CLIENT, &bare[1]])),
         (
             "container to container, by name",
-            vec![launch(), "exec", &other, "/bin/peer", CLIENT, &by_name],
+            vec![LAUNCH, "exec", &other, "/bin/peer", CLIENT, &by_name],
         ),
         ("published port, from another host", within(&far, &[&peer, CLIENT, &published])),
     ];
@@ -284,7 +280,7 @@ fn paths(bench: &Bench, options: &Options) -> Result<()> {
             all[i].1.push(next()?);
         }
     }
-    must(launch(), &["rm", "-f", name, &other])?;
+    must(LAUNCH, &["rm", "-f", name, &other])?;
     let names: Vec<&str> = who.iter().map(|(name, _)| *name).collect();
     report(&names, &all, rounds);
     Ok(())

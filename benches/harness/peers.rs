@@ -1,6 +1,6 @@
 //! Who is measured, and the command line that makes each do the same work.
 
-use super::{LIMIT, Options, Result, bench::Bench};
+use super::{LAUNCH, LIMIT, Options, Result, bench::Bench};
 use std::env;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -138,7 +138,6 @@ const FLOOR: &str = ":floor";
 const PAYLOAD: &str = ":payload";
 /// Another build of ours, for a comparison within the same rounds.
 const ALSO: &str = ":also";
-const LAUNCH: &str = env!("CARGO_BIN_EXE_launch");
 
 macro_rules! launchers {
     ($($name:literal $program:expr, $limits:literal, $appends:literal, $args:expr, $work:literal;)*) => {

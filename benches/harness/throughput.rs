@@ -1,7 +1,7 @@
 //! How fast the output of a container arrives: through a pipe, and through a terminal.
 
 use super::{
-    Options, Result,
+    LAUNCH, Options, Result,
     bench::Bench,
     peers::as_logged_in,
     stats::{Random, median, quantile},
@@ -27,11 +27,7 @@ struct Who {
 
 const ALL: [Who; 4] = [
     Who { name: "the program alone", program: "/bin/busybox", args: |_| vec!["cat"] },
-    Who {
-        name: "launch",
-        program: env!("CARGO_BIN_EXE_launch"),
-        args: |root| vec![root, "/bin/cat"],
-    },
+    Who { name: "launch", program: LAUNCH, args: |root| vec![root, "/bin/cat"] },
     Who {
         name: "bwrap",
         program: "bwrap",

@@ -167,6 +167,6 @@ fn all_read_only(mount: BorrowedFd<'_>) -> Result<()> {
 /// A tmpfs of the user's.
 pub fn tmpfs(m: &Mount) -> Result<()> {
     rustix::process::fchdir(place(m.target, &m.parents, true)?)?;
-    let (source, flags) = (m.source, MountFlags::from_bits_retain(m.flags));
-    rustix::mount::mount(source, c".", m.fstype, flags, m.data)
+    let flags = MountFlags::from_bits_retain(m.flags);
+    rustix::mount::mount(m.source, c".", m.fstype, flags, m.data)
 }

@@ -156,9 +156,10 @@ fn from_containers(t: &mut Transaction, bridges: &[Bridge]) {
 /// a host forwards only because of them, its links are, too, but for what others translate.
 fn between(t: &mut Transaction, state: &State) {
     t.chain("forward", Some(("filter", 2, 0)));
-    for b in &state.bridges {
+    // What stays on a bridge nobody forwards, though the kernel may show it here (br_netfilter).
+    for bridge in state.bridges.iter().map(|b| &b.name).chain(&state.outer_bridges) {
         t.rule("forward", |r| {
-            r.link(Meta::IifName, EQ, &b.name).link(Meta::OifName, EQ, &b.name);
+            r.link(Meta::IifName, EQ, bridge).link(Meta::OifName, EQ, bridge);
             r.verdict(ACCEPT, None);
         });
     }
@@ -168,13 +169,6 @@ fn between(t: &mut Transaction, state: &State) {
     t.rule("forward", |r| r.tracked(0, 2 | 4).verdict(ACCEPT, None));
     t.rule("forward", |r| r.link_in(Meta::OifName, "bridges").verdict(DROP, None));
     t.rule("forward", |r| r.tracked(2, 1 << 5).verdict(ACCEPT, None));
-    for name in &state.outer_bridges {
-        // What goes from one of its links to another is forwarded by nobody, though the kernel may
-        // show it here (br_netfilter).
-        t.rule("forward", |r| {
-            r.link(Meta::IifName, EQ, name).link(Meta::OifName, EQ, name).verdict(ACCEPT, None);
-        });
-    }
     for (ours, family) in [(state.forward4, 2), (state.forward6, 10)] {
         if ours {
             t.rule("forward", |r| {

@@ -66,10 +66,11 @@ impl Builder<'_> {
             let path = path.to_bytes();
             path.starts_with(top.as_bytes()) && !spec.unmask.has(Path::new(OsStr::from_bytes(path)))
         };
-        let mut hidden: Vec<Hidden> = HIDDEN.into_iter().filter(|h| here(h.path)).collect();
+        let mut hidden = HIDDEN.to_vec();
         for path in throttles(top) {
-            hidden.extend(Some(directory(c_path(&path)?)).filter(|h| here(h.path)));
+            hidden.push(directory(c_path(&path)?));
         }
+        hidden.retain(|h| here(h.path));
         self.cover(hidden, |path| path.starts_with(top))?;
         if top == "/proc" && !spec.sysctls.is_empty() {
             self.harden(Harden::HoldSettings);

@@ -169,8 +169,7 @@ impl Builder<'_> {
             });
         }
         for l in table::LINKS {
-            let (path, target) = (l.path, l.target);
-            self.child.push(ChildStep::MakeLink { path, target });
+            self.child.push(ChildStep::MakeLink { path: l.path, target: l.target });
         }
     }
 

@@ -1,7 +1,7 @@
 //! Paths and words as the child passes them to the kernel.
 
 use crate::error::{Error, Result};
-use std::ffi::{CStr, CString, OsStr};
+use std::ffi::{CStr, CString};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
@@ -11,11 +11,7 @@ pub fn absolute(path: &Path) -> Result<PathBuf> {
 }
 
 pub fn c_path(path: &Path) -> Result<&'static CStr> {
-    c_os(path.as_os_str())
-}
-
-pub fn c_os(text: &OsStr) -> Result<&'static CStr> {
-    c_str(text.as_bytes())
+    c_str(path.as_os_str().as_bytes())
 }
 
 /// Part of a plan, which lives as long as the process.

@@ -104,6 +104,14 @@ impl World {
         Run::of(self.on_outside(&["sh", "-c", script])).expect(0).out.trim_end().to_owned()
     }
 
+    /// Whether the kernel shows bridged packets to iptables or ip6tables, "1" or "0". False where
+    /// that is not to be set: there is no br_netfilter.
+    pub fn shows_bridged(&self, rules: &str, value: &str) -> bool {
+        let setting = format!("/proc/sys/net/bridge/bridge-nf-call-{rules}");
+        let set = format!("test -e {setting} && echo {value} > {setting} && cat {setting} || true");
+        self.host(&set) == value
+    }
+
     /// `launch OPTIONS ROOTFS COMMAND` on the host.
     pub fn launch(&self, s: &Sandbox, options: &[&str], command: &[&str]) -> Command {
         let rootfs = s.rootfs();

@@ -211,8 +211,7 @@ fn an_ordinary_users_ports() {
 fn a_bridge_of_the_hosts_own_carries_on() {
     let Some(_s) = Sandbox::new() else { return };
     let Some(w) = World::new() else { return };
-    let setting = "/proc/sys/net/bridge/bridge-nf-call-iptables";
-    if w.host(&format!("echo 1 > {setting}; cat {setting}; true")) != "1" {
+    if !w.shows_bridged("iptables", "1") {
         return skip("needs br_netfilter");
     }
     let mut third = w.on_host(&["unshare", "--net", "sleep", "60"]).spawn().unwrap();
@@ -248,8 +247,7 @@ fn a_bridge_of_the_hosts_own_carries_on() {
 fn bridged_packets_shown_to_the_rules_later() {
     let Some(s) = Sandbox::new() else { return };
     let Some(w) = World::new() else { return };
-    let setting = "/proc/sys/net/bridge/bridge-nf-call-ip6tables";
-    if w.host(&format!("echo 0 > {setting}; cat {setting}; true")) != "0" {
+    if !w.shows_bridged("ip6tables", "0") {
         return skip("needs br_netfilter");
     }
     let echo = "socat TCP6-LISTEN:80,fork,reuseaddr 'SYSTEM:echo answer'";
@@ -258,7 +256,7 @@ fn bridged_packets_shown_to_the_rules_later() {
     wait_until("an answer", || ask() == "answer");
     let next = || Run::of(w.launch(&s, &["--net", "bridge", "-p", "8081:80"], &["true"])).ok();
     for (value, words) in [("1", "refused"), ("0", "answer")] {
-        w.host(&format!("echo {value} > {setting}"));
+        assert!(w.shows_bridged("ip6tables", value));
         next();
         let said = ask();
         assert!(said.contains(words), "with {value}: {said}");
